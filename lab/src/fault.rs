@@ -1,0 +1,129 @@
+//! Faults are inputs: what shall go wrong, where, how often.
+//!
+//! `POST /faults` adds one, `DELETE /faults` removes all. A service or machine asks `Faults::take(place, matches)` at the points where it
+//! could fail; a fault with `times` left matches and is counted down.
+
+use std::sync::{Arc, Mutex};
+
+use serde::{Deserialize, Serialize};
+
+/// One fault as `POST /faults` takes it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// Where: `scaleway`, `cloudflare`, `kubernetes` (HTTP services), `machine`.
+    pub place: String,
+    /// Which: for HTTP services `METHOD /route/template` with `*` for any part; for machines a node name or `*`.
+    #[serde(default = "any")]
+    pub target: String,
+    /// What happens.
+    pub action: Action,
+    /// How often; absent means always.
+    #[serde(default)]
+    pub times: Option<u32>,
+}
+
+fn any() -> String {
+    "*".into()
+}
+
+/// What a fault does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Action {
+    /// Answer with this status and body instead of doing anything.
+    Status {
+        /// HTTP status.
+        code: u16,
+        /// Body as text; absent means `{"message": ...}`.
+        #[serde(default)]
+        body: Option<String>,
+        /// `Retry-After` in seconds.
+        #[serde(default)]
+        retry_after: Option<u64>,
+    },
+    /// Do the work, then drop the connection without an answer.
+    LoseReply,
+    /// Drop the connection without doing the work.
+    Disconnect,
+    /// Wait this many simulated seconds first.
+    Delay {
+        /// Simulated seconds.
+        seconds: u64,
+    },
+    /// Installation of the machine's system ends in `error` after this many simulated seconds.
+    InstallError {
+        /// Simulated seconds after the order.
+        after: u64,
+    },
+    /// Installation never ends.
+    InstallStuck,
+    /// The offer is out of stock.
+    OutOfStock,
+    /// In what is delivered to the machine, replace text before it acts on it.
+    Mutate {
+        /// `stub`, `installer`, `ignition` (decoded text of each), `file:/path` (uploaded or written by Ignition) or `verb:NAME` (its arguments).
+        where_: String,
+        /// Literal text to find; must occur, else the fault stays unused.
+        from: String,
+        /// Its replacement.
+        to: String,
+    },
+    /// The machine reboots in the middle of this verb of `strata-node`.
+    RebootDuring {
+        /// The verb.
+        verb: String,
+    },
+    /// `kubeadm` fails after its named phase, with files written so far left behind.
+    KubeadmFail {
+        /// Phase name of contracts/kubeadm-flatcar.md section 6.
+        phase: String,
+    },
+}
+
+/// The list of active faults; clones share it.
+#[derive(Clone, Default)]
+pub struct Faults(Arc<Mutex<Vec<Fault>>>);
+
+impl Faults {
+    /// Adds a fault behind the others.
+    pub fn add(&self, fault: Fault) {
+        self.0.lock().expect("no panic while held").push(fault);
+    }
+
+    /// Removes all.
+    pub fn clear(&self) {
+        self.0.lock().expect("no panic while held").clear();
+    }
+
+    /// The faults still active.
+    pub fn list(&self) -> Vec<Fault> {
+        self.0.lock().expect("no panic while held").clone()
+    }
+
+    /// The first active fault of `place` whose target covers `target` and that `matches`, counted down.
+    pub fn take(&self, place: &str, target: &str, matches: impl Fn(&Action) -> bool) -> Option<Action> {
+        let mut faults = self.0.lock().expect("no panic while held");
+        let index = faults
+            .iter()
+            .position(|fault| fault.place == place && covers(&fault.target, target) && matches(&fault.action))?;
+        let action = faults[index].action.clone();
+        if let Some(times) = &mut faults[index].times {
+            *times = times.saturating_sub(1);
+            if *times == 0 {
+                faults.remove(index);
+            }
+        }
+        Some(action)
+    }
+}
+
+/// `*` covers everything; otherwise word by word and segment by segment, `*` standing for one segment.
+fn covers(pattern: &str, target: &str) -> bool {
+    if pattern == "*" || pattern == target {
+        return true;
+    }
+    let split = |text: &str| text.split([' ', '/']).map(str::to_owned).collect::<Vec<_>>();
+    let (pattern, target) = (split(pattern), split(target));
+    pattern.len() == target.len() && pattern.iter().zip(&target).all(|(p, t)| p == "*" || p == t)
+}

@@ -1,0 +1,68 @@
+//! The seam between the Kubernetes side and the machine side of the lab.
+//!
+//! Machines create and join control planes; the control plane runs one-shot pods on machines. Nothing else crosses.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+
+/// What `kubeadm init` on a machine hands over to start a cluster. All PEM texts are what lies in `/etc/kubernetes/pki`.
+#[derive(Debug, Clone)]
+pub struct Bootstrap {
+    /// `clusterName` of ClusterConfiguration, default `kubernetes`.
+    pub cluster_name: String,
+    /// `kubernetesVersion`, with the `v`.
+    pub version: String,
+    /// `controlPlaneEndpoint`, host:port.
+    pub endpoint: String,
+    /// `networking.podSubnet`, comma separated when dual stack.
+    pub pod_subnet: String,
+    /// `networking.serviceSubnet`.
+    pub service_subnet: String,
+    /// `networking.dnsDomain`.
+    pub dns_domain: String,
+    /// `ca.crt`.
+    pub ca_crt: String,
+    /// `ca.key`.
+    pub ca_key: String,
+    /// `sa.key`, as text; only compared for equality between members.
+    pub sa_key: String,
+    /// The ClusterConfiguration document, stored in ConfigMap `kubeadm-config`.
+    pub cluster_configuration: String,
+    /// The KubeletConfiguration document, stored in ConfigMap `kubelet-config`.
+    pub kubelet_configuration: String,
+    /// `--anonymous-auth` and friends: true when anonymous may read `kube-public/cluster-info`.
+    pub anonymous_cluster_info: bool,
+}
+
+/// A node as `kubeadm` registers it.
+#[derive(Debug, Clone)]
+pub struct NodeSpec {
+    /// `nodeRegistration.name`.
+    pub name: String,
+    /// `node-ip`.
+    pub address: IpAddr,
+    /// True for control planes: label, taint, etcd member, API server.
+    pub control_plane: bool,
+    /// `kubeletVersion`.
+    pub version: String,
+    /// `osImage`, marked as simulated.
+    pub os_image: String,
+}
+
+/// What became of a one-shot pod.
+#[derive(Debug, Clone)]
+pub struct PodOutcome {
+    /// Exit code of the command.
+    pub exit_code: i32,
+    /// stdout and stderr as the log shows them.
+    pub log: String,
+}
+
+/// The kubelet of a machine, as far as the lab has one.
+pub trait Agent: Send + Sync {
+    /// Runs the command of a privileged host pod (docs/delivery.md, section 7) on the machine.
+    fn run(&self, command: Vec<String>) -> Pin<Box<dyn Future<Output = PodOutcome> + Send + '_>>;
+    /// True while the machine runs and its kubelet can reach the API.
+    fn is_alive(&self) -> bool;
+}

@@ -1,0 +1,2 @@
+//! The simulated Kubernetes control plane.
+pub mod agent;

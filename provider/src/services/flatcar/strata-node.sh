@@ -1,0 +1,124 @@
+#!/bin/bash
+# strata-node: the closed list of things Strata ever does on a node (docs/delivery.md, section 5).
+# Usage: strata-node VERB [ARGUMENT...]     Run as root, over SSH before lockdown and from a one-shot pod after it.
+# Exit codes: 0 done, 1 the step failed, 64 unknown verb or refused argument.
+set -euo pipefail
+
+nft_dir=/etc/strata/nft
+etcd_flags="--cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/server.crt --key=/etc/kubernetes/pki/etcd/server.key"
+
+refuse() {
+  echo "strata-node: $1" >&2
+  exit 64
+}
+
+# etcdctl lives in the etcd container only.
+etcdctl() {
+  local container
+  container=$(crictl ps --quiet --name etcd --state Running)
+  crictl exec "$container" etcdctl $etcd_flags "$@"
+}
+
+# The node sets, live and in both saved files, so that a reboot or a restore keeps the peers.
+peers() {
+  local v4="" v6="" address
+  for address in "$@"; do
+    case "$address" in
+      *:*) v6="$v6${v6:+, }$address" ;;
+      *) v4="$v4${v4:+, }$address" ;;
+    esac
+  done
+  nft flush set inet strata nodes4
+  nft flush set inet strata nodes6
+  if [ -n "$v4" ]; then nft add element inet strata nodes4 "{ $v4 }"; fi
+  if [ -n "$v6" ]; then nft add element inet strata nodes6 "{ $v6 }"; fi
+  echo "$v4" > $nft_dir/nodes4
+  echo "$v6" > $nft_dir/nodes6
+}
+
+# After a rule file is loaded its sets hold the addresses of the day it was written: put the latest peers back.
+load() {
+  nft -f "$1"
+  if [ -f $nft_dir/nodes4 ]; then peers $(cat $nft_dir/nodes4 $nft_dir/nodes6 | tr ',' ' '); fi
+}
+
+verb=${1:-}
+case "$verb" in
+  version)
+    echo "strata-node 1"
+    ;;
+  put)
+    case "$3" in
+      *..*) refuse "put: $3 leaves its folder" ;;
+      /etc/kubernetes/* | /etc/strata/*) install -D -m "$2" /dev/stdin "$3" ;;
+      *) refuse "put: $3 is not under /etc/kubernetes or /etc/strata" ;;
+    esac
+    ;;
+  host-key)
+    rm -f /etc/ssh/ssh_host_ed25519_key /etc/ssh/ssh_host_ed25519_key.pub
+    ssh-keygen -q -t ed25519 -N "" -C "" -f /etc/ssh/ssh_host_ed25519_key
+    systemctl restart sshd.socket
+    cat /etc/ssh/ssh_host_ed25519_key.pub
+    ;;
+  kubeadm-init)
+    kubeadm init --config /etc/strata/kubeadm.yaml
+    ;;
+  kubeadm-join)
+    kubeadm join --config /etc/strata/kubeadm.yaml
+    ;;
+  kubeadm-reset)
+    kubeadm reset --force
+    rm -rf /etc/kubernetes/pki /etc/strata/discovery.conf
+    ;;
+  hosts)
+    sed -i "/ $2\$/d" /etc/hosts
+    echo "$3 $2" >> /etc/hosts
+    ;;
+  members)
+    etcdctl member list -w json
+    ;;
+  member-remove)
+    etcdctl member remove "$2"
+    ;;
+  firewall-load)
+    if [ -f $nft_dir/current.nft ]; then load $nft_dir/current.nft; else load $nft_dir/open.nft; fi
+    ;;
+  lock-check)
+    nft -c -f $nft_dir/locked.nft
+    ;;
+  lock-arm)
+    nft -c -f $nft_dir/locked.nft
+    systemctl stop strata-restore.timer || true
+    systemd-run --collect --on-active="$2" --unit=strata-restore /opt/strata/bin/strata-node unlock
+    load $nft_dir/locked.nft
+    ss --kill state established sport = :22 || true
+    ;;
+  confirm)
+    systemctl stop strata-restore.timer || true
+    cp $nft_dir/locked.nft $nft_dir/current.nft
+    ;;
+  unlock)
+    rm -f $nft_dir/current.nft
+    load $nft_dir/open.nft
+    ;;
+  peers)
+    shift
+    peers "$@"
+    ;;
+  ssh-open)
+    if [ "$3" -gt 14400 ]; then refuse "ssh-open: at most 14400 seconds"; fi
+    case "$2" in
+      *:*) nft add element inet strata operator6 "{ $2 timeout ${3}s }" ;;
+      *) nft add element inet strata operator4 "{ $2 timeout ${3}s }" ;;
+    esac
+    ;;
+  rules)
+    nft list table inet strata
+    ;;
+  reboot)
+    systemctl reboot
+    ;;
+  *)
+    refuse "unknown verb '$verb'"
+    ;;
+esac
