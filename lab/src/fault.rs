@@ -102,11 +102,16 @@ impl Faults {
     }
 
     /// The first active fault of `place` whose target covers `target` and that `matches`, counted down.
-    pub fn take(&self, place: &str, target: &str, matches: impl Fn(&Action) -> bool) -> Option<Action> {
+    pub fn take(
+        &self,
+        place: &str,
+        target: &str,
+        matches: impl Fn(&Action) -> bool,
+    ) -> Option<Action> {
         let mut faults = self.0.lock().expect("no panic while held");
-        let index = faults
-            .iter()
-            .position(|fault| fault.place == place && covers(&fault.target, target) && matches(&fault.action))?;
+        let index = faults.iter().position(|fault| {
+            fault.place == place && covers(&fault.target, target) && matches(&fault.action)
+        })?;
         let action = faults[index].action.clone();
         if let Some(times) = &mut faults[index].times {
             *times = times.saturating_sub(1);
@@ -123,7 +128,11 @@ fn covers(pattern: &str, target: &str) -> bool {
     if pattern == "*" || pattern == target {
         return true;
     }
-    let split = |text: &str| text.split([' ', '/']).map(str::to_owned).collect::<Vec<_>>();
+    let split = |text: &str| {
+        text.split([' ', '/'])
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
     let (pattern, target) = (split(pattern), split(target));
     pattern.len() == target.len() && pattern.iter().zip(&target).all(|(p, t)| p == "*" || p == t)
 }

@@ -56,12 +56,18 @@ pub struct Network {
 impl Network {
     /// Puts a host on the network; a second registration of an address replaces the first.
     pub fn register(&self, address: IpAddr, host: Arc<dyn Host>) {
-        self.hosts.write().expect("no panic while held").insert(address, host);
+        self.hosts
+            .write()
+            .expect("no panic while held")
+            .insert(address, host);
     }
 
     /// Takes an address off the network.
     pub fn unregister(&self, address: IpAddr) {
-        self.hosts.write().expect("no panic while held").remove(&address);
+        self.hosts
+            .write()
+            .expect("no panic while held")
+            .remove(&address);
     }
 
     /// Sets who answers names (the lab's DNS services).
@@ -80,7 +86,12 @@ impl Network {
 
     /// Dials a host. The caller turns `Dropped` and `NoHost` into the silence a real network gives.
     pub fn dial(&self, from: IpAddr, to: IpAddr, port: u16) -> Result<DuplexStream, DialError> {
-        let host = self.hosts.read().expect("no panic while held").get(&to).cloned();
+        let host = self
+            .hosts
+            .read()
+            .expect("no panic while held")
+            .get(&to)
+            .cloned();
         match host.ok_or(DialError::NoHost(to))?.answer(from, to, port) {
             Answer::Accept(serve) => {
                 let (near, far) = tokio::io::duplex(64 * 1024);
