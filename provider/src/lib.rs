@@ -1,1 +1,9 @@
-//! Placeholder.
+//! The Strata provider as a library: clients, store and resources. `main.rs` serves it; the cli and the tests use it directly.
+//!
+//! Direction of dependency: `http` and `store` know no service; a service's client knows `http`; a resource knows its client and
+//! `store`; `provider.rs` knows all resources. Services never import each other.
+
+pub mod http;
+pub mod secret;
+pub mod services;
+pub mod store;

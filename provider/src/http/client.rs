@@ -1,0 +1,508 @@
+//! JSON over HTTP, shared by every service client: authentication, base path, timeouts, retry, redaction and tracing.
+//!
+//! Only idempotent requests (GET, HEAD, PUT, DELETE, and a PATCH or POST that the caller marks as safe to repeat) are sent twice; a
+//! POST that creates something is sent once, and a lost reply is reported as [`Error::Lost`], so that the caller looks before it asks
+//! again. One limiter per client, hence per credential, spaces requests after a 429. Bodies and header values never reach a log.
+//!
+//! ```text
+//! Client::new(dialer, Settings{service, base, header, token, speed})
+//! client.get("path?x=y")   -> Request        client.post/put/patch/delete("path") likewise
+//! Request::json(&body).repeatable().send::<T>() -> Result<T, Error>
+//! Error: status(), is_not_found(), is_lost(), verdict body in Error::Status{body}
+//! ```
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
+use http::{Method, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client as Hyper;
+use hyper_util::rt::TokioExecutor;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::Instant;
+
+use super::connect::Connector;
+use super::dial::Dialer;
+use crate::secret::Secret;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// Tries of one idempotent request, the first included.
+const ATTEMPTS: u32 = 5;
+/// Tries while the service asks to slow down; more, because it said that waiting helps.
+const SLOW_DOWN_ATTEMPTS: u32 = 10;
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Why a request failed. Says which service, method and path, and the service's request id; never a header or a request body.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The service answered with an error status: a verdict.
+    #[error("{service}: {method} {path} answered {status}{}{}", message(.body), request(.request_id))]
+    Status {
+        /// Name of the service.
+        service: &'static str,
+        /// HTTP method.
+        method: Method,
+        /// Path with query.
+        path: String,
+        /// HTTP status.
+        status: StatusCode,
+        /// Body as text, shortened.
+        body: String,
+        /// `X-Request-Id` or its equivalent.
+        request_id: Option<String>,
+        /// Tries made.
+        attempts: u32,
+    },
+    /// The request was sent, and whether it took effect is not known.
+    #[error(
+        "{service}: {method} {path} got no answer ({reason}); it is not known whether it took effect"
+    )]
+    Lost {
+        /// Name of the service.
+        service: &'static str,
+        /// HTTP method.
+        method: Method,
+        /// Path with query.
+        path: String,
+        /// What happened to the connection.
+        reason: String,
+    },
+    /// No connection could be made, so the request had no effect.
+    #[error("{service}: cannot reach {address} for {method} {path}: {reason}")]
+    Unreachable {
+        /// Name of the service.
+        service: &'static str,
+        /// Base address.
+        address: String,
+        /// HTTP method.
+        method: Method,
+        /// Path with query.
+        path: String,
+        /// The cause.
+        reason: String,
+    },
+    /// The answer is not what the service documents.
+    #[error("{service}: the answer to {method} {path} cannot be read: {reason}")]
+    Answer {
+        /// Name of the service.
+        service: &'static str,
+        /// HTTP method.
+        method: Method,
+        /// Path with query.
+        path: String,
+        /// What did not fit.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// The status of a verdict.
+    pub fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Status { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// The thing does not exist.
+    pub fn is_not_found(&self) -> bool {
+        self.status() == Some(StatusCode::NOT_FOUND)
+    }
+
+    /// The request may have taken effect although no verdict came: no answer, an unreadable one, or a 5xx without a verdict.
+    pub fn is_lost(&self) -> bool {
+        match self {
+            Self::Lost { .. } | Self::Answer { .. } => true,
+            Self::Status { status, body, .. } => {
+                status.is_server_error()
+                    && !(*status == StatusCode::SERVICE_UNAVAILABLE && is_verdict(body))
+            }
+            Self::Unreachable { .. } => false,
+        }
+    }
+
+    /// Waiting may help: nothing was decided.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+            || self.is_lost()
+            || self.status() == Some(StatusCode::TOO_MANY_REQUESTS)
+    }
+}
+
+/// A JSON body with a message is a decision of the service, even under a status that usually means an outage.
+fn is_verdict(body: &str) -> bool {
+    serde_json::from_str::<serde_json::Value>(body).is_ok_and(|body| {
+        body.get("message")
+            .is_some_and(serde_json::Value::is_string)
+    })
+}
+
+/// The readable part of an error body: `message`, Cloudflare's `errors`, or the start of the text.
+fn message(body: &str) -> String {
+    let json = serde_json::from_str::<serde_json::Value>(body).unwrap_or_default();
+    if let Some(message) = json.get("message").and_then(|message| message.as_str()) {
+        let details = json
+            .get("details")
+            .or_else(|| json.get("help_message"))
+            .map(|details| format!(" {details}"))
+            .unwrap_or_default();
+        return format!(": {message}{details}");
+    }
+    if let Some(errors) = json
+        .get("errors")
+        .and_then(|errors| errors.as_array())
+        .filter(|errors| !errors.is_empty())
+    {
+        let texts: Vec<String> = errors
+            .iter()
+            .map(|error| {
+                format!(
+                    "{} (code {})",
+                    error["message"].as_str().unwrap_or("no message"),
+                    error["code"]
+                )
+            })
+            .collect();
+        return format!(": {}", texts.join("; "));
+    }
+    let text: String = body.trim().chars().take(200).collect();
+    if text.is_empty() {
+        text
+    } else {
+        format!(": {text}")
+    }
+}
+
+fn request(id: &Option<String>) -> String {
+    id.as_ref()
+        .map(|id| format!(" (request {id})"))
+        .unwrap_or_default()
+}
+
+/// How a service is reached.
+pub struct Settings {
+    /// Name in errors and logs.
+    pub service: &'static str,
+    /// Base address without trailing slash.
+    pub base: String,
+    /// Header that carries the credential; `Authorization` gets the word `Bearer`.
+    pub header: HeaderName,
+    /// The credential.
+    pub token: Secret<String>,
+    /// How many times faster than the wall the service's clock runs (1 outside the lab): pauses are divided by it.
+    pub speed: f64,
+}
+
+/// One service under one credential.
+pub struct Client {
+    settings: Settings,
+    credential: HeaderValue,
+    hyper: Hyper<Connector, Full<Bytes>>,
+    /// No request starts before this moment: set by 429 and `Retry-After`.
+    open_at: Mutex<Option<Instant>>,
+}
+
+/// The credential cannot be sent in a header.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the {0} credential contains characters that no HTTP header may hold; check it for line breaks"
+)]
+pub struct BadCredential(&'static str);
+
+impl Client {
+    /// A client that opens its connections through `dialer`, when they are first needed.
+    pub fn new(dialer: Dialer, settings: Settings) -> Result<Self, BadCredential> {
+        let text = if settings.header == AUTHORIZATION {
+            format!("Bearer {}", settings.token.expose())
+        } else {
+            settings.token.expose().clone()
+        };
+        let mut credential =
+            HeaderValue::from_str(&text).map_err(|_| BadCredential(settings.service))?;
+        credential.set_sensitive(true);
+        let hyper = Hyper::builder(TokioExecutor::new())
+            .pool_idle_timeout(Duration::from_secs(30))
+            .build(Connector::new(dialer, CONNECT_TIMEOUT));
+        Ok(Self {
+            settings,
+            credential,
+            hyper,
+            open_at: Mutex::new(None),
+        })
+    }
+
+    /// A GET; `path` starts without slash and may carry a query.
+    pub fn get(&self, path: impl Into<String>) -> Request<'_> {
+        self.request(Method::GET, path)
+    }
+
+    /// A POST, sent once unless marked [`Request::repeatable`].
+    pub fn post(&self, path: impl Into<String>) -> Request<'_> {
+        self.request(Method::POST, path)
+    }
+
+    /// A PUT.
+    pub fn put(&self, path: impl Into<String>) -> Request<'_> {
+        self.request(Method::PUT, path)
+    }
+
+    /// A PATCH, sent once unless marked [`Request::repeatable`].
+    pub fn patch(&self, path: impl Into<String>) -> Request<'_> {
+        self.request(Method::PATCH, path)
+    }
+
+    /// A DELETE.
+    pub fn delete(&self, path: impl Into<String>) -> Request<'_> {
+        self.request(Method::DELETE, path)
+    }
+
+    fn request(&self, method: Method, path: impl Into<String>) -> Request<'_> {
+        let repeatable = matches!(
+            method,
+            Method::GET | Method::HEAD | Method::PUT | Method::DELETE
+        );
+        Request {
+            client: self,
+            method,
+            path: path.into(),
+            body: Ok(Bytes::new()),
+            repeatable,
+        }
+    }
+
+    /// A duration of the service's clock on the wall.
+    pub fn scaled(&self, duration: Duration) -> Duration {
+        duration.div_f64(self.settings.speed.max(1.0))
+    }
+
+    async fn wait_until_open(&self) {
+        let open_at = *self.open_at.lock().expect("no panic while held");
+        if let Some(open_at) = open_at {
+            tokio::time::sleep_until(open_at).await;
+        }
+    }
+
+    fn close_for(&self, pause: Duration) {
+        let until = Instant::now() + pause;
+        let mut open_at = self.open_at.lock().expect("no panic while held");
+        *open_at = Some(open_at.map_or(until, |at| at.max(until)));
+    }
+}
+
+/// A request to be sent.
+pub struct Request<'a> {
+    client: &'a Client,
+    method: Method,
+    path: String,
+    body: Result<Bytes, serde_json::Error>,
+    repeatable: bool,
+}
+
+impl Request<'_> {
+    /// With this JSON body.
+    #[must_use]
+    pub fn json(mut self, body: &impl Serialize) -> Self {
+        self.body = serde_json::to_vec(body).map(Bytes::from);
+        self
+    }
+
+    /// Sending it twice does what sending it once does.
+    #[must_use]
+    pub fn repeatable(mut self) -> Self {
+        self.repeatable = true;
+        self
+    }
+
+    /// Sends and reads the answer. An empty answer reads as JSON `null`.
+    pub async fn send<T: DeserializeOwned>(self) -> Result<T, Error> {
+        let service = self.client.settings.service;
+        let (method, path) = (self.method.clone(), self.path.clone());
+        let unreadable = |reason: String| Error::Answer {
+            service,
+            method: method.clone(),
+            path: path.clone(),
+            reason,
+        };
+        let repeatable = self.repeatable;
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let outcome = self.attempt(attempt).await.and_then(|bytes| {
+                let text: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
+                serde_json::from_slice(text).map_err(|error| unreadable(error.to_string()))
+            });
+            let error = match outcome {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            let slow_down = error.status() == Some(StatusCode::TOO_MANY_REQUESTS);
+            // 429 means "not taken": even a creation may be sent again. So may a request that never left.
+            let harmless = repeatable || slow_down || matches!(error, Error::Unreachable { .. });
+            let tries = if slow_down {
+                SLOW_DOWN_ATTEMPTS
+            } else {
+                ATTEMPTS
+            };
+            if !(error.is_transient() && harmless) || attempt >= tries || is_forbidden(&error) {
+                return Err(error);
+            }
+            if !slow_down {
+                tokio::time::sleep(self.client.scaled(backoff(attempt))).await;
+            }
+        }
+    }
+
+    async fn attempt(&self, attempt: u32) -> Result<Bytes, Error> {
+        let client = self.client;
+        let service = client.settings.service;
+        client.wait_until_open().await;
+        let lost = |reason: String| Error::Lost {
+            service,
+            method: self.method.clone(),
+            path: self.path.clone(),
+            reason,
+        };
+        let request = self.build().map_err(|reason| Error::Answer {
+            service,
+            method: self.method.clone(),
+            path: self.path.clone(),
+            reason,
+        })?;
+        let started = Instant::now();
+        let exchange = async {
+            let response = client.hyper.request(request).await.map_err(|error| {
+                let reason = chain(&error);
+                if error.is_connect() {
+                    let address = client.settings.base.clone();
+                    Error::Unreachable {
+                        service,
+                        address,
+                        method: self.method.clone(),
+                        path: self.path.clone(),
+                        reason,
+                    }
+                } else {
+                    lost(reason)
+                }
+            })?;
+            let (head, body) = response.into_parts();
+            let body = body
+                .collect()
+                .await
+                .map_err(|error| lost(chain(&error)))?
+                .to_bytes();
+            Ok((head, body))
+        };
+        let (head, body) = tokio::time::timeout(REQUEST_TIMEOUT, exchange)
+            .await
+            .unwrap_or_else(|_| Err(lost(format!("nothing within {} s", REQUEST_TIMEOUT.as_secs()))))
+            .inspect_err(|error| tracing::debug!(service, method = %self.method, path = %self.path, attempt, %error, "request failed"))?;
+        let header = |name: &str| {
+            head.headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned)
+        };
+        let request_id = header("x-request-id").or_else(|| header("cf-ray"));
+        tracing::debug!(
+            service, method = %self.method, path = %self.path, status = head.status.as_u16(), request_id,
+            milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX), attempt, "request"
+        );
+        if head.status.is_success() {
+            return Ok(body);
+        }
+        let text: String = String::from_utf8_lossy(&body).chars().take(4096).collect();
+        if head.status == StatusCode::TOO_MANY_REQUESTS {
+            let pause = retry_after(head.headers.get(RETRY_AFTER), &text)
+                .unwrap_or_else(|| backoff(attempt))
+                .min(LONGEST_PAUSE);
+            client.close_for(client.scaled(pause));
+        }
+        Err(Error::Status {
+            service,
+            method: self.method.clone(),
+            path: self.path.clone(),
+            status: head.status,
+            body: text,
+            request_id,
+            attempts: attempt,
+        })
+    }
+
+    fn build(&self) -> Result<http::Request<Full<Bytes>>, String> {
+        let body = self.body.as_ref().map_err(ToString::to_string)?.clone();
+        let settings = &self.client.settings;
+        let mut request = http::Request::builder()
+            .method(self.method.clone())
+            .uri(format!("{}/{}", settings.base, self.path))
+            .header(settings.header.clone(), self.client.credential.clone())
+            .header(
+                USER_AGENT,
+                concat!("terraform-provider-strata/", env!("CARGO_PKG_VERSION")),
+            );
+        if !body.is_empty() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        request
+            .body(Full::new(body))
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// A refusal of our own dialer does not change by asking again.
+fn is_forbidden(error: &Error) -> bool {
+    matches!(error, Error::Unreachable { reason, .. } if reason.contains("refusing to connect"))
+}
+
+/// `Retry-After` in seconds or as a date, else the fields Scaleway puts into the body.
+fn retry_after(header: Option<&HeaderValue>, body: &str) -> Option<Duration> {
+    let from_now = |at: jiff::Timestamp| {
+        Duration::try_from(at.duration_since(jiff::Timestamp::now())).unwrap_or_default()
+    };
+    if let Some(text) = header.and_then(|value| value.to_str().ok()) {
+        if let Ok(seconds) = text.trim().parse() {
+            return Some(Duration::from_secs(seconds));
+        }
+        if let Ok(at) = jiff::fmt::rfc2822::parse(text.trim()) {
+            return Some(from_now(at.timestamp()));
+        }
+    }
+    let body: serde_json::Value = serde_json::from_str(body).ok()?;
+    if let Some(seconds) = body
+        .get("reset_seconds")
+        .and_then(serde_json::Value::as_u64)
+    {
+        return Some(Duration::from_secs(seconds));
+    }
+    body.get("reset_at")
+        .and_then(|at| at.as_str()?.parse().ok())
+        .map(from_now)
+}
+
+/// Exponential with full jitter, 1 s to 60 s: many waiters must not come back together.
+fn backoff(attempt: u32) -> Duration {
+    let ceiling = Duration::from_secs(1u64 << attempt.min(6)).min(LONGEST_PAUSE);
+    ceiling.mul_f64(rand::random_range(0.25..1.0))
+}
+
+/// An error and its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let part = cause.to_string();
+        if !text.contains(&part) {
+            text = format!("{text}: {part}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+#[path = "client/tests.rs"]
+mod tests;

@@ -1,0 +1,127 @@
+//! The client against scripted servers: what is sent again, what is not, and what an error says.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use http::header::HeaderName;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::*;
+
+/// Serves the answers in turn, one connection each (the last one for ever); an empty answer hangs up. Counts requests.
+async fn serve(answers: &'static [&'static str]) -> (Client, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let count = Arc::new(AtomicUsize::new(0));
+    let seen = count.clone();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut buffer = [0; 8192];
+            if stream.read(&mut buffer).await.unwrap_or(0) == 0 {
+                continue;
+            }
+            let index = seen.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1);
+            stream.write_all(answers[index].as_bytes()).await.unwrap();
+        }
+    });
+    let settings = Settings {
+        service: "test",
+        base,
+        header: HeaderName::from_static("x-auth-token"),
+        token: Secret::new("s3cr3t-token".into()),
+        speed: 10_000.0,
+    };
+    (Client::new(Dialer::loopback(), settings).unwrap(), count)
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 8\r\nConnection: close\r\n\r\n{\"a\": 1}";
+const OUTAGE: &str = "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+const VERDICT: &str = "HTTP/1.1 503 Unavailable\r\nX-Request-Id: r-1\r\nContent-Length: 24\r\nConnection: close\r\n\r\n{\"message\": \"no stock\"}\r\n";
+const SLOW_DOWN: &str =
+    "HTTP/1.1 429 Slow\r\nRetry-After: 2\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+#[tokio::test]
+async fn reads_are_repeated_after_an_outage_or_a_lost_reply() {
+    let (client, count) = serve(&[OUTAGE, "", OK]).await;
+    assert_eq!(
+        client.get("x").send::<Value>().await.unwrap(),
+        json!({"a": 1})
+    );
+    assert_eq!(count.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn a_creation_is_sent_once_and_its_loss_is_told() {
+    for answer in [&[OUTAGE, OK], &["", OK]] {
+        let (client, count) = serve(answer).await;
+        let error = client
+            .post("x")
+            .json(&json!({}))
+            .send::<Value>()
+            .await
+            .unwrap_err();
+        assert!(error.is_lost(), "{error}");
+        assert_eq!(count.load(Ordering::SeqCst), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_503_with_a_message_is_a_verdict() {
+    let (client, count) = serve(&[VERDICT]).await;
+    let error = client.get("x?y=z").send::<Value>().await.unwrap_err();
+    assert!(!error.is_lost() && !error.is_transient());
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+    assert_eq!(
+        error.to_string(),
+        "test: GET x?y=z answered 503 Service Unavailable: no stock (request r-1)"
+    );
+}
+
+#[tokio::test]
+async fn slow_down_is_obeyed_even_by_creations() {
+    let (client, count) = serve(&[SLOW_DOWN, SLOW_DOWN, OK]).await;
+    client
+        .post("x")
+        .json(&json!({}))
+        .send::<Value>()
+        .await
+        .unwrap();
+    assert_eq!(count.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn an_endless_outage_ends_with_the_last_answer() {
+    let (client, count) = serve(&[OUTAGE]).await;
+    let error = client.get("x").send::<Value>().await.unwrap_err();
+    assert_eq!(error.status().unwrap(), 502);
+    assert_eq!(count.load(Ordering::SeqCst), ATTEMPTS as usize);
+}
+
+#[tokio::test]
+async fn a_refused_address_is_not_tried_again() {
+    let settings = Settings {
+        service: "test",
+        base: "http://127.0.0.1:9".into(),
+        header: AUTHORIZATION,
+        token: Secret::new("t".into()),
+        speed: 1.0,
+    };
+    let client = Client::new(Dialer::direct(), settings).unwrap();
+    let error = client.get("x").send::<Value>().await.unwrap_err();
+    assert!(matches!(error, Error::Unreachable { .. }), "{error}");
+    assert!(error.to_string().contains("not in the lab"), "{error}");
+}
+
+#[test]
+fn retry_after_is_read_from_header_or_body() {
+    let header = HeaderValue::from_static("7");
+    assert_eq!(retry_after(Some(&header), ""), Some(Duration::from_secs(7)));
+    assert_eq!(
+        retry_after(None, r#"{"reset_seconds": 3}"#),
+        Some(Duration::from_secs(3))
+    );
+    assert_eq!(retry_after(None, "<html>"), None);
+}

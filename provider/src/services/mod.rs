@@ -1,0 +1,1 @@
+//! One module per outside service: its client and the resources that use it. Services never import each other.

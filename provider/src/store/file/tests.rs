@@ -1,0 +1,294 @@
+//! The file store: what survives a crash, who wins a race, and how absence, denial and failure differ.
+
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Barrier;
+
+use super::*;
+
+struct Fixture {
+    folder: tempfile::TempDir,
+    store: File,
+}
+
+fn fixture() -> Fixture {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    Fixture { folder, store }
+}
+
+fn open(folder: &Path) -> File {
+    File::new(
+        folder.join("store"),
+        folder.join("private/identity.txt"),
+        &[],
+    )
+    .unwrap()
+}
+
+fn name(text: &str) -> Name {
+    Name::parse(text).unwrap()
+}
+
+fn secret(text: &str) -> Secret<String> {
+    Secret::new(text.to_owned())
+}
+
+#[tokio::test]
+async fn what_was_put_is_read_by_another_process() {
+    let Fixture { folder, store } = fixture();
+    assert!(store.get(&name("ssh/operator")).await.unwrap().is_none());
+    let nonce = store
+        .put(&name("ssh/operator"), &secret("value\nwith lines\n"))
+        .await
+        .unwrap();
+    let entry = open(folder.path())
+        .get(&name("ssh/operator"))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(entry.value.expose(), "value\nwith lines\n");
+    assert_eq!(entry.nonce, nonce);
+    let mode = fs::metadata(folder.path().join("private/identity.txt"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let bytes = fs::read(folder.path().join("store/ssh/operator.age")).unwrap();
+    assert!(!bytes.windows(5).any(|window| window == b"value"));
+}
+
+#[tokio::test]
+async fn every_put_has_its_own_nonce() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    let first = store.put(&name("x"), &secret("same")).await.unwrap();
+    let second = store.put(&name("x"), &secret("same")).await.unwrap();
+    assert_ne!(first, second);
+    assert_eq!(
+        store
+            .delete(&name("x"), Condition::Nonce(&first))
+            .await
+            .unwrap(),
+        Deleted::Changed
+    );
+    assert_eq!(
+        store
+            .delete(&name("x"), Condition::Nonce(&second))
+            .await
+            .unwrap(),
+        Deleted::Removed
+    );
+    assert_eq!(
+        store.delete(&name("x"), Condition::Any).await.unwrap(),
+        Deleted::Absent
+    );
+}
+
+#[tokio::test]
+async fn put_if_absent_keeps_what_is_there() {
+    let Fixture {
+        store,
+        folder: _folder,
+    } = fixture();
+    assert!(matches!(
+        store
+            .put_if_absent(&name("x"), &secret("one"))
+            .await
+            .unwrap(),
+        Put::Written(_)
+    ));
+    let Put::Exists(entry) = store
+        .put_if_absent(&name("x"), &secret("two"))
+        .await
+        .unwrap()
+    else {
+        panic!("written twice")
+    };
+    assert_eq!(entry.value.expose(), "one");
+}
+
+#[test]
+fn of_two_racing_writers_exactly_one_wins() {
+    let folder = tempfile::tempdir().unwrap();
+    // Two instances, as two processes would have.
+    let stores = [open(folder.path()), open(folder.path())];
+    stores[0]
+        .0
+        .put_if_absent(&name("warm-up"), &secret("x"))
+        .unwrap();
+    let barrier = Barrier::new(2);
+    for round in 0..1000 {
+        let entry = name(&format!("race/{round}"));
+        let results: Vec<(usize, Put)> = std::thread::scope(|scope| {
+            let race = |index: usize| {
+                let (barrier, entry, store) = (&barrier, &entry, &stores[index]);
+                scope.spawn(move || {
+                    barrier.wait();
+                    (
+                        index,
+                        store
+                            .0
+                            .put_if_absent(entry, &secret(&format!("writer {index}")))
+                            .unwrap(),
+                    )
+                })
+            };
+            [race(0), race(1)]
+                .map(|thread| thread.join().unwrap())
+                .into()
+        });
+        let winners: Vec<usize> = results
+            .iter()
+            .filter(|(_, put)| matches!(put, Put::Written(_)))
+            .map(|(index, _)| *index)
+            .collect();
+        assert_eq!(winners.len(), 1, "round {round}");
+        for (_, put) in results {
+            if let Put::Exists(entry) = put {
+                assert_eq!(*entry.value.expose(), format!("writer {}", winners[0]));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_crash_before_the_rename_leaves_the_old_entry() {
+    let Fixture { folder, store } = fixture();
+    store.put(&name("x"), &secret("old")).await.unwrap();
+    // A process that died in mid-write leaves a temporary file; it is neither an entry nor in the way.
+    fs::write(folder.path().join("store/.put-abc123"), b"half").unwrap();
+    let (pending, _) = store.0.write(&name("x"), &secret("new")).unwrap();
+    let (_file, _path) = pending.keep().unwrap();
+    assert_eq!(
+        store.get(&name("x")).await.unwrap().unwrap().value.expose(),
+        "old"
+    );
+    assert_eq!(store.list("").await.unwrap(), [name("x")]);
+    store.put(&name("x"), &secret("newer")).await.unwrap();
+    assert_eq!(
+        store.get(&name("x")).await.unwrap().unwrap().value.expose(),
+        "newer"
+    );
+}
+
+#[tokio::test]
+async fn a_truncated_entry_is_a_failure_and_not_absence() {
+    let Fixture { folder, store } = fixture();
+    store.put(&name("x"), &secret("value")).await.unwrap();
+    let path = folder.path().join("store/x.age");
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    assert!(matches!(
+        store.get(&name("x")).await,
+        Err(Error::Failed { .. })
+    ));
+    assert!(
+        store
+            .put_if_absent(&name("x"), &secret("other"))
+            .await
+            .is_err()
+    );
+    assert_eq!(fs::read(&path).unwrap().len(), bytes.len() / 2);
+}
+
+#[tokio::test]
+async fn a_foreign_identity_is_denied_and_a_missing_one_is_not_replaced() {
+    let Fixture { folder, store } = fixture();
+    store.put(&name("x"), &secret("value")).await.unwrap();
+    let other = File::new(
+        folder.path().join("store"),
+        folder.path().join("other.txt"),
+        &[],
+    )
+    .unwrap();
+    assert!(other.get(&name("x")).await.unwrap_err().is_denied());
+    assert!(
+        other
+            .put(&name("y"), &secret("value"))
+            .await
+            .unwrap_err()
+            .is_denied()
+    );
+    assert!(!folder.path().join("other.txt").exists());
+    let fresh = Identity::generate();
+    fs::write(
+        folder.path().join("other.txt"),
+        fresh.to_string().expose_secret(),
+    )
+    .unwrap();
+    assert!(other.get(&name("x")).await.unwrap_err().is_denied());
+    assert!(other.get(&name("absent")).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_second_recipient_reads_what_the_first_wrote() {
+    let folder = tempfile::tempdir().unwrap();
+    let second = Identity::generate();
+    let path = folder.path().join("second.txt");
+    fs::write(
+        &path,
+        format!("# comment\n\n{}\n", second.to_string().expose_secret()),
+    )
+    .unwrap();
+    let store = File::new(
+        folder.path().join("store"),
+        folder.path().join("first.txt"),
+        &[second.to_public().to_string()],
+    )
+    .unwrap();
+    store.put(&name("x"), &secret("shared")).await.unwrap();
+    let reader = File::new(folder.path().join("store"), path, &[]).unwrap();
+    assert_eq!(
+        reader
+            .get(&name("x"))
+            .await
+            .unwrap()
+            .unwrap()
+            .value
+            .expose(),
+        "shared"
+    );
+}
+
+#[tokio::test]
+async fn list_is_sorted_and_ignores_what_is_not_an_entry() {
+    let Fixture { folder, store } = fixture();
+    assert!(store.list("").await.unwrap().is_empty());
+    for entry in ["nodes/b/host-key", "nodes/a/host-key", "pki"] {
+        store.put(&name(entry), &secret("x")).await.unwrap();
+    }
+    fs::write(folder.path().join("store/README.md"), "x").unwrap();
+    assert_eq!(
+        store.list("nodes/").await.unwrap(),
+        [name("nodes/a/host-key"), name("nodes/b/host-key")]
+    );
+    store
+        .delete(&name("nodes/a/host-key"), Condition::Any)
+        .await
+        .unwrap();
+    assert!(!folder.path().join("store/nodes/a").exists());
+    assert!(folder.path().join("store/nodes/b").exists());
+}
+
+#[tokio::test]
+async fn the_fingerprint_key_is_made_once() {
+    let Fixture { folder, store } = fixture();
+    assert!(
+        super::super::fingerprint::key(&store)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    let first = super::super::fingerprint::key_or_make(&store)
+        .await
+        .unwrap();
+    let second = super::super::fingerprint::key(&open(folder.path()))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(first.of(b"x"), second.of(b"x"));
+    assert_ne!(first.of(b"x"), first.of(b"y"));
+    assert_eq!(first.of(b"x").len(), 64);
+}

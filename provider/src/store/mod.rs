@@ -1,0 +1,262 @@
+//! Where secrets live: a small trait and its backends. Terraform sees names and fingerprints, never values (DESIGN.md section 5).
+//!
+//! Three things are never mixed up: *absent* (`Ok(None)`: proven by the store), *denied* ([`Error::Denied`]: there, but not for us) and
+//! *failed* ([`Error::Failed`]: nobody knows). Every put carries a nonce, so that a writer recognises its own entry after a lost reply.
+//!
+//! ```text
+//! Name::parse("ssh/operator")?                                  checked against traversal
+//! store.get(&name)                     -> Result<Option<Entry>>  Entry { value: Secret<String>, nonce }
+//! store.put_if_absent(&name, &value)   -> Result<Put>            Put::Written(nonce) | Put::Exists(Entry)
+//! store.put(&name, &value)             -> Result<nonce>          replaces
+//! store.delete(&name, Condition)       -> Result<Deleted>        Condition::Any | Condition::Nonce("..")
+//! store.list("nodes/")                 -> Result<Vec<Name>>      sorted, prefix is a text prefix
+//! store.describe()                     -> Description            what it is and what it promises across operators
+//! fingerprint::of(store, kind, bytes)  -> HMAC under the store's own key (made on first use by `fingerprint::key_or_make`)
+//! ```
+
+pub mod file;
+pub mod fingerprint;
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+use crate::secret::Secret;
+
+/// The name of an entry: words of `[A-Za-z0-9._-]` separated by `/`, none of which starts with a dot.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(String);
+
+/// A name that no store accepts.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{name}` is not a store entry name: {reason}; use words of letters, digits, `.`, `_`, `-` separated by `/`, like `ssh/operator`"
+)]
+pub struct BadName {
+    name: String,
+    reason: &'static str,
+}
+
+impl Name {
+    /// Checks a name.
+    pub fn parse(text: &str) -> Result<Self, BadName> {
+        let bad = |reason| {
+            Err(BadName {
+                name: text.into(),
+                reason,
+            })
+        };
+        if text.is_empty() || text.len() > 200 {
+            return bad("it is empty or longer than 200 characters");
+        }
+        for word in text.split('/') {
+            if word.is_empty() {
+                return bad("it has an empty word (no leading, trailing or double `/`)");
+            }
+            if word.starts_with('.') {
+                return bad("a word starts with a dot");
+            }
+            if !word
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+            {
+                return bad("it has a character outside letters, digits, `.`, `_`, `-`");
+            }
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::str::FromStr for Name {
+    type Err = BadName;
+
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        Self::parse(text)
+    }
+}
+
+/// An entry as it was read.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The secret. All kinds are text.
+    pub value: Secret<String>,
+    /// Differs for every put, also of an equal value.
+    pub nonce: String,
+}
+
+/// What a put-if-absent came to.
+#[derive(Debug)]
+pub enum Put {
+    /// Our value is there now; its nonce.
+    Written(String),
+    /// Someone else's was there before; it is unchanged.
+    Exists(Entry),
+}
+
+/// When a delete may happen.
+#[derive(Debug, Clone, Copy)]
+pub enum Condition<'a> {
+    /// Whatever is there.
+    Any,
+    /// Only the entry of this put.
+    Nonce(&'a str),
+}
+
+/// What a delete came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deleted {
+    /// It was there and is gone.
+    Removed,
+    /// It was not there.
+    Absent,
+    /// Another put's entry is there; it stays.
+    Changed,
+}
+
+/// What a store is and what it can promise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// Backend, like `file`.
+    pub kind: &'static str,
+    /// Where, for messages.
+    pub location: String,
+    /// Whether put-if-absent holds between operators on different machines (FN3).
+    pub exclusive_across_machines: bool,
+}
+
+/// Why the store could not answer. Absence is not an error.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The entry or the store is there, but not for us.
+    #[error("access to store entry `{name}` ({location}) is denied: {reason}")]
+    Denied {
+        /// Entry.
+        name: String,
+        /// File or address.
+        location: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The store failed; whether the entry exists is not known.
+    #[error("cannot {verb} store entry `{name}` ({location}): {reason}")]
+    Failed {
+        /// What was tried: `read`, `write`, `delete`, `list`.
+        verb: &'static str,
+        /// Entry.
+        name: String,
+        /// File or address.
+        location: String,
+        /// The cause.
+        reason: String,
+    },
+    /// An entry that must be there is not.
+    #[error("store entry `{name}` does not exist in {location}")]
+    Missing {
+        /// Entry.
+        name: String,
+        /// The store.
+        location: String,
+    },
+    /// The entry is not what its name promises.
+    #[error("store entry `{name}` is not {expected}")]
+    Malformed {
+        /// Entry.
+        name: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// The name itself is refused.
+    #[error(transparent)]
+    Name(#[from] BadName),
+}
+
+impl Error {
+    /// There, but not for us.
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::Denied { .. })
+    }
+
+    /// A required entry does not exist.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Missing { .. })
+    }
+}
+
+/// Result of a store call.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A store of secrets.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// What it is.
+    fn describe(&self) -> Description;
+
+    /// Reads an entry; `None` is proven absence.
+    async fn get(&self, name: &Name) -> Result<Option<Entry>>;
+
+    /// Writes unless an entry is there. Of several writers exactly one gets [`Put::Written`].
+    async fn put_if_absent(&self, name: &Name, value: &Secret<String>) -> Result<Put>;
+
+    /// Writes, replacing what is there; returns the nonce.
+    async fn put(&self, name: &Name, value: &Secret<String>) -> Result<String>;
+
+    /// Names that start with `prefix`, sorted.
+    async fn list(&self, prefix: &str) -> Result<Vec<Name>>;
+
+    /// Deletes under a condition. Absence is success of its own kind.
+    async fn delete(&self, name: &Name, condition: Condition<'_>) -> Result<Deleted>;
+}
+
+/// Reads an entry that must be there.
+pub async fn require(store: &dyn Store, name: &Name) -> Result<Entry> {
+    let missing = || Error::Missing {
+        name: name.to_string(),
+        location: store.describe().location,
+    };
+    store.get(name).await?.ok_or_else(missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Name;
+
+    #[test]
+    fn names_that_leave_the_store_are_refused() {
+        for good in [
+            "pki",
+            "ssh/operator",
+            "nodes/cp-1/host-key-current",
+            "a.b_c-d",
+        ] {
+            assert!(Name::parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "/etc/passwd",
+            "../x",
+            "a/../b",
+            "a//b",
+            "a/",
+            ".hidden",
+            "a/.b",
+            "a b",
+            "a\\b",
+            "ä",
+            "a\0b",
+        ] {
+            assert!(Name::parse(bad).is_err(), "{bad:?}");
+        }
+        assert!(Name::parse(&"a".repeat(201)).is_err());
+    }
+}
