@@ -1,1 +1,150 @@
-//! Placeholder.
+//! The provider framework: Terraform plugin protocol 6, from Rust structs and traits.
+//!
+//! # A resource
+//!
+//! ```
+//! use strata_framework::*;
+//!
+//! /// A note.
+//! ///
+//! /// Kept in the cupboard. The first line is the title of the documentation page.
+//! #[derive(Schema, Clone, Debug, PartialEq)]
+//! #[schema(name = "note", version = 0)]
+//! pub struct Note {
+//!     /// Where it lies. A change replaces the note.
+//!     #[schema(required, replace, pattern("[a-z]+"))]
+//!     shelf: Attr<String>,
+//!     /// How many copies.
+//!     #[schema(default = 1, range(1..=9))]
+//!     copies: Attr<u32>,
+//!     /// The text. Never in state.
+//!     #[schema(optional, write_only, sensitive)]
+//!     text_wo: Attr<Secret<String>>,
+//!     /// Fingerprint of the text.
+//!     #[schema(computed, keep_prior)]
+//!     fingerprint: Attr<String>,
+//!     /// Name in the cupboard, the import id.
+//!     #[schema(computed, keep_prior)]
+//!     id: Attr<String>,
+//!     /// How long things may take.
+//!     #[schema(optional)]
+//!     timeouts: Attr<Timeouts>,
+//! }
+//!
+//! # #[derive(Schema, Clone)] pub struct Settings {}
+//! # pub struct Cupboard;
+//! # impl Provider for Cupboard { type Config = Settings; fn new(_: Settings) -> Result<Self, Diagnostics> { Ok(Self) } }
+//! impl Resource for Note {
+//!     type Provider = Cupboard;
+//!     type Model = Self;
+//!     type Private = ();
+//!     const TIMEOUTS: Limit = Limit::minutes(20, 1, 20, 5);
+//!
+//!     // Only when the rules on the attributes do not say it all. Write-only values are in `change.config()`.
+//!     async fn plan(_: &Of<'_, Self>, change: Change<'_, Self>, mut planned: Planned<Self>) -> Result<Planned<Self>, Diagnostics> {
+//!         if let (Some(prior), Attr::Known(text)) = (change.prior(), &change.config().text_wo)
+//!             && prior.fingerprint.known() != Some(&fingerprint(b"key of the store", text.expose().as_bytes()))
+//!         {
+//!             planned.state.fingerprint = Attr::Unknown; // never the value: the second plan might contradict it
+//!         }
+//!         Ok(planned)
+//!     }
+//!     async fn create(cx: &Of<'_, Self>, config: Self, mut planned: Self) -> Result<Self, Diagnostics> {
+//!         planned.id.fill("note-1");
+//!         cx.save(&planned); // it exists from here on
+//!         let policy = Policy::new("note note-1 to dry");
+//!         let _: u8 = wait(cx, &policy, async || Probe::<_, Diagnostics>::Done(1)).await?;
+//!         planned.fingerprint.fill(fingerprint(b"key of the store", config.text_wo.or_empty().as_bytes()));
+//!         Ok(planned)
+//!     }
+//!     async fn read(_: &Of<'_, Self>, prior: Self) -> Result<Found<Self>, Diagnostics> {
+//!         Ok(Found::Present(prior)) // or Found::Gone, or Found::Unknown(diagnostics)
+//!     }
+//!     async fn update(_: &Of<'_, Self>, _config: Self, _prior: Self, planned: Self) -> Result<Self, Diagnostics> {
+//!         Ok(planned)
+//!     }
+//!     async fn delete(_: &Of<'_, Self>, _prior: Self) -> Result<(), Diagnostics> {
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let registry = Registry::<Cupboard>::new("example").resource::<Note>(); // example_note
+//! assert!(registry.faults().is_empty());
+//! ```
+//!
+//! # Attributes of fields: `#[schema(...)]`
+//!
+//! | words | meaning |
+//! | --- | --- |
+//! | `required`, `optional`, `computed` | who sets it; `optional, computed` for "the user may, else the provider" |
+//! | `default = <value>` | implies optional and computed |
+//! | `replace`, `replace_if_configured` | a change replaces the object |
+//! | `keep_prior` | an unknown planned value becomes the prior one ("UseStateForUnknown") |
+//! | `recorded` | a change is written down, `update` is not called and nothing else becomes unknown; `timeouts` always is |
+//! | `sensitive`, `write_only`, `deprecated = ".."` | as in Terraform; write-only values are in `config` only |
+//! | `block` | nested blocks; the field is `Attr<Vec<Struct>>` |
+//! | `one_of("a", "b")`, `range(1..=9)`, `pattern("regex")` | checks of each known element; patterns match the whole text |
+//! | `validate = path::to::check` | `fn(&T) -> Result<(), String>` on the known value of `Attr<T>` |
+//!
+//! Field types are `Attr<T>` with T: `String`, `bool`, integers, [`Number`], `Vec<T>`, `Vec<Attr<T>>`, `BTreeSet<T>`,
+//! `BTreeMap<String, T>`, [`Dynamic`], [`DurationText`], `Secret<String>`, or another struct with `#[derive(Schema)]` (a nested
+//! object; in `Vec` and `BTreeMap` nested collections). A plain `Vec<String>` with one unknown element is unknown as a
+//! whole; nothing is lost on the wire, since only the changes a resource makes are applied to the plan.
+//!
+//! # What the framework does by itself
+//!
+//! Required, read-only and validator checks; defaults; nulling write-only values; unknown for computed values on a
+//! change; replacement paths; private state kept through every call; deadlines from `timeouts`; each operation in its own
+//! task, so a lost connection or a panic never loses what [`Cx::save`] was given; checking plans and results against
+//! core's rules.
+
+// The derive names this crate by its own name, inside it too.
+extern crate self as strata_framework;
+
+mod attr;
+mod cx;
+mod diagnostics;
+mod duration;
+mod dynamic;
+mod ephemeral;
+mod erased;
+pub mod field;
+mod function;
+mod number;
+mod path;
+mod registry;
+mod resource;
+pub mod schema;
+mod secret;
+mod types;
+mod validate;
+mod value;
+mod wait;
+
+pub use attr::Attr;
+pub use cx::{Bounded, Cx, Harness, Limits, Of, Private};
+pub use diagnostics::{Diagnostic, Diagnostics, Severity, chain};
+pub use duration::DurationText;
+pub use ephemeral::{Ephemeral, Opened};
+pub use field::{Field, Model, Source};
+pub use function::{Arguments, Function, FunctionError, Parameter};
+pub use number::Number;
+pub use path::{Path, Step};
+pub use registry::Registry;
+pub use resource::{
+    Change, DataSource, Found, Limit, MoveSource, Planned, Provider, Resource, Timeouts,
+};
+pub use schema::Schema;
+pub use secret::{Secret, fingerprint, mask, masked};
+pub use strata_derive::Schema;
+pub use types::Type;
+pub use validate::Validator;
+pub use value::{Dynamic, Refinement, Value, equal};
+pub use wait::{Policy, Probe, WaitError, Waited, spell, wait};
+
+/// What derived code needs. Not for people.
+#[doc(hidden)]
+pub mod derive {
+    pub use crate::schema::{Attribute, Mode, Replace, Shape, default_of};
+    pub use crate::{Attr, Diagnostics, Field, Model, Schema, Source, Validator, Value, field};
+}

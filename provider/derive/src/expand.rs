@@ -1,0 +1,165 @@
+//! The generated code: one static schema, one decoder that collects every diagnostic, one encoder.
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote};
+use syn::ext::IdentExt;
+use syn::{Attribute, Data, DeriveInput, Error, Expr, ExprLit, Field, Fields, Lit, Meta, Result};
+
+use crate::rules::{Header, Rules};
+
+pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
+    let Data::Struct(data) = &input.data else {
+        return Err(Error::new_spanned(input, "Schema is derived for structs"));
+    };
+    let Fields::Named(fields) = &data.fields else {
+        return Err(Error::new_spanned(
+            input,
+            "Schema is derived for structs with named fields",
+        ));
+    };
+    let Header {
+        name: schema_name,
+        version,
+    } = Header::parse(&input.attrs)?;
+    let description = documentation(&input.attrs);
+    let model = &input.ident;
+
+    let mut attributes = Vec::new();
+    let (mut decoded, mut names, mut encoded) = (Vec::new(), Vec::new(), Vec::new());
+    for (position, field) in fields.named.iter().enumerate() {
+        let ident = field.ident.as_ref().expect("named fields have names");
+        let name = ident.unraw().to_string();
+        let of = &field.ty;
+        attributes.push(attribute(field, &name)?);
+        // A name of ours, so that no field can hide `object`, `source` or `found`.
+        let local = format_ident!("field_{position}");
+        decoded
+            .push(quote!(let #local = field::attribute::<#of>(object, #name, source, &mut found);));
+        names.push(quote!(#ident: #local.expect("decoded without an error")));
+        let block = Rules::parse(&field.attrs)?.block;
+        encoded.push(if block {
+            quote!((#name, field::block(&self.#ident)))
+        } else {
+            quote!((#name, Field::encode(&self.#ident)))
+        });
+    }
+
+    Ok(quote! {
+        const _: () = {
+            use ::strata_framework::derive::*;
+
+            impl Model for #model {
+                const NAME: &'static str = #schema_name;
+
+                fn schema() -> &'static Schema {
+                    static SCHEMA: ::std::sync::OnceLock<Schema> = ::std::sync::OnceLock::new();
+                    SCHEMA.get_or_init(|| Schema {
+                        name: #schema_name,
+                        version: #version,
+                        description: #description,
+                        attributes: ::std::vec![#(#attributes),*],
+                    })
+                }
+
+                fn decode_object(object: &Value, source: Source) -> ::core::result::Result<Self, Diagnostics> {
+                    let mut found = Diagnostics::none();
+                    #(#decoded)*
+                    found.into_result()?;
+                    ::core::result::Result::Ok(Self { #(#names),* })
+                }
+            }
+
+            impl Field for #model {
+                fn shape() -> Shape {
+                    Shape::Single(<Self as Model>::schema())
+                }
+                fn decode(value: &Value, source: Source) -> ::core::result::Result<Attr<Self>, Diagnostics> {
+                    field::nested(value, source)
+                }
+                fn encode(&self) -> Value {
+                    Value::object([#(#encoded),*])
+                }
+            }
+        };
+    })
+}
+
+/// The expression that builds one `schema::Attribute`.
+fn attribute(field: &Field, name: &str) -> Result<TokenStream> {
+    let rules = Rules::parse(&field.attrs)?;
+    let mode = rules
+        .mode()
+        .map_err(|text| Error::new_spanned(field, text))?;
+    let description = documentation(&field.attrs);
+    if description.is_empty() {
+        return Err(Error::new_spanned(
+            field,
+            "an attribute needs a doc comment: it is the user's documentation",
+        ));
+    }
+    let of = &field.ty;
+    let Rules {
+        keep_prior,
+        recorded,
+        sensitive,
+        write_only,
+        block,
+        validators,
+        ..
+    } = &rules;
+    let replace = match (rules.replace, rules.replace_if_configured) {
+        (true, _) => quote!(Replace::Changed),
+        (false, true) => quote!(Replace::ChangedAndConfigured),
+        (false, false) => quote!(Replace::Never),
+    };
+    let default = match &rules.default {
+        Some(expression) => quote!({
+            let value: #of = Attr::Known(#expression);
+            default_of(&value)
+        }),
+        None => quote!(::core::option::Option::None),
+    };
+    let deprecated = match &rules.deprecated {
+        Some(text) => quote!(::core::option::Option::Some(#text)),
+        None => quote!(::core::option::Option::None),
+    };
+    Ok(quote! {
+        Attribute {
+            sensitive: #sensitive,
+            write_only: #write_only,
+            block: #block,
+            default: #default,
+            replace: #replace,
+            keep_prior: #keep_prior,
+            recorded: #recorded || #name == "timeouts",
+            validators: ::std::vec![#(#validators),*],
+            deprecated: #deprecated,
+            ..Attribute::new::<#of>(#name, #description, #mode)
+        }
+    })
+}
+
+/// The doc comment, without the space that follows `///`.
+fn documentation(attributes: &[Attribute]) -> String {
+    let lines = attributes
+        .iter()
+        .filter_map(|attribute| match &attribute.meta {
+            Meta::NameValue(pair) if pair.path.is_ident("doc") => match &pair.value {
+                Expr::Lit(ExprLit {
+                    lit: Lit::Str(text),
+                    ..
+                }) => {
+                    let text = text.value();
+                    Some(
+                        text.strip_prefix(' ')
+                            .unwrap_or(&text)
+                            .trim_end()
+                            .to_owned(),
+                    )
+                }
+                _ => None,
+            },
+            _ => None,
+        });
+    lines.collect::<Vec<_>>().join("\n").trim().to_owned()
+}

@@ -1,0 +1,149 @@
+//! The registry: everything a provider offers, in one list.
+
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use crate::Model;
+use crate::ephemeral::Ephemeral;
+use crate::erased::{AnyDataSource, AnyEphemeral, AnyFunction, AnyResource, Typed};
+use crate::function::{Arguments, Function};
+use crate::resource::{DataSource, Provider, Resource};
+use crate::schema::is_identifier;
+
+/// Names that Terraform uses itself in resource and data blocks.
+const RESERVED: [&str; 7] = [
+    "connection",
+    "count",
+    "depends_on",
+    "for_each",
+    "lifecycle",
+    "provider",
+    "provisioner",
+];
+/// The same in the provider block.
+const RESERVED_PROVIDER: [&str; 2] = ["alias", "version"];
+
+/// Everything a provider offers.
+pub struct Registry<P> {
+    pub(crate) name: &'static str,
+    pub(crate) resources: BTreeMap<String, Arc<dyn AnyResource<P>>>,
+    pub(crate) data_sources: BTreeMap<String, Arc<dyn AnyDataSource<P>>>,
+    pub(crate) ephemerals: BTreeMap<String, Arc<dyn AnyEphemeral<P>>>,
+    pub(crate) functions: BTreeMap<String, Arc<dyn AnyFunction>>,
+    repeated: Vec<String>,
+}
+
+impl<P: Provider> Registry<P> {
+    /// A provider without anything yet; `name` is the prefix of every type.
+    pub fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            resources: BTreeMap::new(),
+            data_sources: BTreeMap::new(),
+            ephemerals: BTreeMap::new(),
+            functions: BTreeMap::new(),
+            repeated: Vec::new(),
+        }
+    }
+
+    /// Adds a resource.
+    #[must_use]
+    pub fn resource<R: Resource<Provider = P>>(mut self) -> Self {
+        let name = self.full(R::NAME);
+        if self
+            .resources
+            .insert(name.clone(), Arc::new(Typed::<R>(PhantomData)))
+            .is_some()
+        {
+            self.repeated.push(name);
+        }
+        self
+    }
+
+    /// Adds a data source.
+    #[must_use]
+    pub fn data_source<D: DataSource<Provider = P>>(mut self) -> Self {
+        let name = self.full(D::NAME);
+        if self
+            .data_sources
+            .insert(name.clone(), Arc::new(Typed::<D>(PhantomData)))
+            .is_some()
+        {
+            self.repeated.push(name);
+        }
+        self
+    }
+
+    /// Adds an ephemeral resource.
+    #[must_use]
+    pub fn ephemeral<E: Ephemeral<Provider = P>>(mut self) -> Self {
+        let name = self.full(E::NAME);
+        if self
+            .ephemerals
+            .insert(name.clone(), Arc::new(Typed::<E>(PhantomData)))
+            .is_some()
+        {
+            self.repeated.push(name);
+        }
+        self
+    }
+
+    /// Adds a function.
+    #[must_use]
+    pub fn function<F: Function>(mut self) -> Self {
+        let name = F::NAME.to_owned();
+        if F::PARAMETERS.len() != F::Arguments::types().len() {
+            self.repeated
+                .push(format!("{name}: as many PARAMETERS as arguments"));
+        }
+        if self
+            .functions
+            .insert(name.clone(), Arc::new(Typed::<F>(PhantomData)))
+            .is_some()
+        {
+            self.repeated.push(name);
+        }
+        self
+    }
+
+    fn full(&self, name: &str) -> String {
+        format!("{}_{name}", self.name)
+    }
+
+    /// Everything core would refuse. A unit test of the provider asserts that this is empty.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults: Vec<String> = self
+            .repeated
+            .iter()
+            .map(|name| format!("{name}: declared twice"))
+            .collect();
+        let mut check = |kind: &str, name: &str, schema: &crate::Schema, reserved: &[&str]| {
+            if !is_identifier(name) {
+                faults.push(format!("{kind} {name}: not an identifier"));
+            }
+            faults.extend(
+                schema
+                    .faults(reserved)
+                    .into_iter()
+                    .map(|fault| format!("{kind} {name}: {fault}")),
+            );
+        };
+        check(
+            "provider",
+            self.name,
+            P::Config::schema(),
+            &RESERVED_PROVIDER,
+        );
+        for (name, resource) in &self.resources {
+            check("resource", name, resource.schema(), &RESERVED);
+        }
+        for (name, source) in &self.data_sources {
+            check("data source", name, source.schema(), &RESERVED);
+        }
+        for (name, ephemeral) in &self.ephemerals {
+            check("ephemeral resource", name, ephemeral.schema(), &RESERVED);
+        }
+        faults
+    }
+}

@@ -1,0 +1,140 @@
+//! Validators of single attributes: accepted words, ranges, patterns, and functions on the typed value.
+//!
+//! Null and unknown values pass; inside collections every element is checked.
+
+use std::fmt;
+use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
+
+use regex::Regex;
+
+use crate::field::Source;
+use crate::path::Step;
+use crate::{Attr, Diagnostics, Field, Value};
+
+type Check = dyn Fn(&Value) -> Result<(), String> + Send + Sync;
+
+/// A check of one attribute, with the words for its documentation.
+#[derive(Clone)]
+pub struct Validator {
+    /// What is accepted: "one of `a`, `b`". Empty when the attribute's own text says it.
+    pub accepts: String,
+    whole: bool,
+    check: Arc<Check>,
+}
+
+impl fmt::Debug for Validator {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Validator({:?})", self.accepts)
+    }
+}
+
+impl Validator {
+    /// One of these words.
+    pub fn one_of(words: &'static [&'static str]) -> Self {
+        let accepts = format!(
+            "one of {}",
+            words
+                .iter()
+                .map(|word| format!("`{word}`"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        );
+        let sentence = format!("Must be {}.", accepts.replace('`', "\""));
+        let check = move |value: &Value| match value {
+            Value::String(text) if !words.contains(&text.as_str()) => Err(sentence.clone()),
+            _ => Ok(()),
+        };
+        Self {
+            accepts,
+            whole: false,
+            check: Arc::new(check),
+        }
+    }
+
+    /// A number in this range.
+    pub fn range(range: impl RangeBounds<i64> + Send + Sync + 'static) -> Self {
+        let accepts = match (range.start_bound(), range.end_bound()) {
+            (Bound::Included(low), Bound::Included(high)) => format!("from {low} to {high}"),
+            (Bound::Included(low), Bound::Excluded(high)) => format!("from {low} to {}", high - 1),
+            (Bound::Included(low), _) => format!("{low} or more"),
+            (_, Bound::Included(high)) => format!("{high} or less"),
+            (_, Bound::Excluded(high)) => format!("{} or less", high - 1),
+            _ => "any number".to_owned(),
+        };
+        let sentence = format!("Must be {accepts}.");
+        let check = move |value: &Value| match value {
+            Value::Number(number)
+                if !number
+                    .to_i64()
+                    .is_some_and(|number| range.contains(&number)) =>
+            {
+                Err(sentence.clone())
+            }
+            _ => Ok(()),
+        };
+        Self {
+            accepts,
+            whole: false,
+            check: Arc::new(check),
+        }
+    }
+
+    /// Text that matches this regular expression as a whole.
+    pub fn pattern(pattern: &'static str) -> Self {
+        let regex =
+            Regex::new(&format!("^(?:{pattern})$")).expect("patterns are literals and tested");
+        let check = move |value: &Value| match value {
+            Value::String(text) if !regex.is_match(text) => Err(format!("Must match {pattern}.")),
+            _ => Ok(()),
+        };
+        Self {
+            accepts: format!("text matching `{pattern}`"),
+            whole: false,
+            check: Arc::new(check),
+        }
+    }
+
+    /// A function on the typed value. The attribute's type is `Attr<F>`.
+    pub fn typed<F: Field>(check: fn(&F) -> Result<(), String>) -> Self {
+        let check = move |value: &Value| match F::decode(value, Source::State) {
+            Ok(Attr::Known(typed)) => check(&typed),
+            // A value that does not decode is reported by the decoder.
+            _ => Ok(()),
+        };
+        Self {
+            accepts: String::new(),
+            whole: true,
+            check: Arc::new(check),
+        }
+    }
+
+    /// Runs the check and points at what it refuses.
+    pub fn run(&self, value: &Value) -> Result<(), Diagnostics> {
+        match value {
+            Value::Null | Value::Unknown(_) => Ok(()),
+            Value::List(elements) if !self.whole => {
+                let mut found = Diagnostics::none();
+                for (index, element) in (0..).zip(elements) {
+                    found.take(
+                        self.run(element)
+                            .map_err(|inner| inner.under(&Step::Index(index))),
+                    );
+                }
+                found.into_result()
+            }
+            Value::Map(elements) if !self.whole => {
+                let mut found = Diagnostics::none();
+                for (key, element) in elements {
+                    found.take(
+                        self.run(element)
+                            .map_err(|inner| inner.under(&Step::Key(key.clone()))),
+                    );
+                }
+                found.into_result()
+            }
+            value => (self.check)(value)
+                .map_err(|sentence| Diagnostics::error("Invalid value", sentence)),
+        }
+    }
+}
