@@ -1,1 +1,3 @@
 //! One module per outside service: its client and the resources that use it. Services never import each other.
+
+pub mod scaleway;

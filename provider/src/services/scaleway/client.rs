@@ -1,0 +1,620 @@
+//! Client of Elastic Metal v1 and IAM v1alpha1: <https://www.scaleway.com/en/developers/api/elastic-metal/>.
+//!
+//! Covered: offers, OSes, servers (list, get, create, patch, install, delete), SSH keys. Unknown keys are ignored, missing ones
+//! defaulted, unknown enum words kept as text: the API grows without notice.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+
+use data_encoding::BASE64;
+use serde::{Deserialize, Deserializer, Serialize};
+use tokio::sync::OnceCell;
+
+use crate::http::client::{Client as Http, Error};
+use crate::secret::Secret;
+
+/// More than the default of 20, and what every list of the API takes.
+const PAGE: usize = 100;
+
+/// The limit of the vendor's own client, before base64.
+pub const USER_DATA_LIMIT: usize = 127_998;
+
+/// Offers and OSes of one zone: they do not change within one run.
+struct Catalogue {
+    offers: Vec<Offer>,
+    systems: Vec<Os>,
+}
+
+/// One project's view of the API.
+pub struct Client {
+    http: Http,
+    catalogues: Mutex<HashMap<String, Arc<OnceCell<Catalogue>>>>,
+}
+
+/// A machine type and its billing.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Offer {
+    /// Id; the monthly twin of an hourly offer has another.
+    pub id: String,
+    /// Name like `EM-I215E-NVME`.
+    pub name: String,
+    /// `empty`, `low` or `available`.
+    #[serde(default)]
+    pub stock: String,
+    /// Whether it can be ordered at all.
+    #[serde(default)]
+    pub enable: bool,
+    /// `hourly` or `monthly`.
+    #[serde(default)]
+    pub subscription_period: String,
+    /// OSes that cannot be installed; order is not kept between answers.
+    #[serde(default)]
+    pub incompatible_os_ids: BTreeSet<String>,
+    /// `cloud-init` and `install-system-v2` among others.
+    #[serde(default)]
+    pub tags: Vec<String>,
+}
+
+impl Offer {
+    /// Whether servers of this offer accept user data.
+    pub fn takes_user_data(&self) -> bool {
+        self.tags.iter().any(|tag| tag == "cloud-init")
+    }
+
+    /// Whether it installs within minutes instead of most of an hour.
+    pub fn installs_fast(&self) -> bool {
+        self.tags.iter().any(|tag| tag == "install-system-v2")
+    }
+}
+
+/// An operating system that can be installed.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Os {
+    /// Id.
+    pub id: String,
+    /// Name like `Ubuntu`.
+    pub name: String,
+    /// Version like `22.04 LTS (Jammy Jellyfish)`.
+    #[serde(default)]
+    pub version: String,
+    /// Whether it can be installed at all.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// Whether it runs cloud-init.
+    #[serde(default)]
+    pub cloud_init_supported: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Os {
+    /// Whether `wanted` means this OS: its id, or its name followed by the beginning of its version (`Ubuntu 22.04`).
+    pub fn is_called(&self, wanted: &str) -> bool {
+        let full = format!("{} {}", self.name, self.version);
+        let rest = full
+            .get(..wanted.len())
+            .filter(|start| start.eq_ignore_ascii_case(wanted))
+            .map(|_| &full[wanted.len()..]);
+        // `Ubuntu 2` must not mean 20.04 and 22.04 at once: the match ends where a word ends.
+        self.id == wanted
+            || rest.is_some_and(|rest| {
+                !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '.')
+            })
+    }
+}
+
+/// A server, as far as we read it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Server {
+    /// Id.
+    pub id: String,
+    /// Name.
+    pub name: String,
+    /// Description.
+    #[serde(default)]
+    pub description: String,
+    /// Time of the order, RFC 3339.
+    #[serde(default)]
+    pub created_at: String,
+    /// Delivery: `ordered`, `delivering`, `ready`, `deleting` ...
+    pub status: String,
+    /// Offer, hourly or monthly.
+    #[serde(default)]
+    pub offer_id: String,
+    /// Name of the offer.
+    #[serde(default)]
+    pub offer_name: String,
+    /// Ours and those the API adds.
+    #[serde(default)]
+    pub tags: BTreeSet<String>,
+    /// Empty until allocated; in no fixed order.
+    #[serde(default)]
+    pub ips: Vec<Ip>,
+    /// Null when never installed.
+    #[serde(default)]
+    pub install: Option<Install>,
+    /// Whether it refuses to be deleted.
+    #[serde(default)]
+    pub protected: bool,
+    /// Whether the API still returns user data. The data itself holds secrets and is not kept.
+    #[serde(default, rename = "user_data", deserialize_with = "is_not_empty")]
+    pub has_user_data: bool,
+}
+
+fn is_not_empty<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    Ok(Option::<String>::deserialize(from)?.is_some_and(|text| !text.is_empty()))
+}
+
+/// An address of a server.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Ip {
+    /// The address; IPv6 may come zero-padded, so it is parsed.
+    pub address: IpAddr,
+}
+
+/// The installation of a server.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Install {
+    /// Installed OS.
+    #[serde(default)]
+    pub os_id: String,
+    /// Host name given at installation.
+    #[serde(default)]
+    pub hostname: String,
+    /// Keys given at installation.
+    #[serde(default)]
+    pub ssh_key_ids: BTreeSet<String>,
+    /// `to_install`, `installing`, `completed`, `error`.
+    #[serde(default)]
+    pub status: String,
+}
+
+impl Server {
+    /// Its IPv4 address, once allocated.
+    pub fn ipv4(&self) -> Option<IpAddr> {
+        self.ips.iter().map(|ip| ip.address).find(IpAddr::is_ipv4)
+    }
+
+    /// Its IPv6 address, once allocated.
+    pub fn ipv6(&self) -> Option<IpAddr> {
+        self.ips.iter().map(|ip| ip.address).find(IpAddr::is_ipv6)
+    }
+
+    /// State of its installation; empty when there is none.
+    pub fn install_status(&self) -> &str {
+        self.install
+            .as_ref()
+            .map_or("", |install| install.status.as_str())
+    }
+
+    /// Whether it is on its way out.
+    pub fn is_leaving(&self) -> bool {
+        self.status == "deleting"
+    }
+}
+
+/// The body of a reinstallation and part of an order.
+#[derive(Debug, Clone, Serialize)]
+pub struct NewInstall {
+    /// OS to install.
+    pub os_id: String,
+    /// Host name.
+    pub hostname: String,
+    /// IAM keys of root or the OS's user.
+    pub ssh_key_ids: BTreeSet<String>,
+}
+
+/// The body of an order.
+#[derive(Debug, Clone, Serialize)]
+pub struct NewServer {
+    /// Hourly or monthly twin: decides the billing.
+    pub offer_id: String,
+    /// Project that pays.
+    pub project_id: String,
+    /// Name.
+    pub name: String,
+    /// Description, may be empty.
+    pub description: String,
+    /// Our tags and marks.
+    pub tags: BTreeSet<String>,
+    /// What to install.
+    pub install: NewInstall,
+    /// Refuse deletion.
+    pub protected: bool,
+    /// Cloud-init data, sent as base64.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "encoded")]
+    pub user_data: Option<Secret<String>>,
+}
+
+// serde's `serialize_with` hands over a reference to the field as it is.
+#[allow(clippy::ref_option)]
+fn encoded<S: serde::Serializer>(data: &Option<Secret<String>>, to: S) -> Result<S::Ok, S::Error> {
+    data.as_ref()
+        .map(|data| BASE64.encode(data.expose().as_bytes()))
+        .serialize(to)
+}
+
+/// What can be changed in place; absent keys keep their value.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct ServerPatch {
+    /// Name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Description.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// All tags of ours; the API's own labels are never sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tags: Option<BTreeSet<String>>,
+    /// Refuse deletion.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protected: Option<bool>,
+    /// Base64; the empty text burns what was there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_data: Option<String>,
+}
+
+impl ServerPatch {
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// An IAM SSH key.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct SshKey {
+    /// Id.
+    pub id: String,
+    /// Name, not unique.
+    pub name: String,
+    /// Type and material; the API drops the comment.
+    pub public_key: String,
+    /// Like `256 MD5:6b:cd:... (ssh-ed25519)`.
+    #[serde(default)]
+    pub fingerprint: String,
+    /// Project.
+    #[serde(default)]
+    pub project_id: String,
+    /// Disabled keys are not installed.
+    #[serde(default)]
+    pub disabled: bool,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    #[serde(default)]
+    total_count: usize,
+    #[serde(flatten)]
+    rest: HashMap<String, serde_json::Value>,
+}
+
+fn absent<T>(error: Error) -> Result<Option<T>, Error> {
+    if error.is_not_found() {
+        Ok(None)
+    } else {
+        Err(error)
+    }
+}
+
+impl Client {
+    /// A client over the shared HTTP layer.
+    pub fn new(http: Http) -> Self {
+        Self {
+            http,
+            catalogues: Mutex::default(),
+        }
+    }
+
+    /// The wall-clock length of a duration of the API's clock (shorter in the lab).
+    pub fn scaled(&self, duration: std::time::Duration) -> std::time::Duration {
+        self.http.scaled(duration)
+    }
+
+    async fn all<T: serde::de::DeserializeOwned>(
+        &self,
+        path: &str,
+        key: &str,
+        query: &str,
+    ) -> Result<Vec<T>, Error> {
+        let mut items: Vec<T> = Vec::new();
+        for page in 1.. {
+            let path = format!("{path}?page={page}&page_size={PAGE}{query}");
+            let answer: Page = self.http.get(path.as_str()).send().await?;
+            let list = answer.rest.get(key).cloned().unwrap_or_default();
+            let unreadable = |error: serde_json::Error| Error::Answer {
+                service: "scaleway",
+                method: http::Method::GET,
+                path: path.clone(),
+                reason: format!("`{key}` of the answer: {error}"),
+            };
+            let list: Vec<T> = serde_json::from_value::<Option<Vec<T>>>(list)
+                .map_err(unreadable)?
+                .unwrap_or_default();
+            let count = list.len();
+            items.extend(list);
+            if count == 0 || items.len() >= answer.total_count {
+                break;
+            }
+        }
+        Ok(items)
+    }
+
+    async fn catalogue<T>(
+        &self,
+        zone: &str,
+        read: impl FnOnce(&Catalogue) -> T,
+    ) -> Result<T, Error> {
+        let cell = self
+            .catalogues
+            .lock()
+            .expect("no panic while held")
+            .entry(zone.to_owned())
+            .or_default()
+            .clone();
+        let catalogue = cell
+            .get_or_try_init(|| async {
+                let base = format!("baremetal/v1/zones/{zone}");
+                let offers = format!("{base}/offers");
+                // Without a period only hourly offers are listed.
+                let mut all: Vec<Offer> = self
+                    .all(&offers, "offers", "&subscription_period=hourly")
+                    .await?;
+                all.extend(
+                    self.all::<Offer>(&offers, "offers", "&subscription_period=monthly")
+                        .await?,
+                );
+                let systems = self.all(&format!("{base}/os"), "os", "").await?;
+                Ok::<_, Error>(Catalogue {
+                    offers: all,
+                    systems,
+                })
+            })
+            .await?;
+        Ok(read(catalogue))
+    }
+
+    /// All offers of a zone, hourly and monthly; listed once per process.
+    pub async fn offers(&self, zone: &str) -> Result<Vec<Offer>, Error> {
+        self.catalogue(zone, |catalogue| catalogue.offers.clone())
+            .await
+    }
+
+    /// All OSes of a zone; listed once per process.
+    pub async fn systems(&self, zone: &str) -> Result<Vec<Os>, Error> {
+        self.catalogue(zone, |catalogue| catalogue.systems.clone())
+            .await
+    }
+
+    /// All servers of a zone that carry every one of `tags`.
+    pub async fn servers(&self, zone: &str, tags: &[String]) -> Result<Vec<Server>, Error> {
+        let mut query = "&order_by=created_at_asc".to_owned();
+        for tag in tags {
+            query.push_str("&tags=");
+            query.push_str(&escape(tag));
+        }
+        let path = format!("baremetal/v1/zones/{zone}/servers");
+        let mut servers: Vec<Server> = self.all(&path, "servers", &query).await?;
+        // The filter's exact meaning is not documented: what it lets through is checked.
+        servers.retain(|server| tags.iter().all(|tag| server.tags.contains(tag)));
+        Ok(servers)
+    }
+
+    /// One server; `None` when it does not exist.
+    pub async fn server(&self, zone: &str, id: &str) -> Result<Option<Server>, Error> {
+        self.http
+            .get(format!("baremetal/v1/zones/{zone}/servers/{id}"))
+            .send()
+            .await
+            .map(Some)
+            .or_else(absent)
+    }
+
+    /// Orders a server. Costs money and has no idempotency key: see `order`.
+    pub async fn create_server(&self, zone: &str, server: &NewServer) -> Result<Server, Error> {
+        self.http
+            .post(format!("baremetal/v1/zones/{zone}/servers"))
+            .json(server)
+            .send()
+            .await
+    }
+
+    /// Changes a server in place. Sets values, so sending it twice is harmless.
+    pub async fn patch_server(
+        &self,
+        zone: &str,
+        id: &str,
+        patch: &ServerPatch,
+    ) -> Result<Server, Error> {
+        self.http
+            .patch(format!("baremetal/v1/zones/{zone}/servers/{id}"))
+            .json(patch)
+            .repeatable()
+            .send()
+            .await
+    }
+
+    /// Installs again. Wipes the disks and is not idempotent.
+    pub async fn install_server(
+        &self,
+        zone: &str,
+        id: &str,
+        install: &NewInstall,
+    ) -> Result<Server, Error> {
+        self.http
+            .post(format!("baremetal/v1/zones/{zone}/servers/{id}/install"))
+            .json(install)
+            .send()
+            .await
+    }
+
+    /// Starts the deletion of a server; gone already is success.
+    pub async fn delete_server(&self, zone: &str, id: &str) -> Result<(), Error> {
+        let answer = self
+            .http
+            .delete(format!("baremetal/v1/zones/{zone}/servers/{id}"))
+            .send::<serde_json::Value>()
+            .await;
+        answer.map(Some).or_else(absent).map(|_| ())
+    }
+
+    /// The SSH keys of a project.
+    pub async fn ssh_keys(&self, project: &str) -> Result<Vec<SshKey>, Error> {
+        let keys: Vec<SshKey> = self
+            .all(
+                "iam/v1alpha1/ssh-keys",
+                "ssh_keys",
+                &format!("&project_id={}", escape(project)),
+            )
+            .await?;
+        Ok(keys
+            .into_iter()
+            .filter(|key| key.project_id == project)
+            .collect())
+    }
+
+    /// One SSH key; `None` when it does not exist.
+    pub async fn ssh_key(&self, id: &str) -> Result<Option<SshKey>, Error> {
+        self.http
+            .get(format!("iam/v1alpha1/ssh-keys/{id}"))
+            .send()
+            .await
+            .map(Some)
+            .or_else(absent)
+    }
+
+    /// Registers an SSH key.
+    pub async fn create_ssh_key(
+        &self,
+        project: &str,
+        name: &str,
+        public_key: &str,
+    ) -> Result<SshKey, Error> {
+        let body = serde_json::json!({ "name": name, "public_key": public_key.trim(), "project_id": project });
+        self.http
+            .post("iam/v1alpha1/ssh-keys")
+            .json(&body)
+            .send()
+            .await
+    }
+
+    /// Renames an SSH key.
+    pub async fn rename_ssh_key(&self, id: &str, name: &str) -> Result<SshKey, Error> {
+        self.http
+            .patch(format!("iam/v1alpha1/ssh-keys/{id}"))
+            .json(&serde_json::json!({ "name": name }))
+            .repeatable()
+            .send()
+            .await
+    }
+
+    /// Deletes an SSH key; gone already is success.
+    pub async fn delete_ssh_key(&self, id: &str) -> Result<(), Error> {
+        let answer = self
+            .http
+            .delete(format!("iam/v1alpha1/ssh-keys/{id}"))
+            .send::<serde_json::Value>()
+            .await;
+        answer.map(Some).or_else(absent).map(|_| ())
+    }
+}
+
+/// Percent-encodes what a query value may not hold. Tags contain `=`.
+pub(crate) fn escape(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut escaped, byte| {
+        use std::fmt::Write;
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            let _infallible = write!(escaped, "%{byte:02X}");
+        }
+        escaped
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_os_is_found_by_id_and_by_name_with_the_start_of_its_version() {
+        let os = Os {
+            id: "03b7f4ba".into(),
+            name: "Ubuntu".into(),
+            version: "22.04 LTS (Jammy Jellyfish)".into(),
+            enabled: true,
+            cloud_init_supported: true,
+        };
+        for wanted in [
+            "03b7f4ba",
+            "Ubuntu 22.04",
+            "ubuntu 22.04 lts",
+            "Ubuntu 22.04 LTS (Jammy Jellyfish)",
+        ] {
+            assert!(os.is_called(wanted), "{wanted}");
+        }
+        for wanted in [
+            "Ubuntu 2",
+            "Ubuntu 22",
+            "Ubuntu 24.04",
+            "Debian",
+            "",
+            "22.04",
+        ] {
+            assert!(!os.is_called(wanted), "{wanted}");
+        }
+    }
+
+    #[test]
+    fn a_recorded_server_is_read_without_its_user_data() {
+        let server: Server = serde_json::from_value(serde_json::json!({
+            "id": "a", "name": "n", "status": "ready", "zone": "fr-par-2", "new_key": {"x": 1}, "user_data": "c2VjcmV0",
+            "ips": [{"id": "1", "address": "2001:0bc8:1201:0021:0000:0000:0000:0001", "version": "IPv6", "reverse": ""},
+                    {"id": "2", "address": "51.159.52.1", "version": "IPv4", "reverse": ""}],
+            "install": {"os_id": "o", "status": "installing", "ssh_key_ids": ["b", "a"], "hostname": ""}, "tags": ["x", "RemoteAccess"]
+        }))
+        .unwrap();
+        assert_eq!(server.ipv4().unwrap().to_string(), "51.159.52.1");
+        assert_eq!(server.ipv6().unwrap().to_string(), "2001:bc8:1201:21::1");
+        assert_eq!(server.install_status(), "installing");
+        assert!(server.has_user_data && !server.protected);
+        assert!(!format!("{server:?}").contains("c2VjcmV0"));
+    }
+
+    #[test]
+    fn user_data_is_sent_as_base64_and_left_out_when_there_is_none() {
+        let mut server = NewServer {
+            offer_id: "o".into(),
+            project_id: "p".into(),
+            name: "n".into(),
+            description: String::new(),
+            tags: BTreeSet::new(),
+            install: NewInstall {
+                os_id: "o".into(),
+                hostname: "h".into(),
+                ssh_key_ids: BTreeSet::new(),
+            },
+            protected: false,
+            user_data: Some(Secret::new("#!/bin/bash".into())),
+        };
+        assert_eq!(
+            serde_json::to_value(&server).unwrap()["user_data"],
+            "IyEvYmluL2Jhc2g="
+        );
+        server.user_data = None;
+        assert!(
+            serde_json::to_value(&server)
+                .unwrap()
+                .get("user_data")
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn query_values_are_escaped() {
+        assert_eq!(escape("strata-node=cp-1"), "strata-node%3Dcp-1");
+    }
+}

@@ -1,0 +1,7 @@
+//! Scaleway Elastic Metal and the IAM SSH keys it installs: <https://www.scaleway.com/en/developers/api/elastic-metal/>.
+//!
+//! `client` speaks HTTP; `order` places an order at most once; `poll` shares list calls between waiters; the rest are resources.
+
+pub mod client;
+pub mod order;
+pub mod poll;
