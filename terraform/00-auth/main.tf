@@ -1,0 +1,22 @@
+# Layer 00: what outlives a rebuild of the cluster. The estate's id, its secrets (in the store; here are names and fingerprints) and what
+# is registered with platforms before anything can be ordered.
+
+# The estate: its random id marks everything that belongs to this cluster. Lost state: terraform import terraform_data.estate <owner>.
+resource "terraform_data" "estate" {
+  lifecycle {
+    # A forgotten workspace plans nothing: the provider block reads the id from here, so all else waits for this check.
+    precondition {
+      condition     = terraform.workspace == local.cluster.name
+      error_message = "The workspace is \"${terraform.workspace}\" and the cluster file describes \"${local.cluster.name}\". Run: export TF_WORKSPACE=${local.cluster.name}"
+    }
+  }
+}
+
+module "credentials" {
+  source = "../modules/credentials"
+
+  cluster             = local.cluster.name
+  owner               = terraform_data.estate.id
+  project             = local.scaleway.project
+  deletion_protection = var.deletion_protection
+}

@@ -1,0 +1,27 @@
+# ---- read by every layer above ----
+
+output "contract" {
+  description = "What the next layer checks before it plans: version of this interface, the cluster this layer was applied with, whether it is complete."
+  value = {
+    version             = 1
+    cluster_file_sha256 = sha256(jsonencode(local.cluster))
+    ready               = module.credentials.pki.ca_hash != null
+  }
+}
+
+output "owner" {
+  description = "Estate id, part of every mark."
+  value       = terraform_data.estate.id
+}
+
+# ---- read by 01-infrastructure ----
+
+output "pki" {
+  description = "Store name of the cluster PKI and the hash of its CA, for example \"sha256:9f0e...\"."
+  value       = module.credentials.pki
+}
+
+output "operator_key" {
+  description = "The operator's SSH key: store name, public half, id at Scaleway."
+  value       = module.credentials.operator_key
+}

@@ -1,0 +1,142 @@
+# Layer 01: from nothing to a locked cluster. Machines, the endpoint's first record, nodes, the CNI, lockdown; last the cluster as a whole,
+# which is therefore the first to go.
+
+module "machine" {
+  source   = "../modules/machine"
+  for_each = local.cluster.nodes
+
+  cluster = local.cluster.name
+  name    = each.key
+  role    = each.value.role
+
+  server = {
+    zone              = each.value.zone
+    offer             = each.value.offer
+    ssh_key_id        = local.auth.operator_key.scaleway_id
+    protected         = local.platform.protect
+    monthly           = local.platform.monthly
+    on_create_failure = each.value.on_create_failure
+  }
+
+  operating_system = {
+    channel            = local.kubeadm.os_channel
+    version            = local.kubeadm.os_version
+    updates            = local.cluster.updates.os
+    kubernetes_version = local.kubeadm.version
+    disk               = each.value.disk
+    wipe               = each.value.wipe
+  }
+
+  operator_key = local.auth.operator_key
+
+  firewall = {
+    operators    = local.operators
+    pods         = local.cluster.network.pods
+    public_ports = local.cluster.access.public_ports
+  }
+
+  deliver_timeout = local.cluster.timeouts.deliver
+}
+
+module "endpoint_first" {
+  source = "../modules/record"
+
+  zone = local.zone
+  records = {
+    endpoint-first = {
+      name   = local.cluster.endpoint.name
+      type   = "A"
+      ttl    = 60
+      values = [module.machine[local.first].ipv4]
+    }
+  }
+}
+
+module "node" {
+  source = "../modules/node"
+
+  cluster      = local.kubernetes
+  nodes        = local.nodes
+  join_timeout = local.cluster.timeouts.join
+
+  # Joining nodes find the API by its name: the first address is published before kubeadm starts.
+  depends_on = [module.endpoint_first]
+}
+
+module "endpoint_rest" {
+  source = "../modules/record"
+
+  zone = local.zone
+  records = {
+    for name, address in module.node.control_planes : "endpoint-${name}" => {
+      name   = local.cluster.endpoint.name
+      type   = "A"
+      ttl    = 60
+      values = [address]
+    } if name != local.first
+  }
+}
+
+module "node_record" {
+  source   = "../modules/record"
+  for_each = local.cluster.dns.nodes ? { A = "ipv4" } : {}
+
+  zone = local.zone
+  records = {
+    for name, address in module.node.members : "node-${name}" => {
+      name   = "${name}.${local.cluster.name}.${local.cluster.dns.cloudflare.zone}"
+      type   = each.key
+      values = [address]
+    }
+  }
+}
+
+module "cni" {
+  source   = "../modules/cni"
+  for_each = local.cluster.cni == null ? {} : local.cluster.cni
+
+  cluster    = local.kubernetes
+  cilium     = { version = each.value.version, encryption = each.value.encryption, values = each.value.values }
+  node_ports = local.cluster.access.node_ports
+
+  # Needs an API that answers, which the members' Create proves; no attribute of theirs says so.
+  depends_on = [module.node]
+}
+
+module "join_info" {
+  source = "../modules/join_info"
+
+  cluster = local.kubernetes
+
+  # As above.
+  depends_on = [module.node]
+}
+
+module "lockdown" {
+  source = "../modules/lockdown"
+
+  cluster = local.kubernetes
+  nodes   = { for name, node in local.nodes : name => { role = node.role, address = node.address, addresses = node.addresses, ssh = node.ssh } }
+  enabled = local.cluster.access.lockdown != "off"
+
+  access = {
+    operators    = local.operators
+    api          = local.cluster.access.api
+    public_ports = local.cluster.access.public_ports
+    pods         = local.cluster.network.pods
+  }
+
+  # The door of a locked node is a pod: members and the CNI's image must be there before port 22 closes.
+  depends_on = [module.node, module.cni]
+}
+
+module "cluster" {
+  source = "../modules/cluster"
+
+  cluster       = local.kubernetes
+  nodes         = module.node.names
+  ready_timeout = local.cluster.timeouts.ready
+
+  # Created last: the final check of everything above. Destroyed first: it marks the tear-down, and only then do removals skip drain and quorum.
+  depends_on = [module.endpoint_rest, module.node_record, module.cni, module.join_info, module.lockdown]
+}

@@ -1,0 +1,27 @@
+# ---- identity ----
+
+variable "cluster_file" {
+  description = "Path of the cluster file, for example \"/home/ada/strata/cluster.yaml\". Absolute, because Terraform runs inside the layer's folder."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = fileexists(var.cluster_file)
+    error_message = "No file there. Give the absolute path of a cluster file: export TF_VAR_cluster_file=$PWD/cluster.yaml"
+  }
+}
+
+# ---- optional ----
+
+variable "set" {
+  description = "Values laid over the cluster file, by path, for example { \"defaults.worker.offer\" = \"EM-B220E-NVME\" }. bootstrap.sh fills it from --set and STRATA_SET_*."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
+
+variable "root" {
+  description = "Absolute path of the project. Relative paths in the cluster file (store, manifests) start here. Null means two folders above the layer."
+  type        = string
+  default     = null
+}

@@ -1,0 +1,23 @@
+# Nothing of this layer is planned in a forgotten workspace or above a layer that is missing, incomplete or of another interface.
+resource "terraform_data" "guard" {
+  input = local.cluster.name
+
+  lifecycle {
+    precondition {
+      condition     = terraform.workspace == local.cluster.name
+      error_message = "The workspace is \"${terraform.workspace}\" and the cluster file describes \"${local.cluster.name}\". Run: export TF_WORKSPACE=${local.cluster.name}"
+    }
+
+    precondition {
+      condition     = try(local.services.contract.version, 0) == 1 && try(local.services.contract.ready, false)
+      error_message = "Layer 02-services is not complete for cluster \"${local.cluster.name}\". Apply it first: terraform -chdir=terraform/02-services apply"
+    }
+  }
+}
+
+check "same_cluster_file" {
+  assert {
+    condition     = try(local.services.contract.cluster_file_sha256, null) == sha256(jsonencode(local.cluster))
+    error_message = "Layer 02-services was applied with another content of the cluster file. Apply it again before this layer."
+  }
+}

@@ -1,0 +1,13 @@
+output "contract" {
+  description = "Version of this interface, the cluster this layer was applied with, whether it is complete."
+  value = {
+    version             = 1
+    cluster_file_sha256 = sha256(jsonencode(local.cluster))
+    ready               = module.records != null
+  }
+}
+
+output "records" {
+  description = "Identity of each declared record."
+  value       = merge([for records in module.records : records.ids]...)
+}

@@ -1,0 +1,42 @@
+# ---- identity ----
+
+variable "cluster" {
+  description = "The cluster as its API is reached: endpoint, networks, the PKI's name in the store, addresses by node. Layer 01 builds it once (kubernetes)."
+  type = object({
+    name               = string
+    endpoint           = string
+    port               = number
+    kubernetes_version = string
+    pod_subnet         = string
+    service_subnet     = string
+    dns_domain         = string
+    audit              = bool
+    extra_sans         = list(string)
+    pki                = string
+    control_planes     = map(string)
+    peers              = map(string)
+  })
+  nullable = false
+}
+
+# ---- machines ----
+
+variable "nodes" {
+  description = "Names of the nodes that must be Ready, for example [\"cp-1\", \"w-1\"]."
+  type        = set(string)
+  nullable    = false
+
+  validation {
+    condition     = length(var.nodes) > 0
+    error_message = "A cluster has at least one node."
+  }
+}
+
+# ---- optional ----
+
+variable "ready_timeout" {
+  description = "How long all nodes together may take to become Ready, for example \"10m\"."
+  type        = string
+  default     = "15m"
+  nullable    = false
+}

@@ -1,0 +1,35 @@
+# The entries of the store that outlive a rebuild, and the operator's key at the platform. Values never come here: only names, fingerprints
+# and public halves do.
+
+resource "strata_secret" "estate" {
+  name                = "estate"
+  kind                = "value"
+  value_wo            = var.owner
+  value_wo_version    = 1
+  deletion_protection = var.deletion_protection
+}
+
+# Made before anything is ordered: the CA hash is known from here on and no node ever holds the only copy.
+resource "strata_secret" "pki" {
+  name                = "pki"
+  kind                = "kubeadm_pki"
+  deletion_protection = var.deletion_protection
+
+  # Not data: a store that belongs to another estate must stop the run before anything is written to it.
+  depends_on = [strata_secret.estate]
+}
+
+resource "strata_secret" "operator" {
+  name                = "ssh/operator"
+  kind                = "ssh_keypair"
+  deletion_protection = var.deletion_protection
+
+  # As above.
+  depends_on = [strata_secret.estate]
+}
+
+resource "strata_scaleway_ssh_key" "operator" {
+  name       = "strata-${var.cluster}-operator"
+  public_key = strata_secret.operator.public["public_key"]
+  project    = var.project
+}

@@ -1,0 +1,62 @@
+# ---- identity ----
+
+variable "cluster" {
+  description = "The cluster as its API is reached: endpoint, networks, the PKI's name in the store, addresses by node. Layer 01 builds it once (kubernetes)."
+  type = object({
+    name               = string
+    endpoint           = string
+    port               = number
+    kubernetes_version = string
+    pod_subnet         = string
+    service_subnet     = string
+    dns_domain         = string
+    audit              = bool
+    extra_sans         = list(string)
+    pki                = string
+    control_planes     = map(string)
+    peers              = map(string)
+  })
+  nullable = false
+}
+
+# ---- machines ----
+
+variable "nodes" {
+  description = "Nodes by name with the addresses that others see, for example { w-1 = { role = \"worker\", address = \"192.0.2.14\", ... } }."
+  type = map(object({
+    role      = string
+    address   = string
+    addresses = list(string)
+    ssh = object({
+      user        = string
+      private_key = string
+      host_key    = string
+    })
+  }))
+  nullable = false
+}
+
+# ---- optional ----
+
+variable "enabled" {
+  description = "Whether port 22 is closed. False opens it again."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "access" {
+  description = "Who reaches what: operators (CIDRs), api (any, operators, nodes or CIDRs: who reaches 6443), public_ports (TCP, on workers), pods (CIDR)."
+  type = object({
+    operators    = optional(list(string), [])
+    api          = optional(list(string), ["any"])
+    public_ports = optional(list(number), [])
+    pods         = string
+  })
+  nullable = false
+
+  validation {
+    condition     = alltrue([for port in var.access.public_ports : port >= 1 && port <= 65535 && port != 22])
+    error_message = "A public port is between 1 and 65535 and never 22."
+  }
+}
