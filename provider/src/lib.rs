@@ -4,6 +4,10 @@
 //! `store`; `provider.rs` knows all resources. Services never import each other.
 
 pub mod http;
+pub mod kubernetes;
+pub mod pki;
 pub mod secret;
 pub mod services;
+pub mod ssh;
 pub mod store;
+pub mod verb;

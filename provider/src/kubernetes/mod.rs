@@ -1,0 +1,184 @@
+//! The Kubernetes API of a cluster that this provider brought up.
+//!
+//! Reached by node address, verified by endpoint name (FN5): nothing here resolves the endpoint. The client certificate is minted from
+//! the cluster's PKI for one hour and never leaves the process. One probe of 3 s per control plane and run, then its breaker is open and
+//! calls fail at once (FN22); [`Client::probe`] is for waits and asks again.
+//!
+//! ```text
+//! connections.client(&Reach { .. })              -> Client            no I/O; cached per cluster and process
+//! client.ready()                                 -> Result<()>        /readyz of whichever control plane answers
+//! client.probe()                                 -> Result<()>        the same, but first forgets that nobody answered
+//! node::{list, get, delete, drain}               token::{mint, revoke}
+//! apply::{parse, order}, client.{apply, fetch, delete}   server-side apply of any kind, with discovery
+//! compare::difference                            whether a live object still says what was applied
+//! door::{open, poll, close}                      a verb of `strata-node` in a one-shot pod
+//! ```
+
+pub mod apply;
+pub mod compare;
+pub mod door;
+mod error;
+pub mod node;
+pub mod token;
+mod transport;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use http::Request;
+
+pub use self::error::Error;
+use self::transport::Breaker;
+use crate::http::dial::Dialer;
+use crate::pki::{MASTERS, Pki};
+
+/// Field manager of everything that is applied.
+pub const MANAGER: &str = "strata";
+
+/// Life of the minted client certificate.
+const CERTIFICATE: Duration = Duration::from_secs(3600);
+/// A client is made anew before its certificate ends.
+const REUSE: Duration = Duration::from_secs(3000);
+
+/// How to reach a cluster's API.
+#[derive(Debug, Clone)]
+pub struct Reach<'a> {
+    /// The one dialer.
+    pub dialer: &'a Dialer,
+    /// Name (or address) in the server certificates.
+    pub endpoint: &'a str,
+    /// 6443 as a rule.
+    pub port: u16,
+    /// Addresses of the control planes, in the order in which they are tried.
+    pub addresses: Vec<String>,
+    /// The cluster's keys.
+    pub pki: &'a Pki,
+}
+
+/// An API client; clones share connections and breaker.
+#[derive(Clone)]
+pub struct Client {
+    api: kube::Client,
+    breaker: Breaker,
+    endpoint: String,
+    kinds: apply::Kinds,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    endpoint: String,
+    port: u16,
+    addresses: Vec<String>,
+    ca_hash: String,
+}
+
+/// The clients of this process, one per cluster: made on first use, so that a thousand resources share connections and breaker.
+#[derive(Clone, Default)]
+pub struct Connections(Arc<Mutex<HashMap<Key, (Instant, Client)>>>);
+
+impl Connections {
+    /// The client of a cluster.
+    ///
+    /// # Errors
+    /// The PKI cannot sign, or no control plane is known. Nothing is dialled yet.
+    pub fn client(&self, reach: &Reach<'_>) -> Result<Client, Error> {
+        let key = Key {
+            endpoint: reach.endpoint.into(),
+            port: reach.port,
+            addresses: reach.addresses.clone(),
+            ca_hash: reach.pki.ca_hash()?,
+        };
+        let mut clients = self.0.lock().expect("no panic while held");
+        if let Some((made, client)) = clients.get(&key)
+            && made.elapsed() < REUSE
+        {
+            return Ok(client.clone());
+        }
+        let client = Client::new(reach)?;
+        clients.insert(key, (Instant::now(), client.clone()));
+        Ok(client)
+    }
+}
+
+impl Client {
+    /// Makes a client of its own; [`Connections::client`] shares them.
+    pub fn new(reach: &Reach<'_>) -> Result<Self, Error> {
+        if reach.addresses.is_empty() {
+            return Err(Error::NoControlPlane {
+                endpoint: reach.endpoint.into(),
+            });
+        }
+        let identity = reach
+            .pki
+            .identity("strata-provider", MASTERS, CERTIFICATE)?;
+        let tls = transport::tls(&reach.pki.ca_crt, Some(&identity))?;
+        let breaker = Breaker::default();
+        let api = transport::client(reach, tls, breaker.clone());
+        Ok(Self {
+            api,
+            breaker,
+            endpoint: reach.endpoint.into(),
+            kinds: apply::Kinds::default(),
+        })
+    }
+
+    /// The endpoint's name, for messages.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Whether the API says that it is ready, as far as this process knows: after a failed attempt it is not asked again.
+    pub async fn ready(&self) -> Result<(), Error> {
+        let request = Request::get("/readyz")
+            .body(Vec::new())
+            .expect("a constant request");
+        self.api
+            .request_text(request)
+            .await
+            .map(drop)
+            .map_err(Error::during("read /readyz of", &self.endpoint))
+    }
+
+    /// Asks whether the API is ready now. For waits, whose point is that the answer changes.
+    pub async fn probe(&self) -> Result<(), Error> {
+        self.breaker.close();
+        self.ready().await
+    }
+
+    /// Forgets that nobody answered, because something just happened that changes it.
+    pub fn try_again(&self) {
+        self.breaker.close();
+    }
+
+    /// The server's version, like `v1.34.2`.
+    pub async fn version(&self) -> Result<String, Error> {
+        let version = self
+            .api
+            .apiserver_version()
+            .await
+            .map_err(Error::during("read the version of", &self.endpoint))?;
+        Ok(version.git_version)
+    }
+
+    /// The client of crate `kube`.
+    pub(crate) fn api(&self) -> kube::Client {
+        self.api.clone()
+    }
+}
+
+/// Whether the API server at `address` completes TLS with a certificate of the cluster's CA for the endpoint's name: the outside proof
+/// that a firewall admits 6443.
+pub async fn answers_tls(
+    dialer: &Dialer,
+    address: &str,
+    endpoint: &str,
+    port: u16,
+    ca: &str,
+    limit: Duration,
+) -> Result<(), Error> {
+    let tls = transport::tls(ca, None)?;
+    transport::handshake(dialer, address, endpoint, port, tls, limit)
+        .await
+        .map(drop)
+}

@@ -1,0 +1,217 @@
+//! Node objects: who is a member, whether it is ready, and moving the work away from one.
+
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::Api;
+use kube::api::{DeleteParams, EvictParams, ListParams};
+
+use super::{Client, Error};
+
+const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
+const MIRROR: &str = "kubernetes.io/config.mirror";
+
+/// What the node's Ready condition says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    /// `True`.
+    Ready,
+    /// `False`: the kubelet lives and says why not.
+    NotReady(String),
+    /// `Unknown` or absent: the kubelet has not been heard of.
+    Silent,
+}
+
+/// A node as the API shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// Name of the Node object.
+    pub name: String,
+    /// Internal addresses.
+    pub addresses: Vec<String>,
+    /// By its role label.
+    pub control_plane: bool,
+    /// By its condition.
+    pub readiness: Readiness,
+}
+
+impl View {
+    fn of(node: &Node) -> Self {
+        let status = node.status.as_ref();
+        let addresses = status
+            .and_then(|status| status.addresses.as_deref())
+            .unwrap_or_default();
+        let conditions = status
+            .and_then(|status| status.conditions.as_deref())
+            .unwrap_or_default();
+        let readiness = match conditions
+            .iter()
+            .find(|condition| condition.type_ == "Ready")
+        {
+            Some(ready) if ready.status == "True" => Readiness::Ready,
+            Some(ready) if ready.status == "False" => Readiness::NotReady(
+                ready
+                    .message
+                    .clone()
+                    .or_else(|| ready.reason.clone())
+                    .unwrap_or_else(|| "no reason given".into()),
+            ),
+            _ => Readiness::Silent,
+        };
+        Self {
+            name: node.metadata.name.clone().unwrap_or_default(),
+            addresses: addresses
+                .iter()
+                .filter(|address| address.type_ == "InternalIP")
+                .map(|address| address.address.clone())
+                .collect(),
+            control_plane: node
+                .metadata
+                .labels
+                .as_ref()
+                .is_some_and(|labels| labels.contains_key(CONTROL_PLANE)),
+            readiness,
+        }
+    }
+
+    /// Whether the Ready condition is true.
+    pub fn is_ready(&self) -> bool {
+        self.readiness == Readiness::Ready
+    }
+}
+
+/// All nodes.
+pub async fn list(client: &Client) -> Result<Vec<View>, Error> {
+    let nodes = Api::<Node>::all(client.api())
+        .list(&ListParams::default())
+        .await;
+    Ok(nodes
+        .map_err(Error::during("list", "the nodes"))?
+        .iter()
+        .map(View::of)
+        .collect())
+}
+
+/// One node; `None` is the API's word that it does not exist.
+pub async fn get(client: &Client, name: &str) -> Result<Option<View>, Error> {
+    let node = Api::<Node>::all(client.api())
+        .get_opt(name)
+        .await
+        .map_err(Error::during("read node", name))?;
+    Ok(node.as_ref().map(View::of))
+}
+
+/// Deletes the Node object; gone is success.
+pub async fn delete(client: &Client, name: &str) -> Result<(), Error> {
+    let deleted = Api::<Node>::all(client.api())
+        .delete(name, &DeleteParams::default())
+        .await
+        .map(drop);
+    match deleted.map_err(Error::during("delete node", name)) {
+        Err(error) if !error.is_not_found() => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Marks the node as not schedulable.
+pub async fn cordon(client: &Client, name: &str) -> Result<(), Error> {
+    Api::<Node>::all(client.api())
+        .cordon(name)
+        .await
+        .map(drop)
+        .map_err(Error::during("cordon node", name))
+}
+
+/// Asks every evictable pod of the node to leave and returns those that are still there. Call it until the list is empty.
+pub async fn evict(client: &Client, name: &str) -> Result<Vec<String>, Error> {
+    let on_node = ListParams::default().fields(&format!("spec.nodeName={name}"));
+    let pods = Api::<Pod>::all(client.api())
+        .list(&on_node)
+        .await
+        .map_err(Error::during("list the pods of node", name))?;
+    let mut remaining = Vec::new();
+    for pod in pods.items.into_iter().filter(is_evictable) {
+        let namespace = pod.metadata.namespace.unwrap_or_default();
+        let pod = pod.metadata.name.unwrap_or_default();
+        let label = format!("{namespace}/{pod}");
+        let api: Api<Pod> = Api::namespaced(client.api(), &namespace);
+        match api
+            .evict(&pod, &EvictParams::default())
+            .await
+            .map(drop)
+            .map_err(Error::during("evict pod", &label))
+        {
+            Err(error) if error.is_not_found() => {}
+            Err(error) if !error.is_too_many() => return Err(error),
+            // Accepted, or a disruption budget says "later": it is still there.
+            _ => remaining.push(label),
+        }
+    }
+    Ok(remaining)
+}
+
+/// A DaemonSet's pod comes back at once, a static pod is not the API's, a finished one does not matter.
+fn is_evictable(pod: &Pod) -> bool {
+    let owned_by_daemon_set = pod
+        .metadata
+        .owner_references
+        .iter()
+        .flatten()
+        .any(|owner| owner.kind == "DaemonSet");
+    let mirror = pod
+        .metadata
+        .annotations
+        .as_ref()
+        .is_some_and(|annotations| annotations.contains_key(MIRROR));
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
+    !owned_by_daemon_set && !mirror && !matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(conditions: serde_json::Value) -> View {
+        let node = serde_json::json!({
+            "metadata": { "name": "cp-1", "labels": { CONTROL_PLANE: "" } },
+            "status": { "conditions": conditions, "addresses": [
+                { "type": "Hostname", "address": "cp-1" }, { "type": "InternalIP", "address": "198.51.100.10" },
+            ]},
+        });
+        View::of(&serde_json::from_value(node).unwrap())
+    }
+
+    #[test]
+    fn readiness_tells_a_node_that_complains_from_one_that_is_silent() {
+        let ready = view(serde_json::json!([{ "type": "Ready", "status": "True" }]));
+        assert!(ready.is_ready() && ready.control_plane);
+        assert_eq!(ready.addresses, ["198.51.100.10"]);
+        let complaining =
+            view(serde_json::json!([{ "type": "Ready", "status": "False", "message": "no CNI" }]));
+        assert_eq!(complaining.readiness, Readiness::NotReady("no CNI".into()));
+        assert_eq!(
+            view(serde_json::json!([{ "type": "Ready", "status": "Unknown" }])).readiness,
+            Readiness::Silent
+        );
+        assert_eq!(view(serde_json::json!([])).readiness, Readiness::Silent);
+    }
+
+    #[test]
+    fn only_pods_that_would_move_are_evicted() {
+        let pod = |value| serde_json::from_value::<Pod>(value).unwrap();
+        let owner = serde_json::json!([{ "apiVersion": "apps/v1", "kind": "DaemonSet", "name": "cilium", "uid": "1" }]);
+        assert!(is_evictable(&pod(
+            serde_json::json!({ "metadata": { "name": "web" } })
+        )));
+        assert!(!is_evictable(&pod(
+            serde_json::json!({ "metadata": { "name": "cilium-x", "ownerReferences": owner } })
+        )));
+        assert!(!is_evictable(&pod(
+            serde_json::json!({ "metadata": { "name": "etcd", "annotations": { MIRROR: "x" } } })
+        )));
+        assert!(!is_evictable(&pod(
+            serde_json::json!({ "metadata": { "name": "job" }, "status": { "phase": "Succeeded" } })
+        )));
+    }
+}

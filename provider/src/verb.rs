@@ -1,0 +1,172 @@
+//! The closed list of things the provider does on a node: the verbs of `strata-node` (docs/delivery.md, section 5).
+//!
+//! The same verbs run over SSH before lockdown ([`crate::ssh`]) and in a one-shot pod after it ([`crate::kubernetes::door`]). There is no
+//! way to run anything else: neither channel takes text.
+
+use std::net::IpAddr;
+
+/// The script that Ignition put on every node.
+pub const SCRIPT: &str = "/opt/strata/bin/strata-node";
+
+/// One thing to do on a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verb {
+    /// Prints the script's version: proof that the way in works.
+    Version,
+    /// Writes a file; the content comes on standard input.
+    Put {
+        /// Octal digits, like `0600`.
+        mode: &'static str,
+        /// Below `/etc/kubernetes/` or `/etc/strata/`.
+        path: String,
+    },
+    /// Makes the node's own host key and prints it.
+    HostKey,
+    /// `kubeadm init`.
+    KubeadmInit,
+    /// `kubeadm join`.
+    KubeadmJoin,
+    /// `kubeadm reset`, keys and discovery file removed.
+    KubeadmReset,
+    /// Maps a name in `/etc/hosts`.
+    Hosts {
+        /// The endpoint's name.
+        name: String,
+        /// The node's own address.
+        address: IpAddr,
+    },
+    /// etcd members as JSON.
+    Members,
+    /// Removes an etcd member.
+    MemberRemove {
+        /// As `etcdctl` takes it.
+        id: u64,
+    },
+    /// Dry check of the locked rules.
+    LockCheck,
+    /// Arms the timer that restores the open rules, then applies the locked ones.
+    LockArm {
+        /// Until the restore.
+        seconds: u64,
+    },
+    /// Stops the timer and makes the locked rules permanent.
+    Confirm,
+    /// Back to the open rules.
+    Unlock,
+    /// Sets the node sets to exactly these addresses.
+    Peers(Vec<IpAddr>),
+    /// Prints the table.
+    Rules,
+}
+
+/// An argument that the script must not be given.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the verb `{verb}` cannot take the argument `{argument}`: only letters, digits and ._:/@,=- are sent to a node"
+)]
+pub struct Refused {
+    verb: &'static str,
+    argument: String,
+}
+
+impl Verb {
+    /// The verb's name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Version => "version",
+            Self::Put { .. } => "put",
+            Self::HostKey => "host-key",
+            Self::KubeadmInit => "kubeadm-init",
+            Self::KubeadmJoin => "kubeadm-join",
+            Self::KubeadmReset => "kubeadm-reset",
+            Self::Hosts { .. } => "hosts",
+            Self::Members => "members",
+            Self::MemberRemove { .. } => "member-remove",
+            Self::LockCheck => "lock-check",
+            Self::LockArm { .. } => "lock-arm",
+            Self::Confirm => "confirm",
+            Self::Unlock => "unlock",
+            Self::Peers(_) => "peers",
+            Self::Rules => "rules",
+        }
+    }
+
+    /// The verb and its arguments as words of the command line.
+    ///
+    /// # Errors
+    /// An argument has characters that a shell could take for its own.
+    pub fn words(&self) -> Result<Vec<String>, Refused> {
+        let arguments = match self {
+            Self::Put { mode, path } => vec![(*mode).to_owned(), path.clone()],
+            Self::Hosts { name, address } => vec![name.clone(), address.to_string()],
+            Self::MemberRemove { id } => vec![format!("{id:x}")],
+            Self::LockArm { seconds } => vec![seconds.to_string()],
+            Self::Peers(addresses) => addresses.iter().map(ToString::to_string).collect(),
+            _ => Vec::new(),
+        };
+        if let Some(bad) = arguments.iter().find(|argument| !is_plain(argument)) {
+            return Err(Refused {
+                verb: self.name(),
+                argument: bad.clone(),
+            });
+        }
+        Ok(std::iter::once(self.name().to_owned())
+            .chain(arguments)
+            .collect())
+    }
+}
+
+fn is_plain(argument: &str) -> bool {
+    !argument.is_empty()
+        && argument
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._:/@,=-".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_the_verb_and_its_arguments() {
+        let put = Verb::Put {
+            mode: "0600",
+            path: "/etc/strata/nft/locked.nft".into(),
+        };
+        assert_eq!(
+            put.words().unwrap(),
+            ["put", "0600", "/etc/strata/nft/locked.nft"]
+        );
+        assert_eq!(
+            Verb::MemberRemove { id: 0xa8b6_6000 }.words().unwrap(),
+            ["member-remove", "a8b66000"]
+        );
+        let peers = Verb::Peers(vec![
+            "198.51.100.10".parse().unwrap(),
+            "2001:db8::1".parse().unwrap(),
+        ]);
+        assert_eq!(
+            peers.words().unwrap(),
+            ["peers", "198.51.100.10", "2001:db8::1"]
+        );
+    }
+
+    #[test]
+    fn nothing_a_shell_could_read_gets_through() {
+        for name in [
+            "api.example.org;reboot",
+            "a b",
+            "$(id)",
+            "",
+            "a\nb",
+            "`x`",
+            "*",
+        ] {
+            let verb = Verb::Hosts {
+                name: name.into(),
+                address: "198.51.100.10".parse().unwrap(),
+            };
+            assert!(verb.words().is_err(), "{name:?}");
+        }
+    }
+}
