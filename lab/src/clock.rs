@@ -63,7 +63,7 @@ impl Clock {
             if now >= until {
                 return;
             }
-            let left = (until - now).div_f64(self.0.speed);
+            let left = until.saturating_sub(now).div_f64(self.0.speed);
             // Both arms are cancel-safe: a timer and a watch.
             tokio::select! {
                 () = tokio::time::sleep(left) => {}

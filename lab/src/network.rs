@@ -3,7 +3,7 @@
 //! A simulated host registers under its addresses. Whoever dials (the CONNECT proxy for the outside, machines among themselves)
 //! gets an in-process stream, a refusal, or silence. Names resolve through the lab's own DNS, never through the laptop's.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -51,6 +51,8 @@ type Resolver = Arc<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>;
 pub struct Network {
     hosts: Arc<RwLock<HashMap<IpAddr, Arc<dyn Host>>>>,
     resolver: Arc<RwLock<Option<Resolver>>>,
+    /// Addresses of machines without power: registered or not, they do not answer.
+    dark: Arc<RwLock<HashSet<IpAddr>>>,
 }
 
 impl Network {
@@ -68,6 +70,16 @@ impl Network {
             .write()
             .expect("no panic while held")
             .remove(&address);
+    }
+
+    /// Switches the power of the machine at an address; without power it answers nothing.
+    pub fn set_powered(&self, address: IpAddr, on: bool) {
+        let mut dark = self.dark.write().expect("no panic while held");
+        if on {
+            dark.remove(&address);
+        } else {
+            dark.insert(address);
+        }
     }
 
     /// Sets who answers names (the lab's DNS services).
