@@ -1,0 +1,68 @@
+//! The seam between the service APIs and the simulated machines under them.
+//!
+//! Scaleway hands machines over and takes them back; the control API looks at them and meddles. Nothing else crosses.
+
+use std::net::IpAddr;
+
+use serde_json::{Value, json};
+
+/// A machine as the installer hands it over: the installed system boots and acts on the user data.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// Id of the server the machine belongs to.
+    pub server_id: String,
+    /// Name of the server.
+    pub name: String,
+    /// Hostname given to the installer, or the server's name.
+    pub hostname: String,
+    /// Public IPv4 address.
+    pub ipv4: IpAddr,
+    /// Public IPv6 address.
+    pub ipv6: IpAddr,
+    /// Path under `/dev/disk/by-id` and bytes of each disk.
+    pub disks: Vec<(String, u64)>,
+    /// User data, decoded.
+    pub user_data: Option<Vec<u8>>,
+    /// Public key lines that the installer wrote for the default user.
+    pub ssh_public_keys: Vec<String>,
+}
+
+/// The machines under the APIs.
+pub trait Metal: Send + Sync {
+    /// A freshly installed machine boots.
+    fn install(&self, delivery: Delivery);
+    /// The machine leaves: deleted, or its disks are wiped for another installation.
+    fn remove(&self, server_id: &str);
+    /// The machine restarts with what is on its disks.
+    fn reboot(&self, server_id: &str);
+    /// The machines for `GET /estate`.
+    fn estate(&self) -> Value;
+    /// The clusters for `GET /estate`.
+    fn clusters(&self) -> Value;
+    /// Opens a port in a machine's firewall behind everyone's back; false when there is no such machine.
+    fn open_port(&self, name: &str, port: u16) -> bool;
+    /// Deletes a Node object behind everyone's back; false when there is none.
+    fn delete_node(&self, name: &str) -> bool;
+}
+
+/// No machines at all: servers are delivered, and nobody is at home.
+#[derive(Debug, Clone, Copy)]
+pub struct Nobody;
+
+impl Metal for Nobody {
+    fn install(&self, _delivery: Delivery) {}
+    fn remove(&self, _server_id: &str) {}
+    fn reboot(&self, _server_id: &str) {}
+    fn estate(&self) -> Value {
+        json!([])
+    }
+    fn clusters(&self) -> Value {
+        json!([])
+    }
+    fn open_port(&self, _name: &str, _port: u16) -> bool {
+        false
+    }
+    fn delete_node(&self, _name: &str) -> bool {
+        false
+    }
+}
