@@ -5,7 +5,222 @@
 
 pub mod calls;
 pub mod clock;
+pub mod cloudflare;
+pub mod control;
+pub mod estate;
+pub mod facts;
 pub mod fault;
 pub mod kubernetes;
 pub mod machine;
+pub mod metal;
 pub mod network;
+pub mod proxy;
+pub mod scaleway;
+pub mod serve;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use rand::RngExt as _;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::calls::Calls;
+use crate::clock::Clock;
+use crate::cloudflare::Cloudflare;
+use crate::control::Control;
+use crate::estate::Estate;
+use crate::fault::Faults;
+use crate::metal::{Metal, Nobody};
+use crate::network::Network;
+use crate::scaleway::{Credentials, Scaleway};
+use crate::serve::Meter;
+
+/// How a lab shall be.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Simulated seconds per second of the wall.
+    pub speed: f64,
+    /// Decides spreads, shuffles and the project's id; never credentials.
+    pub seed: u64,
+    /// Port of the control API on 127.0.0.1; 0 lets the kernel choose.
+    pub port: u16,
+    /// DNS zones of the account.
+    pub zones: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            speed: 60.0,
+            seed: 1,
+            port: 0,
+            zones: vec!["strata.test".into(), "example.org".into()],
+        }
+    }
+}
+
+/// A running lab; dropping it stops every listener and closes every connection.
+pub struct Lab {
+    environment: Arc<BTreeMap<String, String>>,
+    clock: Clock,
+    network: Network,
+    stop: CancellationToken,
+}
+
+impl Lab {
+    /// Starts everything on loopback ports. Must be called inside a tokio runtime, which the lab then lives in.
+    pub async fn start(options: Options) -> anyhow::Result<Self> {
+        let stop = CancellationToken::new();
+        let (clock, network, faults, calls) = (
+            Clock::new(options.speed),
+            Network::default(),
+            Faults::default(),
+            Calls::default(),
+        );
+        let credentials = credentials(options.seed);
+        let token = random_text(40);
+        let metal: Arc<dyn Metal> = Arc::new(Nobody);
+
+        let scaleway = Scaleway::new(
+            clock.clone(),
+            faults.clone(),
+            network.clone(),
+            Arc::clone(&metal),
+            credentials.clone(),
+            options.seed,
+        );
+        let cloudflare = Cloudflare::new(clock.clone(), token.clone(), &options.zones);
+        let resolver = cloudflare.clone();
+        network.set_resolver(Arc::new(move |name| resolver.resolve(name)));
+
+        let bind = async |what: &str, port| {
+            serve::listen(port)
+                .await
+                .with_context(|| format!("binding a loopback port for {what}"))
+        };
+        let control_listener = bind("the control API", options.port).await?;
+        let scaleway_listener = bind("Scaleway", 0).await?;
+        let cloudflare_listener = bind("Cloudflare", 0).await?;
+        let proxy_listener = bind("the proxy", 0).await?;
+        let url = |listener: &tokio::net::TcpListener| {
+            anyhow::Ok(format!(
+                "http://{}",
+                listener.local_addr().context("reading a port")?
+            ))
+        };
+        let environment = Arc::new(environment(
+            &options,
+            &credentials,
+            &token,
+            &[
+                ("STRATA_LAB_URL", url(&control_listener)?),
+                ("SCW_API_URL", url(&scaleway_listener)?),
+                (
+                    "CLOUDFLARE_BASE_URL",
+                    format!("{}/client/v4", url(&cloudflare_listener)?),
+                ),
+                ("STRATA_LAB_PROXY", url(&proxy_listener)?),
+            ],
+        ));
+
+        let meter = |service| Meter::new(service, clock.clone(), faults.clone(), calls.clone());
+        tokio::spawn(scaleway.clone().run(stop.clone()));
+        serve::spawn(
+            scaleway_listener,
+            scaleway::router(scaleway.clone(), meter("scaleway")),
+            stop.clone(),
+        );
+        serve::spawn(
+            cloudflare_listener,
+            cloudflare::router(cloudflare.clone(), meter("cloudflare")),
+            stop.clone(),
+        );
+        proxy::spawn(proxy_listener, network.clone(), stop.clone());
+        let estate = Estate::new(scaleway, cloudflare, network.clone(), metal);
+        let control = Control {
+            environment: Arc::clone(&environment),
+            clock: clock.clone(),
+            calls,
+            faults,
+            estate,
+        };
+        serve::spawn(control_listener, control::router(control), stop.clone());
+        Ok(Self {
+            environment,
+            clock,
+            network,
+            stop,
+        })
+    }
+
+    /// Address of the control API.
+    pub fn url(&self) -> &str {
+        &self.environment["STRATA_LAB_URL"]
+    }
+
+    /// The variables that point clients at this lab.
+    pub fn env(&self) -> &BTreeMap<String, String> {
+        &self.environment
+    }
+
+    /// The lab's time.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The machine network, for tests that put hosts of their own on it.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Credentials of one run. The project id follows from the seed, so that a restarted lab is the same project; the secret never does.
+fn credentials(seed: u64) -> Credentials {
+    Credentials {
+        access_key: format!("SCW{}", random_text(17).to_uppercase()),
+        secret_key: Uuid::new_v4().to_string(),
+        project_id: Uuid::from_u128(0x6c61_6200_0000_4000_8000_0000_0000_0000 | u128::from(seed))
+            .to_string(),
+    }
+}
+
+fn random_text(length: usize) -> String {
+    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let mut random = rand::rng();
+    (0..length)
+        .map(|_| char::from(LETTERS[random.random_range(0..LETTERS.len())]))
+        .collect()
+}
+
+fn environment(
+    options: &Options,
+    credentials: &Credentials,
+    token: &str,
+    urls: &[(&str, String)],
+) -> BTreeMap<String, String> {
+    let fixed = [
+        ("SCW_ACCESS_KEY", credentials.access_key.clone()),
+        ("SCW_SECRET_KEY", credentials.secret_key.clone()),
+        ("SCW_DEFAULT_PROJECT_ID", credentials.project_id.clone()),
+        (
+            "SCW_DEFAULT_ORGANIZATION_ID",
+            credentials.project_id.clone(),
+        ),
+        ("SCW_DEFAULT_ZONE", "fr-par-2".to_owned()),
+        ("SCW_DEFAULT_REGION", "fr-par".to_owned()),
+        ("CLOUDFLARE_API_TOKEN", token.to_owned()),
+        ("STRATA_LAB_SPEED", options.speed.to_string()),
+    ];
+    let pairs = fixed.into_iter().chain(urls.iter().cloned());
+    pairs
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}

@@ -1,0 +1,225 @@
+//! The truth about everything in the lab, and changes to it behind everyone's back.
+//!
+//! `GET /estate` is byte-equal when nothing changed: fixed order, and nothing in it moves by itself once machines have settled.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::cloudflare::Cloudflare;
+use crate::metal::Metal;
+use crate::network::Network;
+use crate::proxy::{OPERATOR_V4, operator_for};
+use crate::scaleway::Scaleway;
+
+/// Everything there is; clones share it.
+#[derive(Clone)]
+pub struct Estate {
+    scaleway: Scaleway,
+    cloudflare: Cloudflare,
+    network: Network,
+    metal: Arc<dyn Metal>,
+}
+
+/// One out-of-band change, as `POST /estate` takes it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Change {
+    /// A server by name, hostname, node tag or id.
+    DeleteServer(String),
+    /// Records by name and type.
+    DeleteRecord {
+        /// Full name.
+        name: String,
+        /// `A`, `AAAA`, ...
+        #[serde(rename = "type")]
+        kind: String,
+        /// Only the record with this content.
+        #[serde(default)]
+        content: Option<String>,
+    },
+    /// A Node object by name.
+    DeleteNode(String),
+    /// A port in a machine's firewall.
+    OpenPort {
+        /// Node name.
+        node: String,
+        /// TCP port.
+        port: u16,
+    },
+    /// A tag on a server.
+    AddTag {
+        /// Server name, hostname, node tag or id.
+        server: String,
+        /// The tag.
+        tag: String,
+    },
+    /// A record, in Cloudflare's words.
+    AddRecord(Value),
+}
+
+/// Why a change did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// What should change does not exist.
+    #[error("there is no {what} {name:?}; known: {known}")]
+    Nothing {
+        /// Kind of thing.
+        what: &'static str,
+        /// Name asked for.
+        name: String,
+        /// Names that exist.
+        known: String,
+    },
+    /// The DNS service refused.
+    #[error(transparent)]
+    Record(#[from] crate::cloudflare::ChangeError),
+}
+
+/// What a probe asks: a TCP connection from one place to another.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Probe {
+    /// Node name, address, or absent for the operator.
+    #[serde(default)]
+    from: Option<String>,
+    /// Node name, DNS name or address.
+    to: String,
+    /// TCP port.
+    port: u16,
+}
+
+impl Estate {
+    /// Looks at these parts.
+    pub fn new(
+        scaleway: Scaleway,
+        cloudflare: Cloudflare,
+        network: Network,
+        metal: Arc<dyn Metal>,
+    ) -> Self {
+        Self {
+            scaleway,
+            cloudflare,
+            network,
+            metal,
+        }
+    }
+
+    /// The truth.
+    pub fn view(&self) -> Value {
+        let (servers, ssh_keys) = self.scaleway.estate();
+        json!({
+            "servers": servers,
+            "ssh_keys": ssh_keys,
+            "dns_records": self.cloudflare.estate(),
+            "machines": self.metal.estate(),
+            "clusters": self.metal.clusters(),
+        })
+    }
+
+    /// Lets steps that are due happen now, after the clock was moved by hand.
+    pub fn settle(&self) {
+        self.scaleway.settle();
+    }
+
+    /// Does one change.
+    pub fn change(&self, change: Change) -> Result<(), ChangeError> {
+        let nothing = |what, name: String, done: bool| {
+            let known = self.scaleway.names().join(", ");
+            if done {
+                Ok(())
+            } else {
+                Err(ChangeError::Nothing { what, name, known })
+            }
+        };
+        match change {
+            Change::DeleteServer(name) => {
+                let done = self.scaleway.vanish(&name);
+                nothing("server", name, done)
+            }
+            Change::DeleteRecord {
+                name,
+                kind,
+                content,
+            } => {
+                let removed = self.cloudflare.uproot(&name, &kind, content.as_deref());
+                if removed > 0 {
+                    return Ok(());
+                }
+                let records = self.cloudflare.estate();
+                let known: Vec<String> = records
+                    .iter()
+                    .map(|record| format!("{} {}", record["name"], record["type"]))
+                    .collect();
+                Err(ChangeError::Nothing {
+                    what: "record",
+                    name: format!("{name} {kind}"),
+                    known: known.join(", "),
+                })
+            }
+            Change::DeleteNode(name) => {
+                let done = self.metal.delete_node(&name);
+                nothing("node", name, done)
+            }
+            Change::OpenPort { node, port } => {
+                let done = self.metal.open_port(&node, port);
+                nothing("machine", node, done)
+            }
+            Change::AddTag { server, tag } => {
+                let done = self.scaleway.add_tag(&server, &tag);
+                nothing("server", server, done)
+            }
+            Change::AddRecord(record) => Ok(self.cloudflare.plant(record)?),
+        }
+    }
+
+    /// Tries a connection and says whether and why.
+    pub fn probe(&self, probe: &Probe) -> Result<Value, ChangeError> {
+        let unknown = |name: &str| ChangeError::Nothing {
+            what: "node or address",
+            name: name.to_owned(),
+            known: self.scaleway.names().join(", "),
+        };
+        let mut targets = self.network.resolve(&probe.to);
+        if targets.is_empty() {
+            let (ipv4, _) = self
+                .scaleway
+                .addresses_of(&probe.to)
+                .ok_or_else(|| unknown(&probe.to))?;
+            targets.push(ipv4.into());
+        }
+        let to = targets[0];
+        let from: IpAddr = match probe.from.as_deref() {
+            None | Some("operator") => operator_for(to),
+            Some(name) => match (name.parse(), self.scaleway.addresses_of(name)) {
+                (Ok(address), _) => address,
+                (_, Some((ipv4, ipv6))) => {
+                    if to.is_ipv4() {
+                        ipv4.into()
+                    } else {
+                        ipv6.into()
+                    }
+                }
+                (Err(_), None) => return Err(unknown(name)),
+            },
+        };
+        let (connected, reason) = match self.network.dial(from, to, probe.port) {
+            Ok(_) => (
+                true,
+                format!(
+                    "{to} accepts connections from {from} on port {}",
+                    probe.port
+                ),
+            ),
+            Err(error) => (false, error.to_string()),
+        };
+        Ok(json!({ "connected": connected, "reason": reason }))
+    }
+}
+
+/// Where the operator's connections come from, for `GET /operator-address`.
+pub fn operator_address() -> Value {
+    json!({ "ipv4": OPERATOR_V4, "ipv6": crate::proxy::OPERATOR_V6 })
+}

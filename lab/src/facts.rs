@@ -1,0 +1,105 @@
+//! What a run in the lab proves nothing about: behaviours nobody has seen in recordings, and things that do not exist here.
+//!
+//! The lists are data so that `strata-lab facts` and the end of a run print the same words.
+
+/// A behaviour that the lab had to invent because no recording shows it.
+#[derive(Debug, Clone, Copy)]
+pub struct Unseen {
+    /// Which service.
+    pub service: &'static str,
+    /// What the lab does.
+    pub behaviour: &'static str,
+}
+
+/// Invented behaviours.
+pub const UNSEEN: [Unseen; 19] = [
+    Unseen {
+        service: "scaleway",
+        behaviour: "a page past the end is an empty list; page_size over 100 is taken as 100",
+    },
+    Unseen {
+        service: "scaleway",
+        behaviour: "several tags in a list filter mean all of them; name is a case-sensitive substring",
+    },
+    Unseen {
+        service: "scaleway",
+        behaviour: "a monthly offer is found in the list only, not by its id",
+    },
+    Unseen {
+        service: "scaleway",
+        behaviour: "monthly prices are 500 hours of the hourly one; every zone has the same offers and 20 (or 3) machines of each",
+    },
+    Unseen {
+        service: "scaleway",
+        behaviour: "an order without stock is 503 out_of_stock at once",
+    },
+    Unseen {
+        service: "scaleway",
+        behaviour: "a second DELETE of a server that is being deleted is 404",
+    },
+    Unseen {
+        service: "scaleway",
+        behaviour: "deleting a protected server is 412 precondition_failed",
+    },
+    Unseen {
+        service: "scaleway",
+        behaviour: "user data for an OS without cloud-init is the same 503 as for an offer without",
+    },
+    Unseen {
+        service: "scaleway",
+        behaviour: "a PATCH with empty user_data reads back as null",
+    },
+    Unseen {
+        service: "scaleway",
+        behaviour: "unknown body fields and query parameters are 400 LAB-UNKNOWN; the real API may ignore them",
+    },
+    Unseen {
+        service: "scaleway",
+        behaviour: "an unknown zone is 404",
+    },
+    Unseen {
+        service: "scaleway",
+        behaviour: "user data acts at every completed installation, as it is stored at that moment",
+    },
+    Unseen {
+        service: "cloudflare",
+        behaviour: "the numbers 9000 to 9209 of validation errors; comments over 100 characters are refused (free plan)",
+    },
+    Unseen {
+        service: "cloudflare",
+        behaviour: "a missing or wrong token is 401 with 10000",
+    },
+    Unseen {
+        service: "cloudflare",
+        behaviour: "changes are visible to resolvers at once; TTLs are not waited for",
+    },
+    Unseen {
+        service: "machine",
+        behaviour: "kexec into Flatcar's PXE image works on every offer",
+    },
+    Unseen {
+        service: "machine",
+        behaviour: "nodes are Ready and pods run although no container does",
+    },
+    Unseen {
+        service: "kubernetes",
+        behaviour: "components installed by manifests become ready by themselves",
+    },
+    Unseen {
+        service: "network",
+        behaviour: "every machine reaches every other at once; there is no loss, no MTU, no route",
+    },
+];
+
+/// What no run in the lab rehearses.
+pub const NOT_REHEARSED: [&str; 9] = [
+    "hardware, firmware and boot order",
+    "disks: names under /dev/disk/by-id, speed, failure",
+    "layer 2, VLANs, MTU, NAT, IPv6 routes",
+    "the kernel's nftables and BPF: rules are read and acted on, not loaded",
+    "image pulls, registries and running containers",
+    "kexec on a given network card",
+    "Scaleway's prices and stock of today (recorded 2025, not a quote)",
+    "rate limits of the real services, unless a fault says so",
+    "time: simulated seconds pass faster than yours",
+];
