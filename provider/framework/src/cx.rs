@@ -51,6 +51,12 @@ impl<P, S: Field, V> Cx<'_, P, S, V> {
 }
 
 impl<P, S, V> Cx<'_, P, S, V> {
+    /// Takes back what [`Cx::save`] was given: the object was removed again, as an answer of the service proved, so that an
+    /// error leaves no state and nothing to taint.
+    pub fn forget(&self) {
+        *lock(&self.sink.saved) = None;
+    }
+
     /// Tells the user something about a success.
     pub fn warn(&self, mut diagnostics: Diagnostics) {
         diagnostics = diagnostics.into_warnings();

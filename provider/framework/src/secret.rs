@@ -28,6 +28,12 @@ impl<T: AsRef<[u8]>> Secret<T> {
     }
 }
 
+impl<T: AsRef<[u8]>> From<T> for Secret<T> {
+    fn from(value: T) -> Self {
+        Self::new(value)
+    }
+}
+
 impl<T> Secret<T> {
     /// The secret itself, at the place that needs it.
     pub fn expose(&self) -> &T {
