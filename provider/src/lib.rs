@@ -3,9 +3,11 @@
 //! Direction of dependency: `http` and `store` know no service; a service's client knows `http`; a resource knows its client and
 //! `store`; `provider.rs` knows all resources. Services never import each other.
 
+pub mod environment;
 pub mod http;
 pub mod kubernetes;
 pub mod pki;
+pub mod provider;
 pub mod secret;
 pub mod services;
 pub mod ssh;

@@ -503,6 +503,19 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Percent-encodes what a query value may not hold. Tags contain `=`.
+pub(crate) fn escape(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut escaped, byte| {
+        use std::fmt::Write;
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            let _infallible = write!(escaped, "%{byte:02X}");
+        }
+        escaped
+    })
+}
+
 #[cfg(test)]
 #[path = "client/tests.rs"]
 mod tests;

@@ -1,10 +1,7 @@
-//! Fingerprints of secrets: HMAC-SHA-256 under a key that lives in the store, so that state holds nothing that could be guessed offline.
-
-use std::fmt::Write;
+//! The key of fingerprints (`strata_framework::fingerprint`, HMAC-SHA-256): it lives in the store, so that state holds nothing that could be
+//! guessed offline.
 
 use data_encoding::BASE64;
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
 
 use super::{Error, Name, Put, Result, Store};
 use crate::secret::Secret;
@@ -57,17 +54,8 @@ pub async fn key_or_make(store: &dyn Store) -> Result<Key> {
 }
 
 impl Key {
-    /// The fingerprint of `content`, lower-case hexadecimal.
-    pub fn of(&self, content: &[u8]) -> String {
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(self.0.expose()).expect("HMAC takes keys of any length");
-        mac.update(content);
-        mac.finalize()
-            .into_bytes()
-            .iter()
-            .fold(String::new(), |mut text, byte| {
-                let _infallible = write!(text, "{byte:02x}");
-                text
-            })
+    /// The key's bytes.
+    pub fn expose(&self) -> &[u8] {
+        self.0.expose()
     }
 }

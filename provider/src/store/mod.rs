@@ -11,7 +11,7 @@
 //! store.delete(&name, Condition)       -> Result<Deleted>        Condition::Any | Condition::Nonce("..")
 //! store.list("nodes/")                 -> Result<Vec<Name>>      sorted, prefix is a text prefix
 //! store.describe()                     -> Description            what it is and what it promises across operators
-//! fingerprint::of(store, kind, bytes)  -> HMAC under the store's own key (made on first use by `fingerprint::key_or_make`)
+//! fingerprint::key_or_make(store)      -> Result<Key>            for strata_framework::fingerprint(key.expose(), content); `key` never writes
 //! ```
 
 pub mod file;

@@ -125,3 +125,8 @@ fn retry_after_is_read_from_header_or_body() {
     );
     assert_eq!(retry_after(None, "<html>"), None);
 }
+
+#[test]
+fn query_values_are_escaped() {
+    assert_eq!(escape("strata-node=cp-1"), "strata-node%3Dcp-1");
+}

@@ -11,7 +11,7 @@ use data_encoding::BASE64;
 use serde::{Deserialize, Deserializer, Serialize};
 use tokio::sync::OnceCell;
 
-use crate::http::client::{Client as Http, Error};
+use crate::http::client::{Client as Http, Error, escape};
 use crate::secret::Secret;
 
 /// More than the default of 20, and what every list of the API takes.
@@ -522,19 +522,6 @@ impl Client {
     }
 }
 
-/// Percent-encodes what a query value may not hold. Tags contain `=`.
-pub(crate) fn escape(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut escaped, byte| {
-        use std::fmt::Write;
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            let _infallible = write!(escaped, "%{byte:02X}");
-        }
-        escaped
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -611,10 +598,5 @@ mod tests {
                 .get("user_data")
                 .is_none()
         );
-    }
-
-    #[test]
-    fn query_values_are_escaped() {
-        assert_eq!(escape("strata-node=cp-1"), "strata-node%3Dcp-1");
     }
 }

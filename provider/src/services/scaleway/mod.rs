@@ -3,5 +3,8 @@
 //! `client` speaks HTTP; `order` places an order at most once; `poll` shares list calls between waiters; the rest are resources.
 
 pub mod client;
+mod converge;
 pub mod order;
 pub mod poll;
+pub mod server;
+pub mod ssh_key;

@@ -1,0 +1,256 @@
+//! The world this process talks to: the lab or the real one, never both (FN9).
+//!
+//! In the lab every address and credential comes from the lab's control API (`GET $STRATA_LAB_URL/env`); the process's own variables
+//! and configuration files of clouds are not even read. Outside the lab they are, and the lab's are not.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use http::header::AUTHORIZATION;
+
+use crate::http::client::{Client, Settings};
+use crate::http::dial::Dialer;
+use crate::secret::Secret;
+
+/// Names the lab's control API; the only variable of the lab that is read.
+pub const LAB_URL: &str = "STRATA_LAB_URL";
+
+/// Why the world cannot be reached.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The cluster is in the lab and nobody said where the lab is.
+    #[error("the cluster is in the lab, but {LAB_URL} is not set")]
+    NoLab,
+    /// The lab is on this machine, or it is not the lab.
+    #[error("{LAB_URL} is `{0}`, which is not a loopback address like http://127.0.0.1:7070")]
+    NotLoopback(String),
+    /// The lab does not answer.
+    #[error(transparent)]
+    Unreachable(#[from] crate::http::client::Error),
+    /// The lab's answer lacks something.
+    #[error(
+        "the lab's answer to GET /env has no usable {0}; it and this provider are of different versions"
+    )]
+    Incomplete(&'static str),
+}
+
+/// Variables that point clients at their services, and the dialer that reaches them.
+#[derive(Debug)]
+pub struct Environment {
+    dialer: Dialer,
+    speed: f64,
+    variables: BTreeMap<String, String>,
+}
+
+impl Environment {
+    /// The real world: the process's variables, and the cloud's configuration file where a variable is missing.
+    pub fn real() -> Self {
+        let mut variables: BTreeMap<String, String> = scaleway_file(&std::env::vars().collect());
+        variables.extend(std::env::vars().filter(|(name, _)| {
+            ["SCW_", "CLOUDFLARE_"]
+                .iter()
+                .any(|prefix| name.starts_with(prefix))
+        }));
+        Self {
+            dialer: Dialer::direct(),
+            speed: 1.0,
+            variables,
+        }
+    }
+
+    /// The lab that `STRATA_LAB_URL` names.
+    pub async fn lab() -> Result<Self, Error> {
+        let url = std::env::var(LAB_URL)
+            .ok()
+            .filter(|url| !url.is_empty())
+            .ok_or(Error::NoLab)?;
+        Self::lab_at(&url).await
+    }
+
+    /// The lab at this control address.
+    pub async fn lab_at(url: &str) -> Result<Self, Error> {
+        let control = loopback(url).ok_or_else(|| Error::NotLoopback(url.into()))?;
+        // Nothing else is reachable until the lab has named its ports.
+        let dialer = Dialer::lab(control, [control]);
+        let settings = Settings {
+            service: "strata-lab",
+            base: format!("http://{control}"),
+            header: AUTHORIZATION,
+            token: Secret::new(String::new()),
+            speed: 1.0,
+        };
+        let client = Client::new(dialer, settings).expect("an empty credential is a legal header");
+        let variables: BTreeMap<String, serde_json::Value> = client.get("env").send().await?;
+        let text = |value: serde_json::Value| {
+            value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned)
+        };
+        Self::lab_from(
+            variables
+                .into_iter()
+                .map(|(name, value)| (name, text(value)))
+                .collect(),
+            control,
+        )
+    }
+
+    /// The lab as its variables describe it.
+    pub fn lab_from(
+        variables: BTreeMap<String, String>,
+        control: SocketAddr,
+    ) -> Result<Self, Error> {
+        let proxy = variables
+            .get("STRATA_LAB_PROXY")
+            .and_then(|text| loopback(text))
+            .ok_or(Error::Incomplete("STRATA_LAB_PROXY"))?;
+        let services = variables
+            .values()
+            .filter(|value| value.starts_with("http://"))
+            .filter_map(|value| loopback(value));
+        let dialer = Dialer::lab(proxy, services.chain([control]));
+        let speed = variables
+            .get("STRATA_LAB_SPEED")
+            .and_then(|text| text.parse().ok())
+            .filter(|speed: &f64| *speed >= 1.0)
+            .unwrap_or(1.0);
+        Ok(Self {
+            dialer,
+            speed,
+            variables,
+        })
+    }
+
+    /// The one dialer.
+    pub fn dialer(&self) -> &Dialer {
+        &self.dialer
+    }
+
+    /// Simulated seconds per second of the wall; 1 outside the lab.
+    pub fn speed(&self) -> f64 {
+        self.speed
+    }
+
+    /// A variable that is set and not empty.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.variables
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
+    }
+}
+
+/// `http://127.0.0.1:7070/path` or `127.0.0.1:7070`, if it is a loopback address.
+fn loopback(text: &str) -> Option<SocketAddr> {
+    let rest = text.strip_prefix("http://").unwrap_or(text);
+    let authority = rest.split('/').next().unwrap_or_default();
+    let address: SocketAddr = authority.replace("localhost", "127.0.0.1").parse().ok()?;
+    address.ip().is_loopback().then_some(address)
+}
+
+/// The Scaleway configuration file as variables: the top level, and over it the profile that `SCW_PROFILE` or `active_profile` names.
+fn scaleway_file(process: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let set = |name: &str| {
+        process
+            .get(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    let folder = || {
+        set("XDG_CONFIG_HOME")
+            .or_else(|| set("HOME").map(|home| home.join(".config")))
+            .map(|folder| folder.join("scw"))
+    };
+    let candidates = match set("SCW_CONFIG_PATH") {
+        Some(path) => vec![path],
+        None => folder()
+            .map(|folder| vec![folder.join("config.yaml"), folder.join("config.yml")])
+            .unwrap_or_default(),
+    };
+    let text = candidates
+        .iter()
+        .find_map(|path| std::fs::read_to_string(path).ok())
+        .unwrap_or_default();
+    let file: serde_json::Value = serde_yaml_ng::from_str(&text).unwrap_or_default();
+    let profile = process
+        .get("SCW_PROFILE")
+        .map(String::as_str)
+        .or_else(|| file["active_profile"].as_str())
+        .unwrap_or("default");
+    let keys = [
+        ("secret_key", "SCW_SECRET_KEY"),
+        ("default_project_id", "SCW_DEFAULT_PROJECT_ID"),
+        ("default_zone", "SCW_DEFAULT_ZONE"),
+        ("api_url", "SCW_API_URL"),
+    ];
+    let value = |key: &str| {
+        file["profiles"][profile][key]
+            .as_str()
+            .or_else(|| file[key].as_str())
+            .map(str::to_owned)
+    };
+    keys.into_iter()
+        .filter_map(|(key, name)| Some((name.to_owned(), value(key)?)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_counts_as_the_lab() {
+        assert!(loopback("http://127.0.0.1:7070").is_some());
+        assert!(loopback("http://localhost:7070/x").is_some());
+        assert!(loopback("127.0.0.1:1").is_some());
+        for other in [
+            "http://10.0.0.1:80",
+            "https://api.scaleway.com",
+            "http://127.0.0.1.evil.test:80",
+            "",
+            "http://localhost.evil.test:1",
+        ] {
+            assert!(loopback(other).is_none(), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_profile_lies_over_the_top_level_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.yaml");
+        std::fs::write(&path, "secret_key: top\ndefault_zone: fr-par-1\nactive_profile: work\nprofiles:\n  work:\n    secret_key: work\n").unwrap();
+        let mut process =
+            BTreeMap::from([("SCW_CONFIG_PATH".to_owned(), path.display().to_string())]);
+        assert_eq!(scaleway_file(&process)["SCW_SECRET_KEY"], "work");
+        assert_eq!(scaleway_file(&process)["SCW_DEFAULT_ZONE"], "fr-par-1");
+        process.insert("SCW_PROFILE".into(), "default".into());
+        assert_eq!(scaleway_file(&process)["SCW_SECRET_KEY"], "top");
+    }
+
+    #[tokio::test]
+    async fn the_lab_names_its_ports_and_nothing_else_is_reached() {
+        let variables = BTreeMap::from([
+            (
+                "STRATA_LAB_PROXY".to_owned(),
+                "http://127.0.0.1:2".to_owned(),
+            ),
+            ("STRATA_LAB_SPEED".to_owned(), "60".to_owned()),
+            ("SCW_API_URL".to_owned(), "http://127.0.0.1:3".to_owned()),
+        ]);
+        let environment = Environment::lab_from(variables, "127.0.0.1:1".parse().unwrap()).unwrap();
+        assert!((environment.speed() - 60.0).abs() < f64::EPSILON);
+        let dial = async |port| {
+            environment
+                .dialer()
+                .dial("127.0.0.1", port, std::time::Duration::from_secs(1))
+                .await
+                .unwrap_err()
+        };
+        assert!(dial(3).await.is_refused());
+        assert!(matches!(
+            dial(4).await,
+            crate::http::dial::DialError::Forbidden { .. }
+        ));
+    }
+}

@@ -1,0 +1,417 @@
+//! The provider: its configuration, the clients made on first use, and the list of everything it offers.
+//!
+//! Nothing is read or connected before it is needed, so that `validate` and a plan without a given platform work without its
+//! credentials. What resources take from here:
+//!
+//! ```text
+//! cx.provider.cluster()                       name of the cluster
+//! cx.provider.owner()?                        id of the estate
+//! cx.provider.store()?                        Arc<dyn Store>
+//! cx.provider.entry("ssh/operator").await?    value of a store entry that must exist
+//! cx.provider.environment().await?            dialer(), speed(), get("SCW_..")
+//! cx.provider.scaleway().await?               client, shared poll, ids adopted in this process
+//! cx.provider.cloudflare().await?             client
+//! ```
+
+use std::collections::{BTreeSet, HashSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use strata_framework::{Attr, Diagnostics, Path, Provider, Registry, Schema, fingerprint};
+use tokio::sync::OnceCell;
+
+use crate::environment::Environment;
+use crate::http::client::{Client as Http, Settings};
+use crate::secret::Secret;
+use crate::services::cloudflare;
+use crate::services::scaleway::client::Client as ScalewayClient;
+use crate::services::scaleway::poll::Poll;
+use crate::store::{self, Name, Store, file};
+
+/// Everything this provider offers, sorted.
+pub fn registry() -> Registry<Strata> {
+    Registry::new("strata")
+        .ephemeral::<crate::services::secret::ephemeral::EphemeralSecret>()
+        .resource::<crate::services::dns::record::Record>()
+        .resource::<crate::services::scaleway::server::BaremetalServer>()
+        .resource::<crate::services::scaleway::ssh_key::SshKey>()
+        .resource::<crate::services::secret::resource::StoreSecret>()
+}
+
+/// The Strata provider.
+///
+/// Orders machines, turns them into nodes and keeps their secrets in a store. One configuration serves all layers of one cluster.
+#[derive(Schema, Clone, Debug)]
+#[schema(name = "strata")]
+pub struct Configuration {
+    /// Name of the cluster, as in the cluster file. Marks everything that is made.
+    #[schema(required, pattern("[a-z0-9]([a-z0-9-]*[a-z0-9])?"))]
+    pub cluster: Attr<String>,
+    /// Absolute path of the project. Relative paths of the store start here.
+    #[schema(required)]
+    pub root: Attr<String>,
+    /// Whether the cluster lives in the lab. Then every address and credential comes from the lab that `STRATA_LAB_URL` names,
+    /// and nothing else is contacted. Default `false`: then loopback and lab addresses are refused.
+    #[schema(optional)]
+    pub lab: Attr<bool>,
+    /// Id of the estate: `terraform_data.estate` of layer 00. May be unknown until layer 00 is applied.
+    #[schema(optional)]
+    pub owner: Attr<String>,
+    /// Where secrets live.
+    #[schema(required)]
+    pub store: Attr<StoreConfiguration>,
+    /// Scaleway. Only needed when the cluster has machines there.
+    #[schema(optional)]
+    pub scaleway: Attr<ScalewayConfiguration>,
+}
+
+/// Where secrets live.
+#[derive(Schema, Clone, Debug)]
+pub struct StoreConfiguration {
+    /// Kind of store. `file`: one age file per secret in a folder.
+    #[schema(required, one_of("file"))]
+    pub kind: Attr<String>,
+    /// Folder of the store, absolute or relative to `root`.
+    #[schema(required)]
+    pub path: Attr<String>,
+    /// Further age recipients (`age1...`) that can read every secret, besides the identity of whoever writes it.
+    #[schema(optional)]
+    pub recipients: Attr<Vec<String>>,
+}
+
+/// Defaults for Scaleway.
+#[derive(Schema, Clone, Debug)]
+pub struct ScalewayConfiguration {
+    /// Zone, e.g. `fr-par-2`, for resources that name none. Default: `SCW_DEFAULT_ZONE`.
+    #[schema(optional)]
+    pub zone: Attr<String>,
+    /// Project id. Default: `SCW_DEFAULT_PROJECT_ID`.
+    #[schema(optional)]
+    pub project: Attr<String>,
+}
+
+/// Scaleway as one process sees it.
+pub struct Scaleway {
+    /// The API.
+    pub client: ScalewayClient,
+    /// Shared listings.
+    pub poll: Poll,
+    /// Default project.
+    pub project: Option<String>,
+    /// Servers that this process adopted: a Delete in the same process forgets them instead.
+    pub adopted: Mutex<HashSet<String>>,
+}
+
+/// The configured provider.
+pub struct Strata {
+    configuration: Configuration,
+    environment: OnceCell<Environment>,
+    store: OnceLock<Arc<dyn Store>>,
+    scaleway: OnceCell<Scaleway>,
+    cloudflare: OnceCell<cloudflare::client::Client>,
+}
+
+impl Provider for Strata {
+    type Config = Configuration;
+
+    fn validate(config: &Configuration, found: &mut Diagnostics) {
+        if let Some(root) = config.root.known()
+            && !std::path::Path::new(root).is_absolute()
+        {
+            found.merge(Diagnostics::invalid(
+                Path::of("root"),
+                "Must be an absolute path, like `abspath(path.root)` gives.",
+            ));
+        }
+    }
+
+    fn new(configuration: Configuration) -> Result<Self, Diagnostics> {
+        Ok(Self {
+            configuration,
+            environment: OnceCell::new(),
+            store: OnceLock::new(),
+            scaleway: OnceCell::new(),
+            cloudflare: OnceCell::new(),
+        })
+    }
+}
+
+fn unknown(attribute: &str) -> Diagnostics {
+    Diagnostics::error(
+        format!("Cannot use the provider before {attribute} is known"),
+        format!(
+            "`{attribute}` of the provider block depends on something that is not applied yet."
+        ),
+    )
+    .hint("Apply the layer below first.")
+}
+
+impl Strata {
+    /// A provider in a given world: for tests and for the cli.
+    pub fn in_environment(configuration: Configuration, environment: Environment) -> Self {
+        let strata = Self::new(configuration).expect("making a provider cannot fail");
+        let set = strata.environment.set(environment);
+        debug_assert!(set.is_ok(), "a new provider has no environment");
+        strata
+    }
+
+    /// Name of the cluster.
+    pub fn cluster(&self) -> &str {
+        self.configuration.cluster.text()
+    }
+
+    /// Whether the cluster lives in the lab.
+    pub fn is_lab(&self) -> bool {
+        self.configuration.lab.known().copied().unwrap_or(false)
+    }
+
+    /// Id of the estate, if it is known by now.
+    pub fn owner_if_known(&self) -> Option<&str> {
+        self.configuration
+            .owner
+            .known()
+            .map(String::as_str)
+            .filter(|owner| !owner.is_empty())
+    }
+
+    /// Id of the estate.
+    pub fn owner(&self) -> Result<&str, Diagnostics> {
+        self.owner_if_known().ok_or_else(|| unknown("owner"))
+    }
+
+    /// Root of the project.
+    pub fn root(&self) -> PathBuf {
+        PathBuf::from(self.configuration.root.text())
+    }
+
+    /// The store of secrets.
+    pub fn store(&self) -> Result<Arc<dyn Store>, Diagnostics> {
+        if let Some(store) = self.store.get() {
+            return Ok(store.clone());
+        }
+        let configuration = self
+            .configuration
+            .store
+            .known()
+            .ok_or_else(|| unknown("store"))?;
+        let path = configuration
+            .path
+            .known()
+            .ok_or_else(|| unknown("store.path"))?;
+        let identity = file::identity_path(&self.root(), self.cluster(), self.is_lab());
+        let recipients = configuration.recipients.or_default();
+        let store =
+            file::File::new(self.root().join(path), identity, &recipients).map_err(|error| {
+                Diagnostics::failed("open", "store", path, &error)
+                    .at(Path::of("store").attribute("recipients"))
+            })?;
+        Ok(self.store.get_or_init(|| Arc::new(store)).clone())
+    }
+
+    /// The value of a store entry that must exist. The error names the entry, never its value.
+    pub async fn entry(&self, name: &str) -> Result<Secret<String>, Diagnostics> {
+        let read = async {
+            store::require(
+                &*self.store()?,
+                &Name::parse(name)
+                    .map_err(store::Error::from)
+                    .map_err(|e| store_failed("read", name, &e))?,
+            )
+            .await
+            .map_err(|error| store_failed("read", name, &error))
+        };
+        Ok(read.await?.value)
+    }
+
+    /// The fingerprint of something write-only, under the store's key; the key is made on first use, so not for plan and read.
+    pub async fn fingerprint(&self, content: &[u8]) -> Result<String, Diagnostics> {
+        let key = store::fingerprint::key_or_make(&*self.store()?)
+            .await
+            .map_err(|error| store_failed("read", store::fingerprint::KEY, &error))?;
+        Ok(fingerprint(key.expose(), content))
+    }
+
+    /// The same for plan and read: nothing when the key does not exist yet.
+    pub async fn fingerprint_if_possible(
+        &self,
+        content: &[u8],
+    ) -> Result<Option<String>, Diagnostics> {
+        let key = store::fingerprint::key(&*self.store()?)
+            .await
+            .map_err(|error| store_failed("read", store::fingerprint::KEY, &error))?;
+        Ok(key.map(|key| fingerprint(key.expose(), content)))
+    }
+
+    /// The world: dialer, speed, variables.
+    pub async fn environment(&self) -> Result<&Environment, Diagnostics> {
+        if self.configuration.lab.is_unknown() {
+            return Err(unknown("lab"));
+        }
+        let connect = async || {
+            if self.is_lab() {
+                Environment::lab().await
+            } else {
+                Ok(Environment::real())
+            }
+        };
+        self.environment.get_or_try_init(connect).await.map_err(|error| {
+            Diagnostics::failed("find", "the lab", "", &error)
+                .hint("Run `eval \"$(strata-lab env)\"` in this shell, or use ./bootstrap.sh, which starts the lab and sets the variable.")
+        })
+    }
+
+    /// A credential: the environment's variable, else the store entry. In the lab the environment always has it.
+    async fn credential(
+        &self,
+        variable: &'static str,
+        entry: &'static str,
+    ) -> Result<Secret<String>, Diagnostics> {
+        if let Some(value) = self.environment().await?.get(variable) {
+            return Ok(Secret::new(value.to_owned()));
+        }
+        let name = Name::parse(entry).expect("a constant that parses");
+        let found = self
+            .store()?
+            .get(&name)
+            .await
+            .map_err(|error| store_failed("read", entry, &error))?;
+        found.map(|entry| entry.value).ok_or_else(|| {
+            Diagnostics::error(
+                format!("Cannot find the credential {variable}"),
+                format!("Neither the variable {variable} nor the store entry `{entry}` is set."),
+            )
+            .hint(&format!("Set {variable} in the environment, or put the credential into the store as `{entry}`."))
+        })
+    }
+
+    /// Scaleway.
+    pub async fn scaleway(&self) -> Result<&Scaleway, Diagnostics> {
+        self.scaleway
+            .get_or_try_init(|| async {
+                let environment = self.environment().await?;
+                let token = self
+                    .credential("SCW_SECRET_KEY", "scaleway/secret-key")
+                    .await?;
+                let settings = Settings {
+                    service: "scaleway",
+                    base: environment
+                        .get("SCW_API_URL")
+                        .unwrap_or("https://api.scaleway.com")
+                        .to_owned(),
+                    header: http::HeaderName::from_static("x-auth-token"),
+                    token,
+                    speed: environment.speed(),
+                };
+                let client =
+                    Http::new(environment.dialer().clone(), settings).map_err(|error| {
+                        Diagnostics::failed("use", "credential", "SCW_SECRET_KEY", &error)
+                    })?;
+                let configured = self
+                    .configuration
+                    .scaleway
+                    .known()
+                    .and_then(|scaleway| scaleway.project.known())
+                    .cloned();
+                Ok(Scaleway {
+                    client: ScalewayClient::new(client),
+                    poll: Poll::default(),
+                    // In the lab a project of the cluster file would be a real one; the lab has its own.
+                    project: if self.is_lab() { None } else { configured }
+                        .or_else(|| environment.get("SCW_DEFAULT_PROJECT_ID").map(str::to_owned)),
+                    adopted: Mutex::default(),
+                })
+            })
+            .await
+    }
+
+    /// Cloudflare.
+    pub async fn cloudflare(&self) -> Result<&cloudflare::client::Client, Diagnostics> {
+        self.cloudflare
+            .get_or_try_init(|| async {
+                let environment = self.environment().await?;
+                let token = self
+                    .credential("CLOUDFLARE_API_TOKEN", "cloudflare/api-token")
+                    .await?;
+                let settings = Settings {
+                    service: "cloudflare",
+                    base: environment
+                        .get("CLOUDFLARE_BASE_URL")
+                        .unwrap_or("https://api.cloudflare.com/client/v4")
+                        .to_owned(),
+                    header: http::header::AUTHORIZATION,
+                    token,
+                    speed: environment.speed(),
+                };
+                let client =
+                    Http::new(environment.dialer().clone(), settings).map_err(|error| {
+                        Diagnostics::failed("use", "credential", "CLOUDFLARE_API_TOKEN", &error)
+                    })?;
+                Ok(cloudflare::client::Client::new(client))
+            })
+            .await
+    }
+}
+
+impl Scaleway {
+    /// The project to use, or what to set.
+    pub fn project(&self, own: Option<&String>) -> Result<String, Diagnostics> {
+        own.cloned().or_else(|| self.project.clone()).ok_or_else(|| {
+            Diagnostics::error("Cannot find the Scaleway project", "No project id is configured.")
+                .hint("Set `project` in the resource or in `scaleway` of the provider block, or SCW_DEFAULT_PROJECT_ID.")
+        })
+    }
+}
+
+/// A failed call of the store, in the words of the framework.
+pub fn store_failed(verb: &str, entry: &str, error: &store::Error) -> Diagnostics {
+    Diagnostics::failed(verb, "store entry", entry, error)
+}
+
+/// The set of texts of an attribute; null and unknown are empty.
+pub(crate) fn texts(attribute: &Attr<BTreeSet<String>>) -> BTreeSet<String> {
+    attribute.known().cloned().unwrap_or_default()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::path::Path;
+
+    use strata_framework::{Attr, Provider};
+
+    use super::{Configuration, StoreConfiguration, Strata};
+    use crate::environment::Environment;
+
+    #[test]
+    fn core_accepts_every_schema() {
+        assert_eq!(super::registry().faults(), Vec::<String>::new());
+    }
+
+    fn configuration(root: &Path, owner: &str) -> Configuration {
+        let store = StoreConfiguration {
+            kind: "file".into(),
+            path: "store".into(),
+            recipients: Attr::Null,
+        };
+        Configuration {
+            cluster: "home".into(),
+            root: Attr::Known(root.display().to_string()),
+            lab: Attr::Known(true),
+            owner: owner.into(),
+            store: Attr::Known(store),
+            scaleway: Attr::Null,
+        }
+    }
+
+    /// A provider with a store in this folder and no world around it.
+    pub(crate) fn provider(root: &Path) -> Strata {
+        Strata::new(configuration(root, "estate-1")).unwrap()
+    }
+
+    /// A provider of this estate in a running lab.
+    pub(crate) async fn provider_in(root: &Path, owner: &str, url: &str) -> Strata {
+        Strata::in_environment(
+            configuration(root, owner),
+            Environment::lab_at(url).await.unwrap(),
+        )
+    }
+}

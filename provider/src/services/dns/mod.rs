@@ -1,0 +1,3 @@
+//! DNS for people: records whose zone names the backend (`cloudflare/example.org`).
+
+pub mod record;

@@ -1,0 +1,191 @@
+//! `strata_scaleway_ssh_key`: a public key that installations put onto servers. API: <https://www.scaleway.com/en/developers/api/iam/#path-ssh-keys>
+//!
+//! The API drops the comment of a key, so keys are compared by type and material. A key with the same name and material is adopted: that is
+//! what a lost reply or a lost state leaves behind.
+
+use strata_framework::{
+    Attr, Change, Diagnostics, Found, Limit, Of, Path, Planned, Resource, Schema, Timeouts,
+};
+
+use super::client::SshKey as ApiKey;
+use crate::http::client::Error;
+use crate::provider::Strata;
+
+/// A public SSH key registered with Scaleway.
+///
+/// Keys act when a system is installed: deleting one does not lock anybody out of a server.
+#[derive(Schema, Clone, Debug, PartialEq)]
+#[schema(name = "scaleway_ssh_key", version = 0)]
+pub struct SshKey {
+    /// Name of the key.
+    #[schema(required)]
+    name: Attr<String>,
+    /// The public key, `ssh-ed25519 AAAA...`; its comment is ignored. A change of the key itself replaces the resource.
+    #[schema(required, validate = check_key)]
+    public_key: Attr<String>,
+    /// Project id. Default: that of the provider block or `SCW_DEFAULT_PROJECT_ID`. A change replaces the key.
+    #[schema(optional, replace)]
+    project: Attr<String>,
+    /// Id of the key, the import id.
+    #[schema(computed, keep_prior)]
+    id: Attr<String>,
+    /// Fingerprint as Scaleway shows it.
+    #[schema(computed, keep_prior)]
+    fingerprint: Attr<String>,
+    /// How long operations may take.
+    #[schema(optional)]
+    timeouts: Attr<Timeouts>,
+}
+
+#[allow(clippy::ptr_arg)] // the signature that `validate` takes
+fn check_key(key: &String) -> Result<(), String> {
+    russh::keys::PublicKey::from_openssh(key.trim())
+        .map(drop)
+        .map_err(|_| "Must be a public key in OpenSSH format, like `ssh-ed25519 AAAA...`.".into())
+}
+
+/// Type and material, without the comment.
+fn material(key: &str) -> String {
+    key.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+}
+
+fn failed(verb: &str, name: &str, error: &Error) -> Diagnostics {
+    Diagnostics::failed(verb, "Scaleway SSH key", name, error)
+}
+
+impl SshKey {
+    fn fill(&mut self, key: &ApiKey) {
+        self.id = Attr::Known(key.id.clone());
+        self.fingerprint = Attr::Known(key.fingerprint.clone());
+    }
+}
+
+impl Resource for SshKey {
+    type Provider = Strata;
+    type Model = Self;
+    type Private = ();
+    const TIMEOUTS: Limit = Limit::minutes(5, 2, 5, 5);
+
+    async fn plan(
+        _: &Of<'_, Self>,
+        change: Change<'_, Self>,
+        mut planned: Planned<Self>,
+    ) -> Result<Planned<Self>, Diagnostics> {
+        if let (Some(prior), Some(next)) = (change.prior(), planned.state.public_key.known())
+            && material(prior.public_key.text()) != material(next)
+        {
+            planned.replace.push(Path::of("public_key"));
+        }
+        Ok(planned)
+    }
+
+    async fn create(cx: &Of<'_, Self>, _: Self, mut planned: Self) -> Result<Self, Diagnostics> {
+        let scaleway = cx.provider.scaleway().await?;
+        let project = scaleway.project(planned.project.known())?;
+        let (name, key) = (
+            planned.name.require("name")?.clone(),
+            planned.public_key.require("public_key")?.clone(),
+        );
+        let mut last = None;
+        for _ in 0..3 {
+            let keys = scaleway
+                .client
+                .ssh_keys(&project)
+                .await
+                .map_err(|error| failed("create", &name, &error))?;
+            if let Some(found) = keys.iter().find(|found| {
+                found.name == name
+                    && material(&found.public_key) == material(&key)
+                    && !found.disabled
+            }) {
+                if last.is_none() {
+                    cx.warn(Diagnostics::warning(
+                        format!("Adopted Scaleway SSH key \"{name}\""),
+                        format!("The project had this key already (id {}).", found.id),
+                    ));
+                }
+                planned.fill(found);
+                return Ok(planned);
+            }
+            match scaleway
+                .client
+                .create_ssh_key(&project, &name, &material(&key))
+                .await
+            {
+                Ok(made) => {
+                    planned.fill(&made);
+                    return Ok(planned);
+                }
+                // It may exist now: look again before asking again.
+                Err(error) if error.is_lost() => last = Some(error),
+                Err(error) => return Err(failed("create", &name, &error)),
+            }
+        }
+        Err(
+            failed("create", &name, &last.expect("three tries left an error"))
+                .left("It is not known whether the key exists.")
+                .hint("Run apply again; it looks first."),
+        )
+    }
+
+    async fn read(cx: &Of<'_, Self>, mut prior: Self) -> Result<Found<Self>, Diagnostics> {
+        let id = prior.id.require("id")?.clone();
+        let key = match cx.provider.scaleway().await?.client.ssh_key(&id).await {
+            Ok(Some(key)) => key,
+            Ok(None) => return Ok(Found::Gone),
+            Err(error) if error.is_transient() => {
+                return Ok(Found::Unknown(
+                    failed("read", &id, &error).left("The last known state is kept."),
+                ));
+            }
+            Err(error) => return Err(failed("read", &id, &error)),
+        };
+        if material(prior.public_key.text()) != material(&key.public_key) {
+            prior.public_key = Attr::Known(key.public_key.clone());
+        }
+        prior.name = Attr::Known(key.name.clone());
+        prior.fill(&key);
+        Ok(Found::Present(prior))
+    }
+
+    async fn update(
+        cx: &Of<'_, Self>,
+        _: Self,
+        prior: Self,
+        planned: Self,
+    ) -> Result<Self, Diagnostics> {
+        let (id, name) = (prior.id.require("id")?, planned.name.require("name")?);
+        if prior.name != planned.name {
+            cx.provider
+                .scaleway()
+                .await?
+                .client
+                .rename_ssh_key(id, name)
+                .await
+                .map_err(|error| failed("update", name, &error))?;
+        }
+        Ok(planned)
+    }
+
+    async fn delete(cx: &Of<'_, Self>, prior: Self) -> Result<(), Diagnostics> {
+        let id = prior.id.require("id")?;
+        cx.provider
+            .scaleway()
+            .await?
+            .client
+            .delete_ssh_key(id)
+            .await
+            .map_err(|error| failed("delete", prior.name.text(), &error))
+    }
+
+    async fn import(_: &Of<'_, Self>, id: &str) -> Result<Self, Diagnostics> {
+        Ok(Self {
+            name: Attr::Null,
+            public_key: Attr::Null,
+            project: Attr::Null,
+            id: id.into(),
+            fingerprint: Attr::Null,
+            timeouts: Attr::Null,
+        })
+    }
+}

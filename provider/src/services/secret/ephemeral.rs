@@ -1,0 +1,62 @@
+//! Ephemeral `strata_secret`: the value of a store entry, for the length of one operation.
+
+use strata_framework::{Attr, Cx, Diagnostics, Ephemeral, Opened, Path, Schema, Secret};
+
+use super::kind::{Kind, public_line};
+use crate::provider::Strata;
+
+/// The value of a secret in the store.
+///
+/// Never in plan or state. Requires the fingerprint of the managed secret, which defers reading until it exists and makes a rotation visible.
+#[derive(Schema, Clone, Debug)]
+#[schema(name = "secret", version = 0)]
+pub struct EphemeralSecret {
+    /// Name of the store entry.
+    #[schema(required)]
+    name: Attr<String>,
+    /// `strata_secret.<name>.fingerprint`.
+    #[schema(required)]
+    fingerprint: Attr<String>,
+    /// Private key in OpenSSH format, for SSH kinds.
+    #[schema(computed, sensitive)]
+    private_key: Attr<Secret<String>>,
+    /// Public key as one line, for SSH kinds.
+    #[schema(computed)]
+    public_key: Attr<String>,
+    /// The secret itself, for all other kinds.
+    #[schema(computed, sensitive)]
+    value: Attr<Secret<String>>,
+}
+
+impl Ephemeral for EphemeralSecret {
+    type Provider = Strata;
+    type Model = Self;
+    type Lease = ();
+
+    async fn open(cx: &Cx<'_, Strata>, mut config: Self) -> Result<Opened<Self, ()>, Diagnostics> {
+        let name = config.name.require("name")?.clone();
+        let entry = cx.provider.entry(&name).await?;
+        let fingerprint = cx
+            .provider
+            .fingerprint_if_possible(entry.expose().as_bytes())
+            .await?;
+        if fingerprint.as_deref() != config.fingerprint.known().map(String::as_str) {
+            return Err(Diagnostics::error(format!("Cannot read secret \"{name}\""), "The store entry is not the one that `fingerprint` names: it was changed meanwhile.")
+                .hint("Run `terraform apply -refresh-only` where the secret is managed, then try again.")
+                .at(Path::of("fingerprint")));
+        }
+        (config.private_key, config.public_key, config.value) =
+            (Attr::Null, Attr::Null, Attr::Null);
+        if Kind::of(entry.expose()) == Kind::SshKeypair {
+            let failed =
+                |error: &dyn std::error::Error| Diagnostics::failed("read", "secret", &name, error);
+            let key = russh::keys::PrivateKey::from_openssh(entry.expose())
+                .map_err(|error| failed(&error))?;
+            config.public_key = Attr::Known(public_line(&key).map_err(|error| failed(&error))?);
+            config.private_key = Attr::Known(entry);
+        } else {
+            config.value = Attr::Known(entry);
+        }
+        Ok(Opened::new(config))
+    }
+}

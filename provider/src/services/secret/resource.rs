@@ -1,0 +1,339 @@
+//! `strata_secret`: a store entry. State holds its name, kind, fingerprint and public parts, never the secret.
+//!
+//! Generated once: an entry that is there already is adopted, so a crash between the put and the state costs nothing.
+
+use std::collections::BTreeMap;
+
+use strata_framework::{
+    Attr, Change, Diagnostics, Found, Limit, Of, Path, Planned, Resource, Schema, Secret, Timeouts,
+};
+
+use super::kind::Kind;
+use crate::provider::{Strata, store_failed};
+use crate::store::{Condition, Entry, Name, Put};
+
+/// A secret in the store.
+///
+/// Made once, directly into the store; Terraform knows its fingerprint and public parts. Read it with the ephemeral resource of the same name.
+#[derive(Schema, Clone, Debug, PartialEq)]
+#[schema(name = "secret", version = 0)]
+pub struct StoreSecret {
+    /// Name of the store entry, e.g. `ssh/operator`. A change makes another secret.
+    #[schema(required, replace, validate = check_name)]
+    name: Attr<String>,
+    /// What it is. A change makes another secret.
+    #[schema(
+        required,
+        replace,
+        one_of("ssh_keypair", "ssh_host_keypair", "kubeadm_pki", "password", "value")
+    )]
+    kind: Attr<String>,
+    /// The secret itself, for kind `value`. Never in state; a changed value is written to the store.
+    #[schema(optional, write_only, sensitive)]
+    value_wo: Attr<Secret<String>>,
+    /// Change it to say that `value_wo` changed; not needed, since the provider compares fingerprints.
+    #[schema(optional)]
+    value_wo_version: Attr<i64>,
+    /// Any text. Changing it makes a new secret in place of the old one.
+    #[schema(optional)]
+    rotation: Attr<String>,
+    /// Number of characters, for kind `password`. Acts when the secret is made.
+    #[schema(default = 32, range(16..=256))]
+    length: Attr<u32>,
+    /// Refuses to destroy the secret while true.
+    #[schema(default = false)]
+    deletion_protection: Attr<bool>,
+    /// Leaves the store entry in place when the resource is destroyed.
+    #[schema(default = false)]
+    keep_on_destroy: Attr<bool>,
+    /// Name of the store entry, the import id.
+    #[schema(computed, keep_prior)]
+    id: Attr<String>,
+    /// HMAC-SHA-256 of the secret under a key in the store. Unknown until it is made or rotated.
+    #[schema(computed, keep_prior)]
+    fingerprint: Attr<String>,
+    /// Public parts. SSH kinds: `public_key`, `fingerprint_sha256`. `kubeadm_pki`: `ca_cert_pem`, `ca_hash`, `front_proxy_ca_cert_pem`, `etcd_ca_cert_pem`.
+    #[schema(computed, keep_prior)]
+    public: Attr<BTreeMap<String, String>>,
+    /// How long operations may take.
+    #[schema(optional)]
+    timeouts: Attr<Timeouts>,
+}
+
+#[allow(clippy::ptr_arg)] // the signature that `validate` takes
+fn check_name(name: &String) -> Result<(), String> {
+    Name::parse(name)
+        .map(drop)
+        .map_err(|error| error.to_string())
+}
+
+impl StoreSecret {
+    fn entry_name(&self) -> Result<Name, Diagnostics> {
+        let name = self.name.require("name")?;
+        Name::parse(name).map_err(|error| store_failed("use", name, &error.into()))
+    }
+
+    fn parsed_kind(&self) -> Result<Kind, Diagnostics> {
+        let word = self.kind.require("kind")?;
+        Kind::parse(word).ok_or_else(|| {
+            Diagnostics::invalid(
+                Path::of("kind"),
+                format!("This provider knows no secret of kind `{word}`."),
+            )
+        })
+    }
+
+    /// The value to put: supplied or generated.
+    fn content(&self, config: &Self) -> Result<Secret<String>, Diagnostics> {
+        let name = self.name.text();
+        match self.parsed_kind()? {
+            Kind::Value => config.value_wo.known().cloned().ok_or_else(|| {
+                Diagnostics::invalid(Path::of("value_wo"), "A secret of kind `value` is supplied by you and must not be empty when it is made.")
+            }),
+            kind => {
+                let length = self.length.known().copied().unwrap_or(32);
+                kind.generate(name, usize::try_from(length).unwrap_or(32)).map_err(|error| Diagnostics::failed("generate", "secret", name, &error))
+            }
+        }
+    }
+
+    async fn fill(&mut self, provider: &Strata, value: &Secret<String>) -> Result<(), Diagnostics> {
+        let kind = self.parsed_kind()?;
+        let public = kind
+            .public(value)
+            .map_err(|error| Diagnostics::failed("read", "secret", self.name.text(), &error))?;
+        self.id = self.name.clone();
+        self.fingerprint = Attr::Known(provider.fingerprint(value.expose().as_bytes()).await?);
+        self.public = Attr::Known(public);
+        Ok(())
+    }
+
+    fn adopted(&self) -> Diagnostics {
+        Diagnostics::warning(
+            format!("Adopted secret \"{}\"", self.name.text()),
+            "The store had this entry already; it was kept as it is and is managed from now on.",
+        )
+    }
+}
+
+impl Resource for StoreSecret {
+    type Provider = Strata;
+    type Model = Self;
+    type Private = ();
+    const TIMEOUTS: Limit = Limit::minutes(5, 2, 5, 5);
+
+    fn validate(config: &Self, found: &mut Diagnostics) {
+        let Some(kind) = config.kind.known() else {
+            return;
+        };
+        match (kind == "value", &config.value_wo) {
+            (true, Attr::Null) => {
+                found.merge(Diagnostics::invalid(
+                    Path::of("value_wo"),
+                    "A secret of kind `value` is supplied by you: set `value_wo`.",
+                ));
+            }
+            (false, Attr::Known(_)) => {
+                found.merge(Diagnostics::invalid(Path::of("value_wo"), format!("A secret of kind `{kind}` is generated; leave `value_wo` out, or use kind `value`.")));
+            }
+            _ => {}
+        }
+    }
+
+    async fn plan(
+        cx: &Of<'_, Self>,
+        change: Change<'_, Self>,
+        mut planned: Planned<Self>,
+    ) -> Result<Planned<Self>, Diagnostics> {
+        let Some(prior) = change.prior() else {
+            return Ok(planned);
+        };
+        let state = &mut planned.state;
+        let supplied = match &change.config().value_wo {
+            Attr::Null => false,
+            Attr::Unknown => true,
+            Attr::Known(value) => match cx
+                .provider
+                .fingerprint_if_possible(value.expose().as_bytes())
+                .await
+            {
+                Ok(fingerprint) => {
+                    fingerprint.as_deref() != prior.fingerprint.known().map(String::as_str)
+                }
+                Err(error) => {
+                    // An unreadable store decides nothing: keep what there is and say so.
+                    cx.warn(error);
+                    false
+                }
+            },
+        };
+        if supplied || state.rotation != prior.rotation {
+            (state.fingerprint, state.public) = (Attr::Unknown, Attr::Unknown);
+        }
+        Ok(planned)
+    }
+
+    async fn plan_delete(_: &Of<'_, Self>, prior: &Self) -> Result<(), Diagnostics> {
+        prior.refuse_protected()
+    }
+
+    async fn create(
+        cx: &Of<'_, Self>,
+        config: Self,
+        mut planned: Self,
+    ) -> Result<Self, Diagnostics> {
+        let (name, store) = (planned.entry_name()?, cx.provider.store()?);
+        let failed = |error| store_failed("write", name.as_str(), &error);
+        let content = match store.get(&name).await.map_err(failed)? {
+            // Looked up first, so that adopting a PKI does not cost the making of one.
+            Some(entry) => planned.adopt(cx, &config, entry)?,
+            None => {
+                let fresh = planned.content(&config)?;
+                match store.put_if_absent(&name, &fresh).await.map_err(failed)? {
+                    Put::Written(_) => fresh,
+                    Put::Exists(entry) => planned.adopt(cx, &config, entry)?,
+                }
+            }
+        };
+        planned.fill(cx.provider, &content).await?;
+        Ok(planned)
+    }
+
+    async fn read(cx: &Of<'_, Self>, mut prior: Self) -> Result<Found<Self>, Diagnostics> {
+        let name = prior.entry_name()?;
+        let kept =
+            |found: Diagnostics| Ok(Found::Unknown(found.left("The last known state is kept.")));
+        let entry = match cx.provider.store()?.get(&name).await {
+            Ok(Some(entry)) => entry,
+            Ok(None) => return Ok(Found::Gone),
+            Err(error) => return kept(store_failed("read", name.as_str(), &error)),
+        };
+        if prior.kind.is_null() {
+            prior.kind = Kind::of(entry.value.expose()).word().into();
+        }
+        prior.public = match prior.parsed_kind()?.public(&entry.value) {
+            Ok(public) => Attr::Known(public),
+            Err(error) => {
+                return kept(Diagnostics::failed("read", "secret", name.as_str(), &error));
+            }
+        };
+        prior.id = prior.name.clone();
+        match cx
+            .provider
+            .fingerprint_if_possible(entry.value.expose().as_bytes())
+            .await
+        {
+            Ok(Some(fingerprint)) => prior.fingerprint = Attr::Known(fingerprint),
+            Ok(None) => {}
+            Err(found) => return kept(found),
+        }
+        Ok(Found::Present(prior))
+    }
+
+    async fn update(
+        cx: &Of<'_, Self>,
+        config: Self,
+        prior: Self,
+        mut planned: Self,
+    ) -> Result<Self, Diagnostics> {
+        if !planned.fingerprint.is_unknown() {
+            return Ok(planned);
+        }
+        let (name, store) = (planned.entry_name()?, cx.provider.store()?);
+        let supplied = planned.parsed_kind()? == Kind::Value;
+        let content = if !supplied || !config.value_wo.is_null() {
+            planned.content(&config)?
+        } else {
+            return Err(Diagnostics::invalid(
+                Path::of("rotation"),
+                "A secret of kind `value` is rotated by a new `value_wo`.",
+            ));
+        };
+        debug_assert!(
+            supplied || planned.rotation != prior.rotation,
+            "only a rotation makes a new secret"
+        );
+        store
+            .put(&name, &content)
+            .await
+            .map_err(|error| store_failed("write", name.as_str(), &error))?;
+        planned.fill(cx.provider, &content).await?;
+        Ok(planned)
+    }
+
+    async fn delete(cx: &Of<'_, Self>, prior: Self) -> Result<(), Diagnostics> {
+        prior.refuse_protected()?;
+        if prior.keep_on_destroy == Attr::Known(true) {
+            return Ok(());
+        }
+        let name = prior.entry_name()?;
+        let deleted = cx.provider.store()?.delete(&name, Condition::Any).await;
+        deleted.map(drop).map_err(|error| {
+            store_failed("delete", name.as_str(), &error).left("The secret is still in the store.")
+        })
+    }
+
+    async fn import(_: &Of<'_, Self>, id: &str) -> Result<Self, Diagnostics> {
+        Name::parse(id).map_err(|error| store_failed("import", id, &error.into()))?;
+        Ok(Self {
+            name: id.into(),
+            kind: Attr::Null,
+            value_wo: Attr::Null,
+            value_wo_version: Attr::Null,
+            rotation: Attr::Null,
+            length: Attr::Known(32),
+            deletion_protection: Attr::Known(false),
+            keep_on_destroy: Attr::Known(false),
+            id: id.into(),
+            fingerprint: Attr::Null,
+            public: Attr::Null,
+            timeouts: Attr::Null,
+        })
+    }
+}
+
+impl StoreSecret {
+    /// The entry that is there already, if it may become ours.
+    fn adopt(
+        &self,
+        cx: &Of<'_, Self>,
+        config: &Self,
+        entry: Entry,
+    ) -> Result<Secret<String>, Diagnostics> {
+        let name = self.name.text();
+        if let Some(value) = config.value_wo.known() {
+            if value.expose() != entry.value.expose() {
+                return Err(Diagnostics::error(
+                    format!("Cannot create secret \"{name}\""),
+                    "The store has an entry of this name with another value.",
+                )
+                .left("The entry was not changed.")
+                .hint("Take it over with `terraform import`, or choose another `name`."));
+            }
+            return Ok(entry.value);
+        }
+        self.parsed_kind()?.public(&entry.value).map_err(|error| {
+            Diagnostics::failed("adopt", "secret", name, &error)
+                .left("The entry was not changed.")
+                .hint("Choose another `name`, or remove the entry from the store.")
+        })?;
+        cx.warn(self.adopted());
+        Ok(entry.value)
+    }
+
+    fn refuse_protected(&self) -> Result<(), Diagnostics> {
+        if self.deletion_protection != Attr::Known(true) {
+            return Ok(());
+        }
+        Err(Diagnostics::error(
+            format!("Cannot delete secret \"{}\"", self.name.text()),
+            "`deletion_protection` is true.",
+        )
+        .left("The secret is unchanged.")
+        .hint("Set `deletion_protection = false` and apply, then destroy."))
+    }
+}
+
+#[cfg(test)]
+#[path = "resource/tests.rs"]
+mod tests;
