@@ -60,13 +60,13 @@ impl Filter {
                 ("per_page", "exact") => filter.per_page = number(&key, &value, 1, 5_000_000)?,
                 ("match", "exact") => filter.any = one_of(&key, &value, &["all", "any"])? == "any",
                 ("direction", "exact") => {
-                    filter.descending = one_of(&key, &value, &["asc", "desc"])? == "desc"
+                    filter.descending = one_of(&key, &value, &["asc", "desc"])? == "desc";
                 }
                 ("order", "exact") => {
                     filter.order = Some(
                         one_of(&key, &value, &["type", "name", "content", "ttl", "proxied"])?
                             .to_owned(),
-                    )
+                    );
                 }
                 ("type" | "proxied" | "name" | "content" | "comment", "exact")
                 | ("name" | "content" | "comment", "contains" | "startswith" | "endswith")

@@ -106,7 +106,8 @@ async fn zones(Shared(cloudflare): Shared<Cloudflare>, Pairs(pairs): Parameters)
             "page" => page_number = filter::number(&key, &value, 1, usize::MAX)?,
             "per_page" => per_page = filter::number(&key, &value, 5, 50)?,
             "name" => {
-                zones.retain(|zone| name_matches(zone["name"].as_str().unwrap_or_default(), &value))
+                zones
+                    .retain(|zone| name_matches(zone["name"].as_str().unwrap_or_default(), &value));
             }
             "status" => zones.retain(|zone| zone["status"] == value.as_str()),
             "account.id" => zones.retain(|zone| zone["account"]["id"] == value.as_str()),

@@ -131,7 +131,7 @@ impl Scaleway {
                         self.0
                             .clock
                             .sleep(at.saturating_sub(self.0.clock.elapsed()))
-                            .await
+                            .await;
                     }
                     None => std::future::pending().await,
                 }
