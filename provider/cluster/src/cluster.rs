@@ -1,0 +1,373 @@
+//! The normalised cluster: what layers and commands read. Every attribute is always present; what is not set is null.
+
+use std::collections::BTreeMap;
+
+use data_encoding::HEXLOWER;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::{finding::Finding, scalar, walk::Origin};
+
+/// A cluster, read from its file and checked.
+#[derive(Clone, Debug, Serialize)]
+pub struct Cluster {
+    /// Format of the file.
+    pub strata: u32,
+    /// The cluster's name, for life.
+    pub name: String,
+    /// The simulation.
+    pub lab: Lab,
+    /// Where machines come from.
+    pub platform: Platform,
+    /// What turns machines into nodes.
+    pub distribution: Distribution,
+    /// How the API is reached.
+    pub endpoint: Endpoint,
+    /// All nodes by name, role defaults applied.
+    pub nodes: BTreeMap<String, Node>,
+    /// Names of the control planes, sorted.
+    pub control_planes: Vec<String>,
+    /// Names of the workers, sorted.
+    pub workers: Vec<String>,
+    /// Address ranges.
+    pub network: Network,
+    /// The pod network.
+    pub cni: Cni,
+    /// Where secrets live.
+    pub store: Store,
+    /// Where Terraform's state lives: `local`.
+    pub state: String,
+    /// Records outside the cluster.
+    pub dns: Dns,
+    /// Who reaches the nodes.
+    pub access: Access,
+    /// Folder of YAML files for layer 02, relative to the cluster file.
+    pub manifests: Option<String>,
+    /// Operating system updates.
+    pub updates: Updates,
+    /// Limits of each step, in seconds.
+    pub timeouts: Timeouts,
+    /// `resume` or `rollback`.
+    pub on_failure: String,
+    /// Marks that every server of the cluster carries; owner and node come on top.
+    pub tags: Vec<String>,
+    /// SHA-256 of everything above in hex: comments and order of the file do not change it.
+    pub sha256: String,
+    /// What was accepted with a surprise.
+    #[serde(skip)]
+    pub warnings: Vec<Finding>,
+    /// The file's own form with defaults filled in, for `explain`.
+    #[serde(skip)]
+    pub(crate) normal: Value,
+    #[serde(skip)]
+    pub(crate) origins: BTreeMap<String, Origin>,
+    #[serde(skip)]
+    pub(crate) path: String,
+}
+
+/// The simulation: `lab`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Lab {
+    /// Whether the cluster lives in the lab.
+    pub enabled: bool,
+    /// Times faster than life.
+    pub speed: f64,
+    /// Seed of everything drawn by chance.
+    pub seed: u64,
+    /// Faults the lab starts with, each as JSON text.
+    #[serde(deserialize_with = "json_texts")]
+    pub faults: Vec<String>,
+}
+
+/// Where machines come from: `platform`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Platform {
+    /// `scaleway`.
+    #[serde(default)]
+    pub kind: String,
+    /// Default zone; null when every node names its own.
+    pub zone: Option<String>,
+    /// Project; null is SCW_DEFAULT_PROJECT_ID.
+    pub project: Option<String>,
+    /// `cloud-init`.
+    pub install: String,
+    /// Whether the monthly offer is ordered.
+    pub monthly: bool,
+    /// Deletion protection.
+    pub protect: bool,
+}
+
+/// What turns machines into nodes: `distribution`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Distribution {
+    /// `kubeadm`.
+    pub kind: String,
+    /// Kubernetes by kubeadm on Flatcar.
+    pub kubeadm: Kubeadm,
+}
+
+/// Kubernetes by kubeadm on Flatcar.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Kubeadm {
+    /// Kubernetes version with v.
+    pub version: String,
+    /// Flatcar channel.
+    pub os_channel: String,
+    /// Flatcar version; null is the channel's current one.
+    pub os_version: Option<String>,
+    /// API audit log at level Metadata.
+    pub audit: bool,
+}
+
+/// How the API is reached: `endpoint`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// DNS name in all certificates and kubeconfigs.
+    pub name: String,
+    /// `dns` or `node`.
+    pub via: String,
+    /// Address that carries the name, where it is known beforehand.
+    pub address: Option<String>,
+    /// Port of the API.
+    pub port: u16,
+    /// Further names in the API's certificate.
+    pub extra_sans: Vec<String>,
+}
+
+/// One machine as a member of the cluster: `nodes.<name>`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Node {
+    /// `control-plane` or `worker`.
+    pub role: String,
+    /// Zone of the server.
+    pub zone: String,
+    /// Offer to order.
+    pub offer: String,
+    /// Name of the server: `<cluster>-<node>`.
+    #[serde(default)]
+    pub server_name: String,
+    /// Labels of the Node.
+    pub labels: BTreeMap<String, String>,
+    /// Taints `key=value:Effect`.
+    pub taints: Vec<String>,
+    /// Disk to install on as `/dev/disk/by-id/...`; null is the smallest free one.
+    pub disk: Option<String>,
+    /// `all` or `target`.
+    pub wipe: String,
+    /// `keep`, `retry` or `delete`.
+    pub on_create_failure: String,
+}
+
+/// Address ranges: `network`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Network {
+    /// Addresses of pods.
+    pub pods: String,
+    /// Addresses of services.
+    pub services: String,
+    /// DNS domain inside the cluster.
+    pub domain: String,
+}
+
+/// The pod network: `cni`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Cni {
+    /// `cilium` or `none`.
+    pub kind: String,
+    /// Version of Cilium; null with `none`.
+    pub version: Option<String>,
+}
+
+/// Where secrets live: `store`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Store {
+    /// `file`.
+    #[serde(default)]
+    pub kind: String,
+    /// Folder, relative to where the command runs.
+    pub path: String,
+    /// age or SSH public keys.
+    pub recipients: Vec<String>,
+}
+
+/// Records outside the cluster: `dns`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Dns {
+    /// `none` or `cloudflare`.
+    pub kind: String,
+    /// Zone; null with `none`.
+    pub zone: Option<String>,
+    /// Whether each node has a name.
+    pub nodes: bool,
+    /// Records of layer 03 by name relative to the zone.
+    pub records: BTreeMap<String, Record>,
+}
+
+/// One record of layer 03.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// Type of the record.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Time to live, in seconds.
+    pub ttl: u32,
+    /// Values.
+    pub values: Vec<String>,
+}
+
+/// Who reaches the nodes: `access`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Access {
+    /// Whether nodes are locked; `auto` is decided.
+    pub lockdown: bool,
+    /// `kubernetes`; `auto` is decided.
+    pub proof: String,
+    /// Networks that may use SSH until lockdown, without `auto`.
+    pub operators: Vec<String>,
+    /// Whether this machine's addresses are operators too (`auto`).
+    pub operators_auto: bool,
+    /// Who reaches the API after lockdown.
+    pub api: Vec<String>,
+    /// TCP ports of workers open to everyone.
+    pub public_ports: Vec<u16>,
+    /// `private`.
+    pub node_ports: String,
+}
+
+/// Operating system updates: `updates`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Updates {
+    /// `auto` or `off`.
+    pub os: String,
+    /// Who reboots nodes.
+    pub reboot: String,
+    /// When nodes may reboot.
+    pub window: String,
+}
+
+/// Limits of each step, in seconds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Timeouts {
+    /// From the order to an installed server.
+    pub deliver: u64,
+    /// Until SSH answers.
+    pub ssh: u64,
+    /// kubeadm init or join of one node.
+    pub join: u64,
+    /// Until all nodes are Ready.
+    pub ready: u64,
+    /// Until an access agent has registered.
+    pub agent: u64,
+}
+
+impl Cluster {
+    /// Builds the cluster from a normal form in which every rule holds.
+    pub(crate) fn build(
+        normal: Value,
+        origins: BTreeMap<String, Origin>,
+        path: &str,
+    ) -> Result<Self, serde_json::Error> {
+        let part = |pointer: &str| normal.pointer(pointer).cloned().unwrap_or_default();
+        let text = |pointer: &str| part(pointer).as_str().map(str::to_owned);
+        let name = text("/name").unwrap_or_default();
+
+        let mut platform: Platform = serde_json::from_value(part("/platform/scaleway"))?;
+        platform.kind = text("/platform/kind").unwrap_or_default();
+        let mut store: Store = serde_json::from_value(part("/store/file"))?;
+        store.kind = text("/store/kind").unwrap_or_default();
+        let mut nodes: BTreeMap<String, Node> = serde_json::from_value(part("/nodes"))?;
+        for (key, node) in &mut nodes {
+            node.server_name = format!("{name}-{key}");
+            node.disk = node.disk.take().map(|disk| {
+                format!(
+                    "/dev/disk/by-id/{}",
+                    disk.trim_start_matches("/dev/disk/by-id/")
+                )
+            });
+        }
+        let of_role = |role: &str| {
+            nodes
+                .iter()
+                .filter(|(_, node)| node.role == role)
+                .map(|(key, _)| key.clone())
+                .collect::<Vec<_>>()
+        };
+        let (control_planes, workers) = (of_role("control-plane"), of_role("worker"));
+
+        let dns_kind = text("/dns/kind").unwrap_or_default();
+        let mut access = part("/access");
+        // Every machine of Scaleway has a public address, so `auto` means on.
+        access["lockdown"] = (access["lockdown"] != "off").into();
+        access["proof"] = "kubernetes".into();
+        let operators: Vec<String> = serde_json::from_value(access["operators"].take())?;
+        access["operators_auto"] = operators.iter().any(|operator| operator == "auto").into();
+        access["operators"] = operators
+            .into_iter()
+            .filter(|operator| operator != "auto")
+            .collect();
+        let mut timeouts = part("/timeouts");
+        for value in timeouts
+            .as_object_mut()
+            .into_iter()
+            .flat_map(serde_json::Map::values_mut)
+        {
+            *value = value
+                .as_str()
+                .and_then(scalar::seconds)
+                .unwrap_or_default()
+                .into();
+        }
+
+        let mut cluster = Self {
+            strata: 1,
+            lab: serde_json::from_value(part("/lab"))?,
+            platform,
+            distribution: serde_json::from_value(part("/distribution"))?,
+            endpoint: serde_json::from_value(part("/endpoint"))?,
+            nodes,
+            control_planes,
+            workers,
+            network: serde_json::from_value(part("/network"))?,
+            cni: Cni {
+                kind: text("/cni/kind").unwrap_or_default(),
+                version: text("/cni/cilium/version"),
+            },
+            store,
+            state: text("/state/kind").unwrap_or_default(),
+            dns: Dns {
+                zone: text(&format!("/dns/{dns_kind}/zone")),
+                kind: dns_kind,
+                nodes: part("/dns/nodes") == true,
+                records: serde_json::from_value(part("/dns/records"))?,
+            },
+            access: serde_json::from_value(access)?,
+            manifests: text("/manifests"),
+            updates: serde_json::from_value(part("/updates"))?,
+            timeouts: serde_json::from_value(timeouts)?,
+            on_failure: text("/on_failure").unwrap_or_default(),
+            tags: vec![format!("strata-cluster={name}")],
+            name,
+            sha256: String::new(),
+            warnings: Vec::new(),
+            normal: Value::Null,
+            origins,
+            path: path.to_owned(),
+        };
+        cluster.sha256 = HEXLOWER.encode(&Sha256::digest(to_json(&cluster).to_string().as_bytes()));
+        cluster.normal = normal;
+        Ok(cluster)
+    }
+}
+
+/// The cluster as JSON: what the function `cluster` returns and the layers read.
+pub fn to_json(cluster: &Cluster) -> Value {
+    serde_json::to_value(cluster).expect("only texts, numbers, lists and maps with text keys")
+}
+
+fn json_texts<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    Ok(Vec::<Value>::deserialize(deserializer)?
+        .iter()
+        .map(Value::to_string)
+        .collect())
+}
