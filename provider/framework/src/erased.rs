@@ -1,38 +1,166 @@
 //! The object-safe twins of the traits: values and bytes instead of models, boxed futures instead of `async fn`.
 
-use std::marker::PhantomData;
+mod resource;
 
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use serde_json::Value as Json;
+
+use crate::cx::Private;
 use crate::ephemeral::Ephemeral;
-use crate::function::Function;
-use crate::resource::{DataSource, Resource};
-use crate::{Model, Schema};
+use crate::field::Source;
+use crate::function::{Arguments, Function};
+use crate::operation::{Operation, Outcome, decode_private};
+use crate::path::Path;
+use crate::resource::{DataSource, MoveSource};
+use crate::schema::Mode;
+use crate::{Diagnostics, Field, FunctionError, Model, Parameter, Schema, Type, Value, check};
 
 /// Carries the type of a resource, data source, ephemeral resource or function.
 pub(crate) struct Typed<T>(pub(crate) PhantomData<fn() -> T>);
 
+/// What a plan starts from.
+pub(crate) struct PlanInput {
+    pub(crate) config: Value,
+    pub(crate) prior: Value,
+    pub(crate) proposed: Value,
+}
+
+/// What a plan says.
+#[derive(Debug, Default)]
+pub(crate) struct PlanOutcome {
+    pub(crate) planned: Option<Value>,
+    pub(crate) replace: Vec<Path>,
+    pub(crate) private: Vec<u8>,
+    pub(crate) diagnostics: Diagnostics,
+}
+
 pub(crate) trait AnyResource<P>: Send + Sync {
     fn schema(&self) -> &'static Schema;
+    fn validate(&self, config: &Value) -> Diagnostics;
+    fn plan(&self, operation: Operation<P>, input: PlanInput) -> BoxFuture<'static, PlanOutcome>;
+    fn plan_delete(&self, operation: Operation<P>, prior: Value)
+    -> BoxFuture<'static, PlanOutcome>;
+    fn create(
+        &self,
+        operation: Operation<P>,
+        config: Value,
+        planned: Value,
+    ) -> BoxFuture<'static, Outcome>;
+    fn read(&self, operation: Operation<P>, prior: Value) -> BoxFuture<'static, Outcome>;
+    fn update(
+        &self,
+        operation: Operation<P>,
+        config: Value,
+        prior: Value,
+        planned: Value,
+    ) -> BoxFuture<'static, Outcome>;
+    fn delete(&self, operation: Operation<P>, prior: Value) -> BoxFuture<'static, Outcome>;
+    fn import(&self, operation: Operation<P>, id: String) -> BoxFuture<'static, Outcome>;
+    fn upgrade(&self, from: i64, raw: Json) -> Result<Value, Diagnostics>;
+    fn moved(&self, source: &MoveSource) -> Result<Value, Diagnostics>;
 }
 
 pub(crate) trait AnyDataSource<P>: Send + Sync {
     fn schema(&self) -> &'static Schema;
+    fn validate(&self, config: &Value) -> Diagnostics;
+    fn read(&self, operation: Operation<P>, config: Value) -> BoxFuture<'static, Outcome>;
+}
+
+/// What opening or renewing leaves.
+#[derive(Debug, Default)]
+pub(crate) struct Lease {
+    pub(crate) result: Option<Value>,
+    /// `None`: nothing to renew or close.
+    pub(crate) private: Option<Vec<u8>>,
+    pub(crate) renew_after: Option<Duration>,
+    pub(crate) diagnostics: Diagnostics,
 }
 
 pub(crate) trait AnyEphemeral<P>: Send + Sync {
     fn schema(&self) -> &'static Schema;
+    fn validate(&self, config: &Value) -> Diagnostics;
+    fn open(&self, operation: Operation<P>, config: Value) -> BoxFuture<'static, Lease>;
+    fn renew(&self, operation: Operation<P>) -> BoxFuture<'static, Lease>;
+    fn close(&self, operation: Operation<P>) -> BoxFuture<'static, Lease>;
 }
 
-pub(crate) trait AnyFunction: Send + Sync {}
+pub(crate) trait AnyFunction: Send + Sync {
+    fn summary(&self) -> &'static str;
+    fn description(&self) -> &'static str;
+    fn parameters(&self) -> Vec<(Parameter, Type)>;
+    fn returns(&self) -> Type;
+    fn call(&self, arguments: &[Value]) -> Result<Value, FunctionError>;
+}
 
-impl<R: Resource> AnyResource<R::Provider> for Typed<R> {
-    fn schema(&self) -> &'static Schema {
-        R::Model::schema()
+/// Every check of a configuration: presence, validators, decoding, then the author's rules.
+pub(crate) fn validate<M: Model>(config: &Value, rules: fn(&M, &mut Diagnostics)) -> Diagnostics {
+    let mut found = Diagnostics::none();
+    check::config(M::schema(), config, &Path::root(), &mut found);
+    match M::decode_object(config, Source::Config) {
+        Ok(model) => rules(&model, &mut found),
+        // One mistake is told once: a missing attribute need not be told again as undecodable.
+        Err(undecodable) if !found.has_errors() => found.merge(undecodable),
+        Err(_) => {}
     }
+    found
+}
+
+/// A data source's or ephemeral resource's configuration with its defaults.
+fn with_defaults<M: Model>(config: &Value) -> Result<M, Diagnostics> {
+    M::decode_object(
+        &crate::plan::filled_with_defaults(M::schema(), config),
+        Source::Config,
+    )
+}
+
+/// Configured values are echoed as written; core insists.
+fn echoed(schema: &Schema, config: &Value, result: Value) -> Value {
+    let Value::Map(mut attributes) = result else {
+        return result;
+    };
+    for attribute in &schema.attributes {
+        let configured = config.get(attribute.name);
+        if attribute.mode != Mode::Computed && !configured.is_null() && attribute.nested().is_none()
+        {
+            attributes.insert(attribute.name.to_owned(), configured.clone());
+        }
+    }
+    Value::Map(attributes)
 }
 
 impl<D: DataSource> AnyDataSource<D::Provider> for Typed<D> {
     fn schema(&self) -> &'static Schema {
         D::Model::schema()
+    }
+    fn validate(&self, config: &Value) -> Diagnostics {
+        validate(config, D::validate)
+    }
+    fn read(
+        &self,
+        operation: Operation<D::Provider>,
+        config: Value,
+    ) -> BoxFuture<'static, Outcome> {
+        Box::pin(async move {
+            let private = operation.private::<()>();
+            let result = async {
+                let model = with_defaults::<D::Model>(&config)?;
+                D::read(&operation.cx(&private, D::LIMIT), model).await
+            };
+            match result.await {
+                Ok(model) => {
+                    let state = echoed(D::Model::schema(), &config, model.encode());
+                    Outcome {
+                        state: Some(state),
+                        private: Vec::new(),
+                        diagnostics: operation.diagnostics(None),
+                    }
+                }
+                Err(error) => Outcome::failed(Vec::new(), operation.diagnostics(Some(error))),
+            }
+        })
     }
 }
 
@@ -40,6 +168,89 @@ impl<E: Ephemeral> AnyEphemeral<E::Provider> for Typed<E> {
     fn schema(&self) -> &'static Schema {
         E::Model::schema()
     }
+    fn validate(&self, config: &Value) -> Diagnostics {
+        validate(config, E::validate)
+    }
+    fn open(&self, operation: Operation<E::Provider>, config: Value) -> BoxFuture<'static, Lease> {
+        Box::pin(async move {
+            let private = operation.private::<()>();
+            let opened = async {
+                let model = with_defaults::<E::Model>(&config)?;
+                E::open(&operation.cx(&private, E::LIMIT), model).await
+            };
+            match opened.await {
+                Ok(opened) => Lease {
+                    result: Some(echoed(E::Model::schema(), &config, opened.result.encode())),
+                    private: opened.lease.map(|lease| lease_bytes(&lease)),
+                    renew_after: opened.renew_after,
+                    diagnostics: operation.diagnostics(None),
+                },
+                Err(error) => Lease {
+                    diagnostics: operation.diagnostics(Some(error)),
+                    ..Lease::default()
+                },
+            }
+        })
+    }
+    fn renew(&self, operation: Operation<E::Provider>) -> BoxFuture<'static, Lease> {
+        Box::pin(async move {
+            let private = operation.private::<()>();
+            let mut lease: E::Lease = decode_private(&operation.private);
+            let renewed = E::renew(&operation.cx(&private, E::LIMIT), &mut lease).await;
+            let (renew_after, error) = match renewed {
+                Ok(after) => (after, None),
+                Err(error) => (None, Some(error)),
+            };
+            let diagnostics = operation.diagnostics(error);
+            Lease {
+                result: None,
+                private: Some(lease_bytes(&lease)),
+                renew_after,
+                diagnostics,
+            }
+        })
+    }
+    fn close(&self, operation: Operation<E::Provider>) -> BoxFuture<'static, Lease> {
+        Box::pin(async move {
+            let private = operation.private::<()>();
+            let lease: E::Lease = decode_private(&operation.private);
+            let error = E::close(&operation.cx(&private, E::LIMIT), lease)
+                .await
+                .err();
+            Lease {
+                diagnostics: operation.diagnostics(error),
+                ..Lease::default()
+            }
+        })
+    }
 }
 
-impl<F: Function> AnyFunction for Typed<F> {}
+/// A lease of `()` has bytes too: core must be able to close it.
+fn lease_bytes<L: Private>(lease: &L) -> Vec<u8> {
+    crate::operation::private_bytes(&serde_json::to_value(lease).unwrap_or_default())
+}
+
+impl<F: Function> AnyFunction for Typed<F> {
+    fn summary(&self) -> &'static str {
+        F::SUMMARY
+    }
+    fn description(&self) -> &'static str {
+        F::DESCRIPTION
+    }
+    fn parameters(&self) -> Vec<(Parameter, Type)> {
+        F::PARAMETERS
+            .iter()
+            .copied()
+            .zip(F::Arguments::types())
+            .collect()
+    }
+    fn returns(&self) -> Type {
+        F::Return::shape().value_type()
+    }
+    fn call(&self, arguments: &[Value]) -> Result<Value, FunctionError> {
+        match F::Arguments::decode(arguments)? {
+            Some(arguments) => F::call(arguments).map(|result| result.encode()),
+            None => Ok(Value::UNKNOWN),
+        }
+    }
+}

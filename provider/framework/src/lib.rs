@@ -102,6 +102,7 @@
 extern crate self as strata_framework;
 
 mod attr;
+mod check;
 mod cx;
 mod diagnostics;
 mod duration;
@@ -110,12 +111,17 @@ mod ephemeral;
 mod erased;
 pub mod field;
 mod function;
+mod json;
+mod msgpack;
 mod number;
+mod operation;
 mod path;
+mod plan;
 mod registry;
 mod resource;
 pub mod schema;
 mod secret;
+mod server;
 mod types;
 mod validate;
 mod value;
@@ -136,6 +142,7 @@ pub use resource::{
 };
 pub use schema::Schema;
 pub use secret::{Secret, fingerprint, mask, masked};
+pub use server::serve;
 pub use strata_derive::Schema;
 pub use types::Type;
 pub use validate::Validator;

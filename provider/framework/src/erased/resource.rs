@@ -1,0 +1,437 @@
+//! The erased resource: decode, call, carry over, check, for each of its operations.
+
+use futures::future::BoxFuture;
+use serde_json::Value as Json;
+
+use super::{AnyResource, PlanInput, PlanOutcome, Typed, validate};
+use crate::cx::lock;
+use crate::field::{Source, carry_over};
+use crate::operation::{Kind, Operation, Outcome, encode_private, limit};
+use crate::path::Path;
+use crate::resource::{Change, Found, MoveSource, Planned, Resource};
+use crate::{Diagnostics, Field, Model, Schema, Value, check, json, plan};
+
+/// A model and the value it came from, so that only its changes reach the wire.
+struct Decoded<M> {
+    given: Value,
+    encoded: Value,
+    model: M,
+}
+
+impl<M: Model> Decoded<M> {
+    fn state(given: Value) -> Result<Self, Diagnostics> {
+        let model = M::decode_object(&given, Source::State)?;
+        Ok(Self {
+            encoded: model.encode(),
+            given,
+            model,
+        })
+    }
+}
+
+/// What the model was changed to, in terms of the value it came from.
+fn changed<M: Field>(given: &Value, before: &Value, model: &M) -> Value {
+    carry_over(given, before, model.encode())
+}
+
+impl<R: Resource> Typed<R> {
+    fn schema() -> &'static Schema {
+        R::Model::schema()
+    }
+
+    async fn planned(
+        operation: &Operation<R::Provider>,
+        private: &std::sync::Mutex<R::Private>,
+        input: &PlanInput,
+    ) -> Result<(Value, Vec<Path>), Diagnostics> {
+        let PlanInput {
+            config,
+            prior,
+            proposed,
+        } = input;
+        let schema = Self::schema();
+        let config_model = R::Model::decode_object(config, Source::Config)?;
+        let prior_model = if prior.is_null() {
+            None
+        } else {
+            Some(R::Model::decode_object(prior, Source::State)?)
+        };
+        let kind = if prior.is_null() {
+            Kind::Create
+        } else {
+            Kind::Read
+        };
+
+        let mut base = plan::with_defaults(schema, config, proposed);
+        let mut noop = !plan::differs(schema, &base, prior);
+        if !noop {
+            base = plan::with_unknowns(schema, config, prior, &base);
+        }
+        loop {
+            let Decoded {
+                given,
+                encoded,
+                model,
+            } = Decoded::<R::Model>::state(base)?;
+            let change = match &prior_model {
+                None => Change::Create {
+                    config: &config_model,
+                },
+                Some(prior) => Change::Update {
+                    config: &config_model,
+                    prior,
+                },
+            };
+            let cx = operation.cx(private, limit(kind, R::TIMEOUTS, &given));
+            let wanted = R::plan(
+                &cx,
+                change,
+                Planned {
+                    state: model,
+                    replace: Vec::new(),
+                },
+            )
+            .await?;
+            let result = changed(&given, &encoded, &wanted.state);
+            if noop && plan::differs(schema, &result, prior) {
+                // The resource itself found a change, so the other computed values may move as well; it plans again with
+                // those unknown, as in any update.
+                noop = false;
+                base = plan::with_unknowns(schema, config, prior, &given);
+                continue;
+            }
+            let mut replace = plan::replacements(schema, config, prior, &result);
+            replace.extend(wanted.replace);
+            replace.sort();
+            replace.dedup();
+            return Ok((plan::without_write_only(schema, &result), replace));
+        }
+    }
+
+    /// The result in terms of the plan, with contradictions repaired and told as warnings.
+    fn conform(planned: &Decoded<R::Model>, new: &R::Model) -> (Value, Diagnostics) {
+        let value = changed(&planned.given, &planned.encoded, new);
+        let value = plan::without_write_only(Self::schema(), &value);
+        let mut faults = Vec::new();
+        let of = Self::schema().value_type();
+        let value = check::applied(&planned.given, &value, &of, &Path::root(), &mut faults);
+        let mut diagnostics = Diagnostics::none();
+        if !faults.is_empty() {
+            let facts = format!(
+                "After apply, {} has attributes that contradict the plan: ",
+                R::NAME
+            );
+            let facts = facts
+                + &faults.join("; ")
+                + ".\nThe planned values were kept; the next plan shows the real ones.";
+            diagnostics = Diagnostics::warning("This is a bug in the provider", facts);
+        }
+        (value, diagnostics)
+    }
+
+    /// Partial state that the operation saved, wholly known.
+    fn saved(operation: &Operation<R::Provider>, planned: &Decoded<R::Model>) -> Option<Value> {
+        let saved = lock(&operation.sink.saved).take()?;
+        let value = carry_over(&planned.given, &planned.encoded, saved);
+        let value = plan::without_write_only(Self::schema(), &value);
+        Some(check::known(&value, &Path::root(), &mut Vec::new()))
+    }
+
+    fn finish(
+        operation: &Operation<R::Provider>,
+        private: &std::sync::Mutex<R::Private>,
+        planned: &Decoded<R::Model>,
+        result: Result<R::Model, Diagnostics>,
+    ) -> Outcome {
+        let private = encode_private(private, operation.private.clone());
+        match result {
+            Ok(model) => {
+                let (state, faults) = Self::conform(planned, &model);
+                let mut diagnostics = operation.diagnostics(None);
+                diagnostics.merge(faults);
+                Outcome {
+                    state: Some(state),
+                    private,
+                    diagnostics,
+                }
+            }
+            Err(error) => Outcome {
+                state: Self::saved(operation, planned),
+                private,
+                diagnostics: operation.diagnostics(Some(error)),
+            },
+        }
+    }
+}
+
+impl<R: Resource> AnyResource<R::Provider> for Typed<R> {
+    fn schema(&self) -> &'static Schema {
+        R::Model::schema()
+    }
+
+    fn validate(&self, config: &Value) -> Diagnostics {
+        validate(config, R::validate)
+    }
+
+    fn plan(
+        &self,
+        operation: Operation<R::Provider>,
+        input: PlanInput,
+    ) -> BoxFuture<'static, PlanOutcome> {
+        Box::pin(async move {
+            let private = operation.private::<R::Private>();
+            match Self::planned(&operation, &private, &input).await {
+                Ok((planned, replace)) => {
+                    let mut diagnostics = operation.diagnostics(None);
+                    let mut faults = Vec::new();
+                    let PlanInput { config, prior, .. } = &input;
+                    check::planned(
+                        Self::schema(),
+                        config,
+                        prior,
+                        &planned,
+                        &Path::root(),
+                        &mut faults,
+                    );
+                    if !faults.is_empty() {
+                        let facts = format!(
+                            "The plan of {} breaks Terraform's rules: {}.",
+                            R::NAME,
+                            faults.join("; ")
+                        );
+                        diagnostics.merge(Diagnostics::bug(facts));
+                    }
+                    let private = encode_private(&private, operation.private.clone());
+                    PlanOutcome {
+                        planned: Some(planned),
+                        replace,
+                        private,
+                        diagnostics,
+                    }
+                }
+                Err(error) => PlanOutcome {
+                    private: operation.private.clone(),
+                    diagnostics: operation.diagnostics(Some(error)),
+                    ..PlanOutcome::default()
+                },
+            }
+        })
+    }
+
+    fn plan_delete(
+        &self,
+        operation: Operation<R::Provider>,
+        prior: Value,
+    ) -> BoxFuture<'static, PlanOutcome> {
+        Box::pin(async move {
+            let private = operation.private::<R::Private>();
+            let limit = limit(Kind::Read, R::TIMEOUTS, &prior);
+            let result = async {
+                let prior = R::Model::decode_object(&prior, Source::State)?;
+                R::plan_delete(&operation.cx(&private, limit), &prior).await
+            };
+            let error = result.await.err();
+            PlanOutcome {
+                planned: Some(Value::Null),
+                replace: Vec::new(),
+                private: encode_private(&private, operation.private.clone()),
+                diagnostics: operation.diagnostics(error),
+            }
+        })
+    }
+
+    fn create(
+        &self,
+        operation: Operation<R::Provider>,
+        config: Value,
+        planned: Value,
+    ) -> BoxFuture<'static, Outcome> {
+        Box::pin(async move {
+            let private = operation.private::<R::Private>();
+            let limit = limit(Kind::Create, R::TIMEOUTS, &planned);
+            let models = R::Model::decode_object(&config, Source::Config)
+                .and_then(|config| Ok((config, Decoded::<R::Model>::state(planned)?)));
+            match models {
+                Ok((config, planned)) => {
+                    let result = R::create(
+                        &operation.cx(&private, limit),
+                        config,
+                        planned.model.clone(),
+                    )
+                    .await;
+                    Self::finish(&operation, &private, &planned, result)
+                }
+                Err(error) => Outcome::failed(
+                    operation.private.clone(),
+                    operation.diagnostics(Some(error)),
+                ),
+            }
+        })
+    }
+
+    fn update(
+        &self,
+        operation: Operation<R::Provider>,
+        config: Value,
+        prior: Value,
+        planned: Value,
+    ) -> BoxFuture<'static, Outcome> {
+        Box::pin(async move {
+            if planned.is_wholly_known() && !plan::differs(Self::schema(), &planned, &prior) {
+                // Only recorded attributes changed.
+                let private = operation.private.clone();
+                return Outcome {
+                    state: Some(planned),
+                    private,
+                    diagnostics: Diagnostics::none(),
+                };
+            }
+            let private = operation.private::<R::Private>();
+            let limit = limit(Kind::Update, R::TIMEOUTS, &planned);
+            let models = R::Model::decode_object(&config, Source::Config).and_then(|config| {
+                let prior = R::Model::decode_object(&prior, Source::State)?;
+                Ok((config, prior, Decoded::<R::Model>::state(planned)?))
+            });
+            match models {
+                Ok((config, prior, planned)) => {
+                    let cx = operation.cx(&private, limit);
+                    let result = R::update(&cx, config, prior, planned.model.clone()).await;
+                    Self::finish(&operation, &private, &planned, result)
+                }
+                Err(error) => Outcome::failed(
+                    operation.private.clone(),
+                    operation.diagnostics(Some(error)),
+                ),
+            }
+        })
+    }
+
+    fn read(&self, operation: Operation<R::Provider>, prior: Value) -> BoxFuture<'static, Outcome> {
+        Box::pin(async move {
+            let private = operation.private::<R::Private>();
+            let limit = limit(Kind::Read, R::TIMEOUTS, &prior);
+            let decoded = match Decoded::<R::Model>::state(prior) {
+                Ok(decoded) => decoded,
+                Err(error) => return Outcome::failed(operation.private.clone(), error),
+            };
+            let found = R::read(&operation.cx(&private, limit), decoded.model.clone()).await;
+            let private = encode_private(&private, operation.private.clone());
+            let mut diagnostics = operation.diagnostics(None);
+            let state = match found {
+                Ok(Found::Present(model)) => {
+                    let state = changed(&decoded.given, &decoded.encoded, &model);
+                    let state = plan::without_write_only(Self::schema(), &state);
+                    let mut faults = Vec::new();
+                    let state = check::known(&state, &Path::root(), &mut faults);
+                    if !faults.is_empty() {
+                        let facts = format!(
+                            "Reading {} left attributes unknown: {}.",
+                            R::NAME,
+                            faults.join("; ")
+                        );
+                        diagnostics.merge(Diagnostics::bug(facts));
+                    }
+                    Some(state)
+                }
+                Ok(Found::Gone) => Some(Value::Null),
+                Ok(Found::Unknown(reasons)) => {
+                    diagnostics.merge(reasons.into_warnings());
+                    None
+                }
+                Err(error) => {
+                    diagnostics.merge(error);
+                    None
+                }
+            };
+            Outcome {
+                state,
+                private,
+                diagnostics,
+            }
+        })
+    }
+
+    fn delete(
+        &self,
+        operation: Operation<R::Provider>,
+        prior: Value,
+    ) -> BoxFuture<'static, Outcome> {
+        Box::pin(async move {
+            let private = operation.private::<R::Private>();
+            let limit = limit(Kind::Delete, R::TIMEOUTS, &prior);
+            let decoded = match Decoded::<R::Model>::state(prior) {
+                Ok(decoded) => decoded,
+                Err(error) => return Outcome::failed(operation.private.clone(), error),
+            };
+            let result = R::delete(&operation.cx(&private, limit), decoded.model.clone()).await;
+            match result {
+                Ok(()) => Outcome {
+                    state: Some(Value::Null),
+                    private: Vec::new(),
+                    diagnostics: operation.diagnostics(None),
+                },
+                Err(error) => Outcome {
+                    state: Self::saved(&operation, &decoded),
+                    private: encode_private(&private, operation.private.clone()),
+                    diagnostics: operation.diagnostics(Some(error)),
+                },
+            }
+        })
+    }
+
+    fn import(&self, operation: Operation<R::Provider>, id: String) -> BoxFuture<'static, Outcome> {
+        Box::pin(async move {
+            let private = operation.private::<R::Private>();
+            let cx = operation.cx(&private, R::TIMEOUTS.read);
+            match R::import(&cx, &id).await {
+                Ok(model) => {
+                    let state = plan::filled_with_defaults(Self::schema(), &model.encode());
+                    let state = plan::without_write_only(Self::schema(), &state);
+                    let state = check::known(&state, &Path::root(), &mut Vec::new());
+                    Outcome {
+                        state: Some(state),
+                        private: encode_private(&private, Vec::new()),
+                        diagnostics: operation.diagnostics(None),
+                    }
+                }
+                Err(error) => Outcome::failed(Vec::new(), operation.diagnostics(Some(error))),
+            }
+        })
+    }
+
+    fn upgrade(&self, from: i64, raw: Json) -> Result<Value, Diagnostics> {
+        let schema = Self::schema();
+        let raw = if from == schema.version {
+            raw
+        } else {
+            R::upgrade(from, raw)?
+        };
+        match json::decode(&raw, &schema.value_type()) {
+            Ok(Value::Null) => Err(Diagnostics::bug(format!(
+                "The stored state of {} is empty.",
+                R::NAME
+            ))),
+            Ok(state) => Ok(plan::without_write_only(schema, &state)),
+            Err(error) => Err(Diagnostics::failed(
+                "read the stored state of",
+                R::NAME,
+                "",
+                &error,
+            )),
+        }
+    }
+
+    fn moved(&self, source: &MoveSource) -> Result<Value, Diagnostics> {
+        let refused = || {
+            let summary = format!("Cannot move {} to {}", source.resource, R::NAME);
+            Diagnostics::error(
+                summary,
+                "This resource does not take over the state of that type.",
+            )
+            .hint("Remove the moved block and import the object instead.")
+        };
+        let model = R::moved(source).ok_or_else(refused)??;
+        let state = plan::without_write_only(Self::schema(), &model.encode());
+        Ok(check::known(&state, &Path::root(), &mut Vec::new()))
+    }
+}

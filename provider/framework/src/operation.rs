@@ -1,0 +1,123 @@
+//! One operation on one object: what it starts from, and what it leaves, whatever happens.
+
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::cx::{Cx, Private, Sink, lock};
+use crate::{Diagnostics, Limit, Value};
+
+/// Key of the framework's own version mark in private state.
+const PRIVATE_VERSION: &str = ".strata";
+
+/// What an operation starts from.
+pub(crate) struct Operation<P> {
+    pub(crate) provider: Arc<P>,
+    pub(crate) cancel: CancellationToken,
+    /// Shared with the server, which reads it when the operation panics.
+    pub(crate) sink: Arc<Sink>,
+    pub(crate) private: Vec<u8>,
+}
+
+/// What an operation leaves.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// The new state; `None` for "as it was": the caller knows the prior one.
+    pub(crate) state: Option<Value>,
+    pub(crate) private: Vec<u8>,
+    pub(crate) diagnostics: Diagnostics,
+}
+
+impl Outcome {
+    pub(crate) fn failed(private: Vec<u8>, diagnostics: Diagnostics) -> Self {
+        Self {
+            state: None,
+            private,
+            diagnostics,
+        }
+    }
+}
+
+/// Which timeout applies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    Create,
+    Read,
+    Update,
+    Delete,
+}
+
+/// The time an operation has: the user's `timeouts`, else the resource's default.
+pub(crate) fn limit(kind: Kind, defaults: Limit, state: &Value) -> Duration {
+    let (name, default) = match kind {
+        Kind::Create => ("create", defaults.create),
+        Kind::Read => ("read", defaults.read),
+        Kind::Update => ("update", defaults.update),
+        Kind::Delete => ("delete", defaults.delete),
+    };
+    match state.get("timeouts").get(name) {
+        Value::String(text) => crate::DurationText::parse(text)
+            .and_then(|written| written.get())
+            .unwrap_or(default),
+        _ => default,
+    }
+}
+
+impl<P> Operation<P> {
+    /// The private state as its type. What another program wrote is as good as none.
+    pub(crate) fn private<V: Private>(&self) -> Mutex<V> {
+        Mutex::new(decode_private(&self.private))
+    }
+
+    pub(crate) fn cx<'a, S, V>(
+        &'a self,
+        private: &'a Mutex<V>,
+        limit: Duration,
+    ) -> Cx<'a, P, S, V> {
+        Cx {
+            provider: &self.provider,
+            // Each operation holds a child: it may cancel its own parts without stopping the others.
+            cancel: self.cancel.child_token(),
+            deadline: Instant::now() + limit,
+            private,
+            sink: &self.sink,
+            state: PhantomData,
+        }
+    }
+
+    /// The warnings given, to which the diagnostics of a failure are added.
+    pub(crate) fn diagnostics(&self, error: Option<Diagnostics>) -> Diagnostics {
+        let mut all = lock(&self.sink.warnings).clone();
+        if let Some(error) = error {
+            all.merge(error);
+        }
+        all
+    }
+}
+
+pub(crate) fn decode_private<V: Private>(bytes: &[u8]) -> V {
+    let json: Json = serde_json::from_slice(bytes).unwrap_or_default();
+    match json.get(PRIVATE_VERSION) {
+        Some(_) => serde_json::from_value(json.get("value").cloned().unwrap_or_default())
+            .unwrap_or_default(),
+        None => V::default(),
+    }
+}
+
+/// Private state as bytes: `()` is none at all, and then what was there stays.
+pub(crate) fn encode_private<V: Private>(private: &Mutex<V>, before: Vec<u8>) -> Vec<u8> {
+    match serde_json::to_value(&*lock(private)) {
+        Ok(Json::Null) | Err(_) => before,
+        Ok(value) => private_bytes(&value),
+    }
+}
+
+pub(crate) fn private_bytes(value: &Json) -> Vec<u8> {
+    json!({PRIVATE_VERSION: 1, "value": value})
+        .to_string()
+        .into_bytes()
+}

@@ -1,0 +1,213 @@
+//! The process: handshake with core, serve until told to end (contract: tfplugin6, section 1).
+
+mod connection;
+mod convert;
+mod log;
+mod plugin;
+mod service;
+mod tls;
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::os::unix::process::parent_id;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use data_encoding::BASE64_NOPAD;
+use strata_proto::health::health_server::HealthServer;
+use strata_proto::plugin::grpc_broker_server::GrpcBrokerServer;
+use strata_proto::plugin::grpc_controller_server::GrpcControllerServer;
+use strata_proto::plugin::grpc_stdio_server::GrpcStdioServer;
+use strata_proto::tfplugin6::provider_server::ProviderServer;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+
+use crate::Registry;
+use crate::resource::Provider;
+use connection::{Connections, Socket, accept};
+use plugin::Plugin;
+use service::Service;
+
+const COOKIE: (&str, &str) = (
+    "TF_PLUGIN_MAGIC_COOKIE",
+    "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2",
+);
+
+/// Core sends up to 2 GiB; Go plugins accept 256 MiB.
+const LARGEST_MESSAGE: usize = 256 * 1024 * 1024;
+
+/// Core kills after 2 s, and every launch pays for what is left of it.
+const END_LIMIT: Duration = Duration::from_secs(1);
+
+/// How often we look whether core still lives.
+const WATCH: Duration = Duration::from_secs(1);
+
+/// Serves the provider to the Terraform that started this process. `main` is this call.
+pub fn serve<P: Provider>(registry: Registry<P>) -> ExitCode {
+    // Read once, before any thread: the environment is part of the process contract here.
+    let environment: HashMap<String, String> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    if environment.get(COOKIE.0).map(String::as_str) != Some(COOKIE.1) {
+        complain(
+            "This is a Terraform provider. Terraform and OpenTofu start it; do not run it by hand.\n\
+             Write a configuration that uses it and run `terraform plan`.",
+        );
+        return ExitCode::FAILURE;
+    }
+    log::start(registry.name, |name| environment.get(name).cloned());
+    install_panic_hook();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&format!("Cannot start the provider: {error}."));
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = match runtime.block_on(run(registry, &environment)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!(
+                "Cannot serve the provider: {}.",
+                crate::chain(&*error)
+            ));
+            ExitCode::FAILURE
+        }
+    };
+    // Threads that still block belong to nobody now.
+    runtime.shutdown_background();
+    code
+}
+
+type Fault = Box<dyn std::error::Error + Send + Sync>;
+
+async fn run<P: Provider>(
+    registry: Registry<P>,
+    environment: &HashMap<String, String>,
+) -> Result<(), Fault> {
+    let parent = parent_id();
+    // A terminal sends SIGINT to the whole process group, and core calls StopProvider as well: ours is core's.
+    let mut interrupts = signal(SignalKind::interrupt())?;
+    let mut terminations = signal(SignalKind::terminate())?;
+
+    let (tls, certificate) = match environment
+        .get("PLUGIN_CLIENT_CERT")
+        .filter(|pem| !pem.is_empty())
+    {
+        Some(pem) => {
+            let (acceptor, der) = tls::acceptor(pem)?;
+            (Some(acceptor), BASE64_NOPAD.encode(&der))
+        }
+        // TF_DISABLE_PLUGIN_TLS: the socket's directory is the only protection then.
+        None => (None, String::new()),
+    };
+    let directory = environment
+        .get("PLUGIN_UNIX_SOCKET_DIR")
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from);
+    let (socket, listener) = Socket::bind(directory)?;
+    let connections = Arc::new(Connections::default());
+    let incoming = accept(listener, tls, Arc::clone(&connections));
+
+    let end = CancellationToken::new();
+    let service = Service::new(registry);
+    let cleaned = service.clone();
+    let plugin = Plugin {
+        end: end.clone(),
+        clean_up: Arc::new(move || {
+            let cleaned = cleaned.clone();
+            Box::pin(async move { cleaned.close_leases().await })
+        }),
+    };
+    let provider = ProviderServer::new(service.clone())
+        .max_decoding_message_size(LARGEST_MESSAGE)
+        .max_encoding_message_size(LARGEST_MESSAGE);
+    let server = Server::builder()
+        .initial_stream_window_size(1024 * 1024)
+        .initial_connection_window_size(4 * 1024 * 1024)
+        .add_service(provider)
+        .add_service(GrpcControllerServer::new(plugin.clone()))
+        .add_service(GrpcStdioServer::new(plugin.clone()))
+        .add_service(GrpcBrokerServer::new(plugin.clone()))
+        .add_service(HealthServer::new(plugin))
+        .serve_with_incoming_shutdown(incoming, end.clone().cancelled_owned());
+
+    let watched = (service.clone(), end.clone());
+    tokio::spawn(async move {
+        let (service, end) = watched;
+        let mut ticks = tokio::time::interval(WATCH);
+        loop {
+            tokio::select! {
+                _ = interrupts.recv() => {}
+                _ = terminations.recv() => service.stop(),
+                _ = ticks.tick() => {
+                    // Core was killed: nobody will ask for anything again. Writes in flight still finish.
+                    if parent_id() != parent && (connections.are_all_gone() || !connections.was_any()) {
+                        service.stop();
+                        service.idle().await;
+                        service.close_leases().await;
+                        return end.cancel();
+                    }
+                }
+            }
+        }
+    });
+
+    announce(&format!(
+        "1|6|unix|{}|grpc|{certificate}{}",
+        socket.path().display(),
+        multiplexing(environment)
+    ))?;
+    let ended = async {
+        end.cancelled().await;
+        tokio::time::sleep(END_LIMIT).await;
+    };
+    tokio::select! {
+        served = server => served?,
+        () = ended => {}
+    }
+    Ok(())
+}
+
+/// The seventh field exists only for clients that ask; older ones glue it to the certificate.
+fn multiplexing(environment: &HashMap<String, String>) -> &'static str {
+    if environment
+        .get("PLUGIN_MULTIPLEX_GRPC")
+        .is_some_and(|value| !value.is_empty())
+    {
+        "|false"
+    } else {
+        ""
+    }
+}
+
+/// The handshake: the only line that ever goes to stdout.
+fn announce(line: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
+}
+
+/// Words for a person, on stderr. `eprintln!` panics when the pipe is gone.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Panics in calls become diagnostics; the log gets the place. One in the main thread ends the process, and core shows
+/// lines after `panic: ` to the user.
+fn install_panic_hook() {
+    std::panic::set_hook(Box::new(|info| {
+        let text = crate::masked(&info.to_string());
+        if std::thread::current().name() == Some("main") {
+            complain(&format!("panic: {text}"));
+        } else {
+            tracing::error!("{text}");
+        }
+    }));
+}

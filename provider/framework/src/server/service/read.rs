@@ -1,0 +1,225 @@
+//! What changes nothing: upgrade, read, import, move, data sources, functions.
+
+use strata_proto::tfplugin6 as wire;
+
+use super::{Service, unknown_type};
+use crate::operation::Outcome;
+use crate::resource::{MoveSource, Provider};
+use crate::server::convert;
+use crate::{Diagnostics, FunctionError, Value};
+
+/// State as core stored it.
+fn raw(state: Option<&wire::RawState>) -> Result<serde_json::Value, Diagnostics> {
+    let Some(state) = state.filter(|state| !state.json.is_empty()) else {
+        return Err(Diagnostics::error(
+            "Cannot read state of Terraform 0.11",
+            "The stored state is in the form that Terraform 0.11 wrote.",
+        )
+        .hint("Remove the object from state and import it again."));
+    };
+    serde_json::from_slice(&state.json).map_err(|error| {
+        Diagnostics::bug(format!("Terraform sent a state that is not JSON: {error}."))
+    })
+}
+
+impl<P: Provider> Service<P> {
+    pub(super) fn upgrade(
+        &self,
+        request: wire::upgrade_resource_state::Request,
+    ) -> wire::upgrade_resource_state::Response {
+        let upgrade = || {
+            let resource = self.resource(&request.type_name)?;
+            let state = resource.upgrade(request.version, raw(request.raw_state.as_ref())?)?;
+            convert::dynamic(&state, &resource.schema().value_type())
+        };
+        match upgrade() {
+            Ok(state) => wire::upgrade_resource_state::Response {
+                upgraded_state: Some(state),
+                diagnostics: Vec::new(),
+            },
+            Err(error) => wire::upgrade_resource_state::Response {
+                upgraded_state: None,
+                diagnostics: convert::diagnostics(error),
+            },
+        }
+    }
+
+    pub(super) async fn read(
+        &self,
+        request: wire::read_resource::Request,
+    ) -> wire::read_resource::Response {
+        let current = request.current_state.clone();
+        let read = async {
+            let resource = self.resource(&request.type_name)?;
+            let of = resource.schema().value_type();
+            let prior = convert::value(request.current_state.as_ref(), &of)?;
+            let (operation, _) = self.operation(request.private.clone())?;
+            let outcome = self
+                .run(
+                    "ReadResource",
+                    &request.type_name,
+                    resource.read(operation, prior),
+                )
+                .await?;
+            let state = match &outcome.state {
+                Some(state) => Some(convert::dynamic(state, &of)?),
+                // Nobody can tell, or it failed: the state stays as it was, byte for byte.
+                None => current.clone(),
+            };
+            Ok((state, outcome))
+        };
+        match read.await {
+            Ok((
+                new_state,
+                Outcome {
+                    private,
+                    diagnostics,
+                    ..
+                },
+            )) => wire::read_resource::Response {
+                new_state,
+                private,
+                diagnostics: convert::diagnostics(diagnostics),
+                ..Default::default()
+            },
+            Err(error) => wire::read_resource::Response {
+                new_state: request.current_state.clone(),
+                private: request.private.clone(),
+                diagnostics: convert::diagnostics(error),
+                ..Default::default()
+            },
+        }
+    }
+
+    pub(super) async fn import(
+        &self,
+        request: wire::import_resource_state::Request,
+    ) -> wire::import_resource_state::Response {
+        let import = async {
+            let resource = self.resource(&request.type_name)?;
+            let (operation, _) = self.operation(Vec::new())?;
+            let work = resource.import(operation, request.id.clone());
+            let outcome = self
+                .run("ImportResourceState", &request.type_name, work)
+                .await?;
+            let imported = match &outcome.state {
+                Some(state) => vec![wire::import_resource_state::ImportedResource {
+                    type_name: request.type_name.clone(),
+                    state: Some(convert::dynamic(state, &resource.schema().value_type())?),
+                    private: outcome.private,
+                    identity: None,
+                }],
+                None => Vec::new(),
+            };
+            Ok((imported, outcome.diagnostics))
+        };
+        let (imported_resources, diagnostics) =
+            import.await.unwrap_or_else(|error| (Vec::new(), error));
+        wire::import_resource_state::Response {
+            imported_resources,
+            diagnostics: convert::diagnostics(diagnostics),
+            deferred: None,
+        }
+    }
+
+    pub(super) fn moved(
+        &self,
+        request: wire::move_resource_state::Request,
+    ) -> wire::move_resource_state::Response {
+        let moved = || {
+            let resource = self.resource(&request.target_type_name)?;
+            let source = MoveSource {
+                provider: request.source_provider_address.clone(),
+                resource: request.source_type_name.clone(),
+                version: request.source_schema_version,
+                state: raw(request.source_state.as_ref())?,
+            };
+            convert::dynamic(&resource.moved(&source)?, &resource.schema().value_type())
+        };
+        match moved() {
+            // Private bytes of another resource mean nothing here.
+            Ok(state) => wire::move_resource_state::Response {
+                target_state: Some(state),
+                ..Default::default()
+            },
+            Err(error) => wire::move_resource_state::Response {
+                diagnostics: convert::diagnostics(error),
+                ..Default::default()
+            },
+        }
+    }
+
+    pub(super) async fn read_data(
+        &self,
+        request: wire::read_data_source::Request,
+    ) -> wire::read_data_source::Response {
+        let read = async {
+            let source = self.data_source(&request.type_name)?;
+            let of = source.schema().value_type();
+            let config = convert::value(request.config.as_ref(), &of)?;
+            let (operation, _) = self.operation(Vec::new())?;
+            let outcome = self
+                .run(
+                    "ReadDataSource",
+                    &request.type_name,
+                    source.read(operation, config),
+                )
+                .await?;
+            let state = outcome
+                .state
+                .map(|state| convert::dynamic(&state, &of))
+                .transpose()?;
+            Ok((state, outcome.diagnostics))
+        };
+        let (state, diagnostics) = read.await.unwrap_or_else(|error| (None, error));
+        wire::read_data_source::Response {
+            state,
+            diagnostics: convert::diagnostics(diagnostics),
+            deferred: None,
+        }
+    }
+
+    pub(super) async fn call(
+        &self,
+        request: wire::call_function::Request,
+    ) -> wire::call_function::Response {
+        let call = async {
+            let function = self.registry().functions.get(&request.name).cloned();
+            let function = function.ok_or_else(|| unknown_type("function", &request.name))?;
+            let mut arguments: Vec<Value> = Vec::new();
+            for (argument, (_, of)) in request.arguments.iter().zip(function.parameters()) {
+                arguments.push(convert::value(Some(argument), &of)?);
+            }
+            let of = function.returns();
+            let name = request.name.clone();
+            let result = self
+                .run(
+                    "CallFunction",
+                    &name,
+                    async move { function.call(&arguments) },
+                )
+                .await?;
+            Ok(match result {
+                Ok(value) => Ok(convert::dynamic(&value, &of)?),
+                Err(error) => Err(error),
+            })
+        };
+        // Functions know no diagnostics; what would be one is the error's text.
+        let result = call
+            .await
+            .unwrap_or_else(|found: Diagnostics| Err(FunctionError::new(found.to_string())));
+        match result {
+            Ok(result) => wire::call_function::Response {
+                result: Some(result),
+                error: None,
+            },
+            Err(FunctionError { text, argument }) => wire::call_function::Response {
+                result: None,
+                error: Some(wire::FunctionError {
+                    text: crate::masked(&text),
+                    function_argument: argument.and_then(|index| i64::try_from(index).ok()),
+                }),
+            },
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Plan and apply.
+//!
+//! Whatever happens in an apply, the answer carries the best state there is: the result, else what the operation saved,
+//! else the prior one. A create that made something is never answered without a state.
+
+use std::sync::Arc;
+
+use strata_proto::tfplugin6 as wire;
+
+use super::Service;
+use crate::cx::{Sink, lock};
+use crate::erased::{PlanInput, PlanOutcome};
+use crate::operation::Outcome;
+use crate::resource::Provider;
+use crate::server::convert;
+use crate::{Diagnostics, Path, Value, check, plan};
+
+impl<P: Provider> Service<P> {
+    pub(super) async fn plan(
+        &self,
+        request: wire::plan_resource_change::Request,
+    ) -> wire::plan_resource_change::Response {
+        let plan = async {
+            let resource = self.resource(&request.type_name)?;
+            let of = resource.schema().value_type();
+            let prior = convert::value(request.prior_state.as_ref(), &of)?;
+            let proposed = convert::value(request.proposed_new_state.as_ref(), &of)?;
+            let config = convert::value(request.config.as_ref(), &of)?;
+            let (operation, _) = self.operation(request.prior_private.clone())?;
+            let work = if proposed.is_null() {
+                resource.plan_delete(operation, prior)
+            } else {
+                resource.plan(
+                    operation,
+                    PlanInput {
+                        config,
+                        prior,
+                        proposed,
+                    },
+                )
+            };
+            let outcome = self
+                .run("PlanResourceChange", &request.type_name, work)
+                .await?;
+            let planned = outcome
+                .planned
+                .as_ref()
+                .map(|planned| convert::dynamic(planned, &of))
+                .transpose()?;
+            Ok((planned, outcome))
+        };
+        let (planned_state, outcome) = plan.await.unwrap_or_else(|diagnostics: Diagnostics| {
+            (
+                None,
+                PlanOutcome {
+                    private: request.prior_private.clone(),
+                    diagnostics,
+                    ..PlanOutcome::default()
+                },
+            )
+        });
+        wire::plan_resource_change::Response {
+            planned_state,
+            requires_replace: outcome.replace.iter().map(convert::path).collect(),
+            planned_private: outcome.private,
+            diagnostics: convert::diagnostics(outcome.diagnostics),
+            ..Default::default()
+        }
+    }
+
+    pub(super) async fn apply(
+        &self,
+        request: wire::apply_resource_change::Request,
+    ) -> wire::apply_resource_change::Response {
+        let prior_state = request.prior_state.clone();
+        let apply = async {
+            let resource = self.resource(&request.type_name)?;
+            let schema = resource.schema();
+            let of = schema.value_type();
+            let prior = convert::value(request.prior_state.as_ref(), &of)?;
+            let planned = convert::value(request.planned_state.as_ref(), &of)?;
+            let config = convert::value(request.config.as_ref(), &of)?;
+            let private = request.planned_private.clone();
+            let (operation, sink) = self.operation(private.clone())?;
+            let before = prior.clone();
+            let (verb, work) = if planned.is_null() {
+                ("delete", resource.delete(operation, prior))
+            } else if prior.is_null() {
+                ("create", resource.create(operation, config, planned))
+            } else {
+                ("update", resource.update(operation, config, prior, planned))
+            };
+            tracing::debug!("Applying {}: {verb}", request.type_name);
+            let outcome = match self
+                .run("ApplyResourceChange", &request.type_name, work)
+                .await
+            {
+                Ok(outcome) => outcome,
+                Err(panic) => Outcome {
+                    state: saved(schema, &sink),
+                    private,
+                    diagnostics: panic,
+                },
+            };
+            // No state of its own: as it was. Null on create, which core reads as "nothing was made".
+            let state = outcome.state.unwrap_or(before);
+            Ok((
+                convert::dynamic(&state, &of)?,
+                outcome.private,
+                outcome.diagnostics,
+            ))
+        };
+        match apply.await {
+            Ok((state, private, diagnostics)) => wire::apply_resource_change::Response {
+                new_state: Some(state),
+                private,
+                diagnostics: convert::diagnostics(diagnostics),
+                new_identity: None,
+            },
+            Err(error) => wire::apply_resource_change::Response {
+                new_state: prior_state,
+                private: request.planned_private.clone(),
+                diagnostics: convert::diagnostics(error),
+                new_identity: None,
+            },
+        }
+    }
+}
+
+/// What a panicked operation had saved.
+fn saved(schema: &crate::Schema, sink: &Arc<Sink>) -> Option<Value> {
+    let saved = lock(&sink.saved).take()?;
+    let saved = plan::without_write_only(schema, &saved);
+    Some(check::known(&saved, &Path::root(), &mut Vec::new()))
+}
