@@ -26,7 +26,7 @@ enum Command {
     /// Starts the lab and stays until interrupted.
     Run {
         /// Folder for `lab.json`.
-        #[arg(long, env = "STRATA_LAB_STATE", default_value = ".strata/lab")]
+        #[arg(long, env = "STRATA_LAB_STATE", default_value = ".strata/lab/lab")]
         state: PathBuf,
         /// Simulated seconds per second.
         #[arg(long, default_value_t = 60.0)]
@@ -44,7 +44,13 @@ enum Command {
     /// Prints `export` lines that point clients at a running lab.
     Env {
         /// Folder with `lab.json`.
-        #[arg(long, env = "STRATA_LAB_STATE", default_value = ".strata/lab")]
+        #[arg(long, env = "STRATA_LAB_STATE", default_value = ".strata/lab/lab")]
+        state: PathBuf,
+    },
+    /// Says whether a lab runs with this state; fails when none does.
+    Status {
+        /// Folder with `lab.json`.
+        #[arg(long, env = "STRATA_LAB_STATE", default_value = ".strata/lab/lab")]
         state: PathBuf,
     },
     /// Lists what the lab invents and what no run in it proves.
@@ -90,6 +96,7 @@ fn main() -> anyhow::Result<()> {
             ))
         }
         Command::Env { state } => print_environment(&state),
+        Command::Status { state } => print_status(&state),
         Command::Facts => print_facts(),
     }
 }
@@ -169,6 +176,20 @@ fn print_environment(state: &Path) -> anyhow::Result<()> {
         writeln!(out, "export {name}='{value}'").context("writing to stdout")?;
     }
     Ok(())
+}
+
+fn print_status(state: &Path) -> anyhow::Result<()> {
+    let running = read(&state.join("lab.json"))?;
+    let Running {
+        pid, url, speed, ..
+    } = running;
+    let address = url.trim_start_matches("http://");
+    std::net::TcpStream::connect(address).with_context(|| format!("connecting to {url}; the lab (pid {pid}) ended without tidying up, start another: strata-lab run"))?;
+    writeln!(
+        std::io::stdout(),
+        "running: pid {pid}, control API {url}, {speed} simulated seconds per second"
+    )
+    .context("writing to stdout")
 }
 
 fn print_facts() -> anyhow::Result<()> {

@@ -7,6 +7,7 @@ mod catalogue;
 mod error;
 mod key_routes;
 mod life;
+mod order_routes;
 mod query;
 mod routes;
 mod server;

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::catalogue::Offer;
 use super::error::Refusal;
 use super::query::Query;
-use super::{Scaleway, State, ZONES, key_routes, server_routes};
+use super::{Scaleway, State, ZONES, key_routes, order_routes, server_routes};
 use crate::serve::{Meter, fault_layer};
 
 pub(super) type Answer = Result<Json<Value>, Refusal>;
@@ -50,7 +50,7 @@ pub fn router(scaleway: Scaleway, meter: Meter) -> Router {
         )
         .route(
             &format!("{zone}/servers"),
-            get(server_routes::list).post(server_routes::create),
+            get(server_routes::list).post(order_routes::create),
         )
         .route(
             &format!("{zone}/servers/{{id}}"),
@@ -60,7 +60,7 @@ pub fn router(scaleway: Scaleway, meter: Meter) -> Router {
         )
         .route(
             &format!("{zone}/servers/{{id}}/install"),
-            post(server_routes::install),
+            post(order_routes::install),
         )
         .route(
             &format!("{zone}/servers/{{id}}/start"),
