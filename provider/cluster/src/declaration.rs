@@ -425,7 +425,7 @@ macro_rules! node_fields {
         &[
             $($first,)*
             optional("address", One(Scalar::Interface), "assigned by the platform", "Static address with prefix.").only(ON_METAL_AT_HOME),
-            optional("offer", One(Scalar::Form(&form::OFFER)), "EM-A115X-SSD (control plane) and EM-I215E-NVME (worker) in the lab, else required", "Offer to order.").only(&["scaleway"]),
+            optional("offer", One(Scalar::Form(&form::OFFER)), "EM-A610R-NVME (control plane) and EM-I215E-NVME (worker) in the lab, else required", "Offer to order.").only(&["scaleway"]),
             optional("zone", One(Scalar::Form(&form::ZONE)), "the platform's", "Zone.").only(&["scaleway"]),
             optional("host", WORD, "required on proxmox", "Proxmox host.").only(&["proxmox"]),
             optional("cores", One(Scalar::Int(1, 512)), "4", "Virtual CPUs.").only(&["proxmox"]),

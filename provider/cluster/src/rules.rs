@@ -168,7 +168,7 @@ impl Rules<'_> {
                     let offer = if self.normal["nodes"][&node]["role"] == "worker" {
                         "EM-I215E-NVME"
                     } else {
-                        "EM-A115X-SSD"
+                        "EM-A610R-NVME"
                     };
                     self.fill(
                         &format!("nodes.{node}.offer"),

@@ -29,7 +29,7 @@ patterns! {
     ZONE: "a zone", "fr-par-2", r"^[a-z]{2}-[a-z]{3}-[1-9]$";
     REGION: "a region", "eu-west-3", r"^[a-z]{2}(?:-[a-z]+)+-[0-9]$";
     WORD: "a word of letters, digits, `-`, `_` and `.`", "vmbr0", r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$";
-    OFFER: "an offer's name", "EM-A115X-SSD", r"^[A-Za-z0-9][A-Za-z0-9._-]{2,62}$";
+    OFFER: "an offer's name", "EM-A610R-NVME", r"^[A-Za-z0-9][A-Za-z0-9._-]{2,62}$";
     KUBERNETES_VERSION: "a version with v and three numbers", "v1.34.2", r"^v1\.[1-9][0-9]?\.[0-9]{1,3}$";
     TALOS_VERSION: "a version with v and three numbers", "v1.13.9", r"^v1\.[0-9]{1,2}\.[0-9]{1,3}$";
     TALOS_CONTRACT: "a version with v and two numbers", "v1.13", r"^v1\.[0-9]{1,2}$";

@@ -541,7 +541,7 @@ platform:
 distribution: {kubeadm: {version: v1.34.2}}
 endpoint: {name: api.prod.example.org, via: dns, extra_sans: [k8s.example.org]}
 defaults:
-  control-plane: {offer: EM-A115X-SSD, wipe: all}
+  control-plane: {offer: EM-A610R-NVME, wipe: all}
   worker: {offer: EM-I215E-NVME, on_create_failure: retry}
 nodes:
   cp-1: {role: control-plane, zone: fr-par-1}
@@ -670,7 +670,7 @@ fn explain_says_where_a_value_comes_from() {
     for (path, expected) in [
         (
             "nodes.cp-1.offer",
-            "EM-A115X-SSD   (worked out: the lab's offer for the role)",
+            "EM-A610R-NVME   (worked out: the lab's offer for the role)",
         ),
         ("nodes.cp-1.role", "control-plane   (lab.yaml:10:9)"),
         ("nodes.w-1.wipe", "target   (--set nodes.w-1.wipe)"),

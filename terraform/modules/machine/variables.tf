@@ -31,7 +31,7 @@ variable "role" {
 # ---- platform ----
 
 variable "server" {
-  description = "What to order, for example { zone = \"fr-par-2\", offer = \"EM-A115X-SSD\" }."
+  description = "What to order, for example { zone = \"fr-par-2\", offer = \"EM-A610R-NVME\" }."
   type = object({
     zone              = string
     offer             = string
