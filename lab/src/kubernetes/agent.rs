@@ -64,5 +64,8 @@ pub trait Agent: Send + Sync {
     /// Runs the command of a privileged host pod (docs/delivery.md, section 7) on the machine.
     fn run(&self, command: Vec<String>) -> Pin<Box<dyn Future<Output = PodOutcome> + Send + '_>>;
     /// True while the machine runs and its kubelet can reach the API.
+    ///
+    /// Called with the control plane's lock held: it must neither call the control plane nor wait for a lock that is held while
+    /// the control plane is called. An atomic is the intended answer.
     fn is_alive(&self) -> bool;
 }

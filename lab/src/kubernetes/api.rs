@@ -1,0 +1,572 @@
+//! The API itself: a parsed request of a known user in, an answer out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::admission::FieldValidation;
+use super::answer::{Body, Form, Reply, continue_token, parse_continue};
+use super::discovery;
+use super::identity::Identity;
+use super::kind::Kind;
+use super::objects::{Change, DeleteOptions, Write, Written};
+use super::plane::{ControlPlane, State};
+use super::rbac::{self, Action};
+use super::request::{Request, Route, Target};
+use super::selector::Selector;
+use super::status::ApiError;
+use super::store::Key;
+use super::watch::Subscription;
+
+const HEALTH: [&str; 3] = ["livez", "readyz", "healthz"];
+
+impl ControlPlane {
+    /// Answers a request.
+    pub(super) fn respond(
+        self: &Arc<Self>,
+        request: &Request,
+        identity: &Identity,
+        route: &Route,
+    ) -> Result<Reply, ApiError> {
+        self.reconcile();
+        let verb = request.verb(route);
+        let Route::Resource {
+            group,
+            version,
+            plural,
+            namespace,
+            name,
+            subresource,
+            rest,
+        } = route
+        else {
+            return self.respond_other(request, identity, verb);
+        };
+        let mut state = self.locked();
+        let kind = state
+            .kinds
+            .iter()
+            .find(|kind| kind.group == *group && kind.version == *version && kind.plural == *plural)
+            .cloned();
+        let Some(kind) = kind else {
+            return review(&state, request, identity, group, plural)
+                .unwrap_or_else(|| self.no_such_kind(&state, identity, verb, route));
+        };
+        let target = Target {
+            namespace: if kind.namespaced {
+                namespace.clone().unwrap_or_default()
+            } else {
+                String::new()
+            },
+            name: name.clone().unwrap_or_default(),
+            subresource: subresource.clone().unwrap_or_default(),
+            kind,
+        };
+        // A namespace in front of a kind without one leads nowhere.
+        if (namespace.is_some() && !target.kind.namespaced)
+            || (target.kind.namespaced && namespace.is_none() && name.is_some())
+        {
+            return Err(ApiError::no_such_path());
+        }
+        let selector = Selector::parse(
+            request.query.get("labelSelector"),
+            request.query.get("fieldSelector"),
+        )?;
+        // A list or watch of one name is authorised like that object.
+        let asked = match (target.name.is_empty(), selector.name()) {
+            (true, Some(name)) if matches!(verb, "list" | "watch") => Target {
+                name: name.into(),
+                ..target.clone()
+            },
+            _ => target.clone(),
+        };
+        let asked = if target.kind.is("", "namespaces") && !target.name.is_empty() {
+            Target {
+                namespace: target.name.clone(),
+                ..asked
+            }
+        } else {
+            asked
+        };
+        rbac::authorize(&state.store, identity, &Action::Resource(verb, &asked))?;
+        if !state.has_quorum() {
+            return Err(ApiError::no_quorum());
+        }
+        if *rest
+            || matches!(
+                target.subresource.as_str(),
+                "exec" | "attach" | "portforward" | "proxy" | "scale"
+            )
+        {
+            return Err(ApiError::unknown_to_lab(&format!(
+                "the lab runs no containers and cannot answer {}/{}",
+                target.kind.plural, target.subresource
+            )));
+        }
+        let manager = request.field_manager();
+        let write = Write {
+            manager: &manager,
+            subresource: &target.subresource,
+            now: self.clock.now(),
+            dry_run: request.is_dry_run(),
+            validation: FieldValidation::parse(request.query.get("fieldValidation"))?,
+            service_subnet: &self.bootstrap.service_subnet,
+        };
+        let form = Form::of(request);
+        let reply = match (verb, target.subresource.as_str()) {
+            ("get", "log") => state.log(&target),
+            ("get", "" | "status") => state.get(&target, &form, &write),
+            ("list", "") => state.list(&target, &selector, request, &form, &write),
+            ("watch", "") => state.watch(&target, selector, request, form),
+            ("create", "") if target.name.is_empty() => {
+                let written =
+                    state.create(&target.kind, &target.namespace, request.object()?, &write)?;
+                Ok(written_reply(&target.kind, written, &form, &write))
+            }
+            ("create", "eviction") if target.kind.is("", "pods") => {
+                let answer =
+                    state.evict(&target.namespace, &target.name, &request.object()?, &write)?;
+                Ok(Reply::json(201, answer))
+            }
+            ("update", "" | "status" | "approval") | ("patch", "" | "status") => {
+                let change = if verb == "update" {
+                    Change::Replace(request.object()?)
+                } else {
+                    change_of(request, &target.kind)?
+                };
+                if let Change::Apply { .. } = change
+                    && state
+                        .store
+                        .get(&Key::of(&target.kind, &target.namespace, &target.name))
+                        .is_none()
+                {
+                    rbac::authorize(&state.store, identity, &Action::Resource("create", &target))?;
+                }
+                let written = state.change(
+                    &target.kind,
+                    &target.namespace,
+                    &target.name,
+                    change,
+                    &write,
+                )?;
+                Ok(written_reply(&target.kind, written, &form, &write))
+            }
+            ("update", "finalize") if target.kind.is("", "namespaces") => {
+                state.get(&target, &form, &write)
+            }
+            ("delete", "") => {
+                let options = delete_options(request)?;
+                let answer = state.delete(
+                    &target.kind,
+                    &target.namespace,
+                    &target.name,
+                    &options,
+                    &write,
+                )?;
+                Ok(Reply::json(200, answer))
+            }
+            ("deletecollection", "") => {
+                state.delete_collection(&target, &selector, request, &write)
+            }
+            ("get", _) => Err(ApiError::no_such_path()),
+            _ => Err(ApiError::method_not_allowed()),
+        };
+        drop(state);
+        if !matches!(verb, "get" | "list" | "watch") {
+            self.settle();
+        }
+        reply
+    }
+
+    fn no_such_kind(
+        &self,
+        state: &State,
+        identity: &Identity,
+        verb: &str,
+        route: &Route,
+    ) -> Result<Reply, ApiError> {
+        // The authorizer comes before the router: strangers do not learn what exists.
+        if let Route::Resource {
+            group,
+            version,
+            plural,
+            namespace,
+            name,
+            subresource,
+            ..
+        } = route
+        {
+            let kind = Kind {
+                group: group.clone(),
+                version: version.clone(),
+                plural: plural.clone(),
+                singular: String::new(),
+                kind: String::new(),
+                namespaced: namespace.is_some(),
+                short_names: Vec::new(),
+                has_status: false,
+                categories: Vec::new(),
+                schema: None,
+                columns: Arc::default(),
+            };
+            let target = Target {
+                kind,
+                namespace: namespace.clone().unwrap_or_default(),
+                name: name.clone().unwrap_or_default(),
+                subresource: subresource.clone().unwrap_or_default(),
+            };
+            rbac::authorize(&state.store, identity, &Action::Resource(verb, &target))?;
+        }
+        Err(ApiError::no_such_path())
+    }
+
+    fn respond_other(
+        &self,
+        request: &Request,
+        identity: &Identity,
+        verb: &str,
+    ) -> Result<Reply, ApiError> {
+        let path = request.path.trim_end_matches('/');
+        let mut state = self.locked();
+        rbac::authorize(&state.store, identity, &Action::Path(verb, path))?;
+        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        if let Some(health) = parts.first().filter(|first| HEALTH.contains(first)) {
+            return Ok(health_reply(
+                health,
+                state.has_quorum(),
+                request.query.has("verbose"),
+            ));
+        }
+        if verb != "get" {
+            return Err(ApiError::method_not_allowed());
+        }
+        match parts.as_slice() {
+            [] => Ok(Reply::json(
+                200,
+                json!({"paths": ["/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]}),
+            )),
+            ["version"] => {
+                let version = self.git_version();
+                let mut numbers = version.trim_start_matches('v').split('.');
+                Ok(Reply::json(
+                    200,
+                    json!({"major": numbers.next(), "minor": numbers.next(), "gitVersion": version, "gitCommit": "lab", "gitTreeState": "clean",
+                        "buildDate": "1970-01-01T00:00:00Z", "goVersion": "none", "compiler": "none", "platform": "linux/amd64"}),
+                ))
+            }
+            ["api" | "apis", ..] => discovery::answer(path, &request.accept, &state.kinds)
+                .map(|answer| Reply::json(200, answer))
+                .ok_or_else(ApiError::no_such_path),
+            ["openapi", "v3", ..] => discovery::open_api_v3(path, &state.kinds)
+                .map(|answer| Reply::json(200, answer))
+                .ok_or_else(ApiError::no_such_path),
+            ["openapi", "v2"] => Ok(Reply::json(
+                200,
+                json!({"swagger": "2.0", "info": {"title": "Kubernetes", "version": self.git_version()}, "paths": {}, "definitions": {}}),
+            )),
+            _ => Ok(Reply::text(404, "404 page not found\n")),
+        }
+    }
+}
+
+fn health_reply(endpoint: &str, healthy: bool, verbose: bool) -> Reply {
+    if healthy && !verbose {
+        return Reply::text(200, "ok");
+    }
+    let mut text = String::from("[+]ping ok\n[+]log ok\n");
+    text.push_str(if healthy {
+        "[+]etcd ok\n"
+    } else {
+        "[-]etcd failed: reason withheld\n"
+    });
+    text.push_str(&format!(
+        "{endpoint} check {}\n",
+        if healthy { "passed" } else { "failed" }
+    ));
+    Reply::text(if healthy { 200 } else { 500 }, text)
+}
+
+/// Kinds that exist only as questions: who am I, may I.
+fn review(
+    state: &State,
+    request: &Request,
+    identity: &Identity,
+    group: &str,
+    plural: &str,
+) -> Option<Result<Reply, ApiError>> {
+    if request.method != "POST"
+        || identity
+            .groups
+            .iter()
+            .any(|group| group == "system:unauthenticated")
+    {
+        return None;
+    }
+    match (group, plural) {
+        ("authentication.k8s.io", "selfsubjectreviews") => {
+            let status = json!({"userInfo": {"username": identity.user, "groups": identity.groups}});
+            Some(Ok(Reply::json(201, json!({"kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1", "metadata": {}, "status": status}))))
+        }
+        ("authorization.k8s.io", "selfsubjectaccessreviews") => Some(request.object().map(|body| {
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let asked = &body["spec"]["resourceAttributes"];
+            let allowed = if asked.is_object() {
+                let (group, plural) = (text(&asked["group"]), text(&asked["resource"]));
+                let kind = state.kinds.iter().find(|kind| kind.group == group && kind.plural == plural).or(state.kinds.first()).cloned();
+                let mut kind = kind.expect("built-in kinds are there");
+                (kind.group, kind.plural) = (group, plural);
+                let target = Target { kind, namespace: text(&asked["namespace"]), name: text(&asked["name"]), subresource: text(&asked["subresource"]) };
+                rbac::is_allowed(&state.store, identity, &Action::Resource(&text(&asked["verb"]), &target))
+            } else {
+                let asked = &body["spec"]["nonResourceAttributes"];
+                rbac::is_allowed(&state.store, identity, &Action::Path(&text(&asked["verb"]), &text(&asked["path"])))
+            };
+            Reply::json(201, json!({"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "metadata": {}, "spec": body["spec"], "status": {"allowed": allowed}}))
+        })),
+        _ => None,
+    }
+}
+
+fn change_of(request: &Request, kind: &Kind) -> Result<Change, ApiError> {
+    let media = request
+        .content_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim();
+    match media {
+        "application/json-patch+json" => Ok(Change::Json(request.object()?)),
+        "application/merge-patch+json" => Ok(Change::Merge(request.object()?)),
+        "application/strategic-merge-patch+json" if !kind.is_custom() => {
+            Ok(Change::Strategic(request.object()?))
+        }
+        "application/apply-patch+yaml" => {
+            if request.query.get("fieldManager").is_empty() {
+                return Err(ApiError::new(
+                    422,
+                    "Invalid",
+                    "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
+                ));
+            }
+            let configuration = request.object()?;
+            if configuration["metadata"]
+                .get("managedFields")
+                .is_some_and(|fields| !fields.is_null())
+            {
+                return Err(ApiError::bad_request("metadata.managedFields must be nil"));
+            }
+            Ok(Change::Apply {
+                configuration,
+                force: request.query.is_true("force"),
+            })
+        }
+        other => {
+            let message = format!(
+                "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml (got {other})"
+            );
+            Err(ApiError::new(415, "UnsupportedMediaType", message))
+        }
+    }
+}
+
+fn delete_options(request: &Request) -> Result<DeleteOptions, ApiError> {
+    let body = if request.body.is_empty() {
+        Value::Null
+    } else {
+        request.object()?
+    };
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let query = |name: &str| request.query.get(name).to_owned();
+    Ok(DeleteOptions {
+        propagation: if body["propagationPolicy"].is_string() {
+            text(&body["propagationPolicy"])
+        } else {
+            query("propagationPolicy")
+        },
+        grace: body["gracePeriodSeconds"]
+            .as_i64()
+            .or_else(|| query("gracePeriodSeconds").parse().ok()),
+        uid: text(&body["preconditions"]["uid"]),
+        resource_version: text(&body["preconditions"]["resourceVersion"]),
+    })
+}
+
+fn written_reply(kind: &Kind, written: Written, form: &Form, write: &Write) -> Reply {
+    let code = if written.created { 201 } else { 200 };
+    Reply {
+        warnings: written.warnings,
+        ..Reply::json(code, form.object(kind, &written.object, write.now))
+    }
+}
+
+impl State {
+    fn get(&self, target: &Target, form: &Form, write: &Write) -> Result<Reply, ApiError> {
+        let key = Key::of(&target.kind, &target.namespace, &target.name);
+        let object = self
+            .store
+            .get(&key)
+            .ok_or_else(|| ApiError::not_found(&target.kind, &target.name))?;
+        Ok(Reply::json(
+            200,
+            form.object(&target.kind, object, write.now),
+        ))
+    }
+
+    fn log(&self, target: &Target) -> Result<Reply, ApiError> {
+        let key = Key::of(&target.kind, &target.namespace, &target.name);
+        let pod = self
+            .store
+            .get(&key)
+            .ok_or_else(|| ApiError::not_found(&target.kind, &target.name))?;
+        match pod["metadata"]["uid"]
+            .as_str()
+            .and_then(|uid| self.logs.get(uid))
+        {
+            Some(log) => Ok(Reply::text(200, log.clone())),
+            None if super::host_pod::is_host_pod(pod) => Ok(Reply::text(200, "")),
+            None => Err(ApiError::unknown_to_lab(
+                "the lab runs no containers, so there is no log",
+            )),
+        }
+    }
+
+    fn list(
+        &self,
+        target: &Target,
+        selector: &Selector,
+        request: &Request,
+        form: &Form,
+        write: &Write,
+    ) -> Result<Reply, ApiError> {
+        let namespace = (!target.namespace.is_empty()).then_some(target.namespace.as_str());
+        let after = match request.query.get("continue") {
+            "" => None,
+            token => Some(
+                parse_continue(token)
+                    .ok_or_else(|| ApiError::bad_request("continue key is not valid"))?,
+            ),
+        };
+        let all: Vec<_> = self
+            .store
+            .list(&target.kind.id(), namespace)
+            .filter(|(key, object)| {
+                after
+                    .as_ref()
+                    .is_none_or(|after| (&key.namespace, &key.name) > (&after.0, &after.1))
+                    && selector.matches(object)
+            })
+            .collect();
+        let limit = request
+            .query
+            .get("limit")
+            .parse()
+            .ok()
+            .filter(|limit| *limit > 0)
+            .unwrap_or(usize::MAX);
+        let mut metadata = json!({"resourceVersion": self.store.revision().to_string()});
+        if all.len() > limit {
+            let last = all[limit - 1].0;
+            metadata["continue"] = json!(continue_token(&last.namespace, &last.name));
+            metadata["remainingItemCount"] = json!(all.len() - limit);
+        }
+        let objects: Vec<&Value> = all
+            .iter()
+            .take(limit)
+            .map(|(_, object)| &***object)
+            .collect();
+        Ok(Reply::json(
+            200,
+            form.list(&target.kind, &objects, metadata, write.now),
+        ))
+    }
+
+    fn watch(
+        &self,
+        target: &Target,
+        selector: Selector,
+        request: &Request,
+        form: Form,
+    ) -> Result<Reply, ApiError> {
+        let namespace = (!target.namespace.is_empty()).then(|| target.namespace.clone());
+        let selector = if target.name.is_empty() {
+            selector
+        } else {
+            Selector::parse("", &format!("metadata.name={}", target.name))?
+        };
+        let given = request.query.get("resourceVersion");
+        let wants_initial = request.query.is_true("sendInitialEvents");
+        let fresh = matches!(given, "" | "0") || wants_initial;
+        let from = if fresh {
+            self.store.revision()
+        } else {
+            given.parse().map_err(|_| {
+                ApiError::bad_request(format!(
+                    "Invalid value: {given:?}: resourceVersion is not a number"
+                ))
+            })?
+        };
+        if let Err(oldest) = self.store.since(from) {
+            return Err(ApiError::expired(from, oldest));
+        }
+        let initial = if fresh {
+            self.store
+                .list(&target.kind.id(), namespace.as_deref())
+                .filter(|(_, object)| selector.matches(object))
+                .map(|(_, object)| object.clone())
+                .collect()
+        } else {
+            Vec::new()
+        };
+        let timeout = request
+            .query
+            .get("timeoutSeconds")
+            .parse()
+            .ok()
+            .map_or(Duration::from_mins(30), Duration::from_secs);
+        let subscription = Subscription {
+            kind: target.kind.clone(),
+            namespace,
+            selector,
+            form,
+            from,
+            initial,
+            bookmarks: request.query.is_true("allowWatchBookmarks"),
+            mark_initial: wants_initial,
+            timeout,
+        };
+        Ok(Reply {
+            code: 200,
+            body: Body::Watch(Box::new(subscription)),
+            warnings: Vec::new(),
+            retry_after: None,
+        })
+    }
+
+    fn delete_collection(
+        &mut self,
+        target: &Target,
+        selector: &Selector,
+        request: &Request,
+        write: &Write,
+    ) -> Result<Reply, ApiError> {
+        if target.kind.namespaced && target.namespace.is_empty() {
+            return Err(ApiError::method_not_allowed());
+        }
+        let namespace = (!target.namespace.is_empty()).then_some(target.namespace.as_str());
+        let names: Vec<(String, String)> = self
+            .store
+            .list(&target.kind.id(), namespace)
+            .filter(|(_, object)| selector.matches(object))
+            .map(|(key, _)| (key.namespace.clone(), key.name.clone()))
+            .collect();
+        let options = delete_options(request)?;
+        for (namespace, name) in &names {
+            self.delete(&target.kind, namespace, name, &options, write)?;
+        }
+        Ok(Reply::json(
+            200,
+            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": {"kind": target.kind.plural}}),
+        ))
+    }
+}
