@@ -1,1 +1,2 @@
-//! The simulated machines.
+//! Simulated machines.
+pub(crate) mod shell;
