@@ -249,7 +249,9 @@ impl Lexer {
                                 }
                                 Some(c) => push(parts, format!("\\{c}"), true),
                                 None => {
-                                    return Err(Trouble::Syntax("unexpected EOF after `\\'".into()));
+                                    return Err(Trouble::Syntax(
+                                        "unexpected EOF after `\\'".into(),
+                                    ));
                                 }
                             }
                             self.at += 2;
