@@ -1,0 +1,190 @@
+//! Commands on files: mkdir, cat, rm, cp, install, find, cpio.
+
+use super::Call;
+use crate::machine::archive;
+
+pub(super) fn run(mut call: Call<'_>) -> i32 {
+    match call.program {
+        "mkdir" => make(call),
+        "cat" => cat(call),
+        "rm" => remove(call),
+        "cp" => copy(call),
+        "install" => install(call),
+        "find" => find(call),
+        "cpio" => pack(call),
+        _ => call.unknown(),
+    }
+}
+
+fn make(mut call: Call<'_>) -> i32 {
+    let words = call.words();
+    let ["-p", paths @ ..] = words.as_slice() else {
+        return call.unknown();
+    };
+    if paths.is_empty() || paths.iter().any(|path| path.starts_with('-')) {
+        return call.unknown();
+    }
+    for path in paths {
+        let result = call.root.0.state().files.make_directories(&call.path(path));
+        if let Err(error) = result {
+            let message = format!("cannot create directory '{path}': {error}");
+            return call.fail(1, &message);
+        }
+    }
+    0
+}
+
+fn cat(mut call: Call<'_>) -> i32 {
+    let paths = call.arguments.to_vec();
+    if paths
+        .iter()
+        .any(|path| path.starts_with('-') && path != "-")
+    {
+        return call.unknown();
+    }
+    let mut code = 0;
+    let paths = if paths.is_empty() {
+        vec!["-".to_owned()]
+    } else {
+        paths
+    };
+    for path in paths {
+        match call.input(&path) {
+            Ok(bytes) => call.streams.stdout.extend(bytes),
+            Err(error) => code = call.fail(1, &format!("{path}: {error}")),
+        }
+    }
+    code
+}
+
+fn remove(mut call: Call<'_>) -> i32 {
+    let (mut recursive, mut force, mut paths) = (false, false, Vec::new());
+    for word in call.arguments {
+        match word.as_str() {
+            "-r" => recursive = true,
+            "-f" => force = true,
+            "-rf" | "-fr" => (recursive, force) = (true, true),
+            word if word.starts_with('-') => return call.unknown(),
+            path => paths.push(call.path(path)),
+        }
+    }
+    let mut code = 0;
+    for path in paths {
+        if recursive {
+            call.root.0.state().files.remove_all(&path);
+            continue;
+        }
+        let result = call.root.0.state().files.remove(&path);
+        match result {
+            Err(error) if !(force && error.starts_with("No such file")) => {
+                code = call.fail(1, &format!("cannot remove '{path}': {error}"))
+            }
+            _ => {}
+        }
+    }
+    code
+}
+
+fn copy(mut call: Call<'_>) -> i32 {
+    let [from, to] = call.arguments else {
+        return call.unknown();
+    };
+    if from.starts_with('-') || to.starts_with('-') {
+        return call.unknown();
+    }
+    let (source, target) = (call.path(from), call.path(to));
+    let result = {
+        let mut state = call.root.0.state();
+        let mode = state.files.mode(&source);
+        match state.files.read(&source) {
+            Ok(bytes) => state
+                .files
+                .write(&target, &bytes, mode, false)
+                .map_err(|error| format!("cannot create regular file '{to}': {error}")),
+            Err(error) => Err(format!("cannot stat '{from}': {error}")),
+        }
+    };
+    result.map_or_else(|message| call.fail(1, &message), |()| 0)
+}
+
+fn install(mut call: Call<'_>) -> i32 {
+    let words = call.words();
+    let ["-D", "-m", mode, from, to] = words.as_slice() else {
+        return call.unknown();
+    };
+    let (mode, from, to) = ((*mode).to_owned(), (*from).to_owned(), (*to).to_owned());
+    let Some(bits) = u32::from_str_radix(&mode, 8)
+        .ok()
+        .filter(|bits| *bits <= 0o7777)
+    else {
+        return call.fail(1, &format!("invalid mode '{mode}'"));
+    };
+    let bytes = match call.input(&from) {
+        Ok(bytes) => bytes,
+        Err(error) => return call.fail(1, &format!("cannot stat '{from}': {error}")),
+    };
+    let path = call.path(&to);
+    let result = call.root.0.state().files.put(&path, &bytes, bits);
+    match result {
+        Ok(()) => 0,
+        Err(error) => call.fail(1, &format!("cannot create regular file '{to}': {error}")),
+    }
+}
+
+/// `find NAME`: the name and everything under it.
+fn find(mut call: Call<'_>) -> i32 {
+    let [name] = call.arguments else {
+        return call.unknown();
+    };
+    if name.starts_with(['-', '/', '.']) {
+        return call.unknown();
+    }
+    let top = call.path(name);
+    let entries = {
+        let state = call.root.0.state();
+        state.files.exists(&top).then(|| state.files.below(&top))
+    };
+    let Some(entries) = entries else {
+        let message = format!("'{name}': No such file or directory");
+        return call.fail(1, &message);
+    };
+    call.streams.say(name);
+    for (path, _) in entries {
+        let line = format!("{name}{}", &path[top.len()..]);
+        call.streams.say(&line);
+    }
+    0
+}
+
+/// `cpio -o -H newc`: names on standard input, the archive on standard output.
+fn pack(mut call: Call<'_>) -> i32 {
+    let words = call.words();
+    if !matches!(
+        words.as_slice(),
+        ["-o", "-H", "newc"] | ["-o", "-H", "newc", "--quiet"]
+    ) {
+        return call.unknown();
+    }
+    let names = String::from_utf8_lossy(&std::mem::take(&mut call.streams.stdin)).into_owned();
+    let (mut members, mut code) = (Vec::new(), 0);
+    for name in names.lines() {
+        let path = call.path(name);
+        let content = {
+            let state = call.root.0.state();
+            if state.files.is_directory(&path) {
+                Ok(None)
+            } else {
+                state.files.read(&path).map(Some)
+            }
+        };
+        match content {
+            Ok(content) => members.push((name.to_owned(), content)),
+            Err(error) => code = call.fail(1, &format!("{name}: Cannot stat: {error}")),
+        }
+    }
+    let archive = archive::write(&members);
+    call.streams
+        .complain(&format!("{} blocks", archive.len() / 512));
+    call.streams.stdout.extend(archive);
+    code
+}

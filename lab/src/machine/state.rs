@@ -1,0 +1,252 @@
+//! One machine: what it is and what it holds at the moment.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::fault::Action;
+
+use super::connection::{Connections, Link};
+use super::file::Files;
+use super::internet::Release;
+use super::kubeadm::Member;
+use super::nft::{Packet, Refusal, Ruleset, Verdict};
+use super::{Others, Spec, World};
+
+/// How far a machine is on its way to Flatcar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Ubuntu,
+    Installer,
+    Flatcar,
+    /// Ignition failed or nothing boots: a shell on the console, no network login.
+    Emergency,
+}
+
+/// What flatcar-install left on a disk.
+#[derive(Debug, Clone)]
+pub(crate) struct Installation {
+    pub(crate) release: Release,
+    /// `config.ign` on the OEM partition; used on the first boot only.
+    pub(crate) ignition: Option<Vec<u8>>,
+}
+
+/// A loaded kernel.
+#[derive(Debug, Clone)]
+pub(crate) struct Image {
+    pub(crate) release: Release,
+    pub(crate) first_boot: bool,
+    /// `usr/share/oem/config.ign` of the initramfs.
+    pub(crate) ignition: Option<Vec<u8>>,
+}
+
+/// What changes.
+pub(crate) struct State {
+    /// Cancelled when the power goes or the system reboots: everything that runs on the machine ends.
+    pub(crate) power: CancellationToken,
+    pub(crate) stage: Stage,
+    pub(crate) network_up: bool,
+    pub(crate) trouble: Option<String>,
+    pub(crate) hostname: String,
+    pub(crate) files: Files,
+    pub(crate) release: Option<Release>,
+    pub(crate) first_system_on_disk: bool,
+    pub(crate) installation: Option<Installation>,
+    pub(crate) loaded_kernel: Option<Image>,
+    pub(crate) enabled_units: BTreeSet<String>,
+    pub(crate) failed_units: BTreeSet<String>,
+    pub(crate) authorized_keys: Vec<String>,
+    pub(crate) rules: Ruleset,
+    pub(crate) connections: Connections,
+    pub(crate) timers: BTreeMap<String, CancellationToken>,
+    pub(crate) member: Member,
+}
+
+/// A simulated machine.
+pub struct Machine {
+    pub(crate) spec: Spec,
+    pub(crate) world: World,
+    pub(crate) others: Others,
+    state: Mutex<State>,
+}
+
+impl Machine {
+    pub(crate) fn new(spec: Spec, world: World, others: Others) -> Arc<Self> {
+        let state = State {
+            power: CancellationToken::new(),
+            stage: Stage::Ubuntu,
+            network_up: false,
+            trouble: None,
+            hostname: spec.hostname.clone(),
+            files: Files::new(&[]),
+            release: None,
+            first_system_on_disk: true,
+            installation: None,
+            loaded_kernel: None,
+            enabled_units: BTreeSet::new(),
+            failed_units: BTreeSet::new(),
+            authorized_keys: Vec::new(),
+            rules: Ruleset::default(),
+            connections: Connections::default(),
+            timers: BTreeMap::new(),
+            member: Member::default(),
+        };
+        Arc::new(Self {
+            spec,
+            world,
+            others,
+            state: Mutex::new(state),
+        })
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic while held")
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.world.clock.elapsed()
+    }
+
+    /// Waits in the lab's time.
+    pub(crate) async fn pass(&self, seconds: u64) {
+        self.world.clock.sleep(Duration::from_secs(seconds)).await;
+    }
+
+    pub(crate) fn has(&self, address: IpAddr) -> bool {
+        self.spec.ipv4 == address || self.spec.ipv6 == address
+    }
+
+    /// Its address of the same family as another.
+    pub(crate) fn address_towards(&self, other: IpAddr) -> IpAddr {
+        if other.is_ipv4() {
+            self.spec.ipv4
+        } else {
+            self.spec.ipv6
+        }
+    }
+
+    pub(crate) fn is_called(&self, name: &str) -> bool {
+        self.spec.name == name
+            || self.spec.hostname == name
+            || self.spec.server_id == name
+            || self.state().hostname == name
+    }
+
+    /// The platform's id of the server.
+    pub fn server_id(&self) -> &str {
+        &self.spec.server_id
+    }
+
+    /// Where it is: `ubuntu`, `installer`, `flatcar` or `emergency`.
+    pub fn stage(&self) -> &'static str {
+        match self.state().stage {
+            Stage::Ubuntu => "ubuntu",
+            Stage::Installer => "installer",
+            Stage::Flatcar => "flatcar",
+            Stage::Emergency => "emergency",
+        }
+    }
+
+    /// Why it does not go on, if it does not.
+    pub fn trouble(&self) -> Option<String> {
+        self.state().trouble.clone()
+    }
+
+    /// True while the system runs and its network is up.
+    pub fn is_up(&self) -> bool {
+        self.state().network_up
+    }
+
+    /// Applies a `Mutate` fault for `place` to a text before the machine acts on it.
+    pub(crate) fn mutate(&self, place: &str, text: String) -> String {
+        let hostname = self.state().hostname.clone();
+        let mut names = vec![hostname, self.spec.hostname.clone(), self.spec.name.clone()];
+        names.dedup();
+        for name in names {
+            let fits = |action: &Action| matches!(action, Action::Mutate { where_, from, .. } if where_ == place && text.contains(from.as_str()));
+            if let Some(Action::Mutate { from, to, .. }) =
+                self.world.faults.take("machine", &name, fits)
+            {
+                return text.replace(&from, &to);
+            }
+        }
+        text
+    }
+
+    /// Takes a fault of place `machine` aimed at this machine.
+    pub(crate) fn fault(&self, matches: impl Fn(&Action) -> bool) -> Option<Action> {
+        let hostname = self.state().hostname.clone();
+        let mut names = vec![hostname, self.spec.hostname.clone(), self.spec.name.clone()];
+        names.dedup();
+        names
+            .iter()
+            .find_map(|name| self.world.faults.take("machine", name, &matches))
+    }
+
+    /// What the firewall says to a packet.
+    pub(crate) fn filter(&self, packet: &Packet) -> Verdict {
+        self.state().rules.verdict(packet, self.now())
+    }
+
+    /// Changes the rules; open connections feel it at once, timeouts of elements later.
+    pub(crate) fn change_rules(
+        self: &Arc<Self>,
+        text: &str,
+        check_only: bool,
+    ) -> Result<(), Refusal> {
+        let now = self.now();
+        if check_only {
+            return self.state().rules.clone().apply(text, now);
+        }
+        self.state().rules.apply(text, now)?;
+        self.filter_connections();
+        Ok(())
+    }
+
+    /// Silences what the rules drop now, and comes back when the next element runs out.
+    pub(crate) fn filter_connections(self: &Arc<Self>) {
+        let now = self.now();
+        let (next, power) = {
+            let mut state = self.state();
+            state.rules.expire(now);
+            for connection in state.connections.alive() {
+                let silent = state.rules.verdict(&connection.packet, now) != Verdict::Accept;
+                connection.set(if silent { Link::Silent } else { Link::Open });
+            }
+            (state.rules.next_expiry(), state.power.clone())
+        };
+        if let Some(next) = next {
+            let machine = Arc::downgrade(self);
+            let clock = self.world.clock.clone();
+            tokio::spawn(async move {
+                // Both arms are cancel-safe.
+                tokio::select! {
+                    () = power.cancelled() => {}
+                    () = clock.sleep(next.saturating_sub(now)) => {
+                        if let Some(machine) = machine.upgrade() {
+                            machine.filter_connections();
+                        }
+                    }
+                }
+            });
+        }
+    }
+
+    pub(crate) fn open_port(self: &Arc<Self>, port: u16) -> bool {
+        let done = self.state().rules.open_port("inet", "strata", port);
+        self.filter_connections();
+        done
+    }
+
+    /// Ends established connections to a local port, as `ss --kill` does.
+    pub(crate) fn kill_connections(&self, port: u16) {
+        for connection in self.state().connections.alive() {
+            if connection.packet.port == port {
+                connection.set(Link::Closed);
+            }
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Machines from the stub to a locked node, driven with a real SSH client as docs/delivery.md says.
+
+mod boot;
+mod delivery;
+mod firewall;
+mod world;
