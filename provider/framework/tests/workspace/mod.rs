@@ -1,0 +1,227 @@
+//! A folder with a configuration, a CLI file with dev_overrides, and a folder of things: one per test.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value as Json;
+use tempfile::TempDir;
+
+const HEAD: &str = r#"terraform {
+  required_providers {
+    example = { source = "strata.internal/strata-iac/example" }
+  }
+}
+variable "folder" {
+  type = string
+}
+provider "example" {
+  folder = var.folder
+}
+"#;
+
+/// The example provider's binary, which cargo builds beside the tests.
+pub(crate) fn provider() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let built = tests
+        .parent()
+        .unwrap()
+        .parent()
+        .unwrap()
+        .join("examples/terraform-provider-example");
+    assert!(
+        built.exists(),
+        "{} is missing: cargo build -p strata-framework --examples",
+        built.display()
+    );
+    built
+}
+
+pub(crate) struct Workspace {
+    root: TempDir,
+}
+
+/// What a run of Terraform left.
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) text: String,
+}
+
+impl Ran {
+    #[track_caller]
+    pub(crate) fn succeeds(self) -> String {
+        assert_eq!(self.code, 0, "{}", self.text);
+        self.text
+    }
+    #[track_caller]
+    pub(crate) fn fails(self) -> String {
+        assert_eq!(self.code, 1, "{}", self.text);
+        self.text
+    }
+    /// The text of a plan that is not empty.
+    #[track_caller]
+    pub(crate) fn changes(self) -> String {
+        assert_eq!(self.code, 2, "{}", self.text);
+        self.text
+    }
+}
+
+impl Workspace {
+    pub(crate) fn new(config: &str) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let binaries = root.path().join("bin");
+        for folder in ["bin", "configuration", "things"] {
+            std::fs::create_dir(root.path().join(folder)).unwrap();
+        }
+        std::os::unix::fs::symlink(provider(), binaries.join("terraform-provider-example"))
+            .unwrap();
+        let rc = format!(
+            "provider_installation {{\n  dev_overrides {{\n    \"strata.internal/strata-iac/example\" = \"{}\"\n  }}\n}}\n",
+            binaries.display()
+        );
+        std::fs::write(root.path().join("terraform.rc"), rc).unwrap();
+        let space = Self { root };
+        space.write(config);
+        space
+    }
+
+    fn configuration(&self) -> PathBuf {
+        self.root.path().join("configuration")
+    }
+
+    pub(crate) fn write(&self, config: &str) {
+        std::fs::write(
+            self.configuration().join("main.tf"),
+            format!("{HEAD}{config}"),
+        )
+        .unwrap();
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.root.path().join("things").join(name)
+    }
+
+    pub(crate) fn content(&self, thing: &str) -> String {
+        std::fs::read_to_string(self.file(&format!("{thing}.json"))).unwrap()
+    }
+
+    /// Changes a thing behind Terraform's back.
+    pub(crate) fn edit(&self, thing: &str, key: &str, value: &str) {
+        let mut json: Json = serde_json::from_str(&self.content(thing)).unwrap();
+        json[key] = serde_json::from_str(value).unwrap();
+        std::fs::write(self.file(&format!("{thing}.json")), json.to_string()).unwrap();
+    }
+
+    pub(crate) fn hide_things(&self) {
+        std::fs::rename(
+            self.root.path().join("things"),
+            self.root.path().join("hidden"),
+        )
+        .unwrap();
+    }
+
+    pub(crate) fn state(&self) -> Json {
+        let text = std::fs::read(self.configuration().join("terraform.tfstate")).unwrap();
+        serde_json::from_slice(&text).unwrap()
+    }
+
+    pub(crate) fn put_state(&self, state: &Json) {
+        std::fs::write(
+            self.configuration().join("terraform.tfstate"),
+            state.to_string(),
+        )
+        .unwrap();
+    }
+
+    /// Every file that Terraform wrote, except the configuration.
+    pub(crate) fn everything_written(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.configuration()).unwrap();
+        entries
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.is_file() && !path.ends_with("main.tf"))
+            .collect()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("terraform");
+        command
+            .current_dir(self.configuration())
+            .args(arguments)
+            .env("TF_CLI_CONFIG_FILE", self.root.path().join("terraform.rc"))
+            .env("TF_VAR_folder", self.root.path().join("things"))
+            .env("TF_IN_AUTOMATION", "1")
+            .env("TF_CLI_ARGS", "-no-color")
+            .env("CHECKPOINT_DISABLE", "1")
+            .env_remove("TF_LOG")
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
+        self.run_with(arguments, &[])
+    }
+
+    pub(crate) fn run_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
+        let output = self
+            .command(arguments)
+            .envs(environment.iter().copied())
+            .output()
+            .expect("terraform 1.11 or newer is on the PATH");
+        Ran::from(&output)
+    }
+
+    /// Code 0: nothing to do, 2: changes.
+    pub(crate) fn plan(&self) -> Ran {
+        self.run(&["plan", "-detailed-exitcode"])
+    }
+
+    pub(crate) fn start(&self, arguments: &[&str]) -> Running {
+        // A group of its own, so that the interrupt reaches Terraform and the plugin, as from a terminal.
+        use std::os::unix::process::CommandExt as _;
+        let child = self
+            .command(arguments)
+            .process_group(0)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        Running(child.expect("terraform 1.11 or newer is on the PATH"))
+    }
+
+    pub(crate) fn await_file(&self, name: &str, limit: Duration) {
+        let start = Instant::now();
+        while !self.file(name).exists() {
+            assert!(start.elapsed() < limit, "{name} does not appear");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+pub(crate) struct Running(Child);
+
+impl Running {
+    /// Ctrl-C: to the whole group.
+    pub(crate) fn interrupt(self) -> Ran {
+        let group = format!("-{}", self.0.id());
+        assert!(
+            Command::new("kill")
+                .args(["-INT", "--", &group])
+                .status()
+                .unwrap()
+                .success()
+        );
+        Ran::from(&self.0.wait_with_output().unwrap())
+    }
+}
+
+impl From<&std::process::Output> for Ran {
+    fn from(output: &std::process::Output) -> Self {
+        let text = [&output.stdout[..], &output.stderr[..]].concat();
+        // Core draws a frame around diagnostics and wraps nothing when there is no terminal.
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            text: String::from_utf8_lossy(&text).into_owned(),
+        }
+    }
+}
