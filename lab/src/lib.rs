@@ -32,7 +32,8 @@ use crate::cloudflare::Cloudflare;
 use crate::control::Control;
 use crate::estate::Estate;
 use crate::fault::Faults;
-use crate::metal::{Metal, Nobody};
+use crate::machine::Machines;
+use crate::metal::Metal;
 use crate::network::Network;
 use crate::scaleway::{Credentials, Scaleway};
 use crate::serve::Meter;
@@ -81,7 +82,12 @@ impl Lab {
         );
         let credentials = credentials(options.seed);
         let token = random_text(40);
-        let metal: Arc<dyn Metal> = Arc::new(Nobody);
+        let metal: Arc<dyn Metal> = Arc::new(Machines::new(
+            clock.clone(),
+            network.clone(),
+            faults.clone(),
+            calls.clone(),
+        ));
 
         let scaleway = Scaleway::new(
             clock.clone(),

@@ -4,7 +4,9 @@
 
 use std::net::IpAddr;
 
-use serde_json::{Value, json};
+use serde_json::Value;
+
+use crate::machine::{Machines, Spec};
 
 /// A machine as the installer hands it over: the installed system boots and acts on the user data.
 #[derive(Debug, Clone)]
@@ -45,23 +47,53 @@ pub trait Metal: Send + Sync {
     fn delete_node(&self, name: &str) -> bool;
 }
 
-/// No machines at all: servers are delivered, and nobody is at home.
-#[derive(Debug, Clone, Copy)]
-pub struct Nobody;
+impl Metal for Machines {
+    fn install(&self, delivery: Delivery) {
+        let Delivery {
+            server_id,
+            name,
+            hostname,
+            ipv4,
+            ipv6,
+            disks,
+            user_data,
+            ssh_public_keys,
+        } = delivery;
+        Machines::install(
+            self,
+            Spec {
+                server_id,
+                name,
+                hostname,
+                ipv4,
+                ipv6,
+                disks,
+                user_data,
+                ssh_public_keys,
+            },
+        );
+    }
 
-impl Metal for Nobody {
-    fn install(&self, _delivery: Delivery) {}
-    fn remove(&self, _server_id: &str) {}
-    fn reboot(&self, _server_id: &str) {}
+    fn remove(&self, server_id: &str) {
+        Machines::remove(self, server_id);
+    }
+
+    fn reboot(&self, server_id: &str) {
+        Machines::reboot(self, server_id);
+    }
+
     fn estate(&self) -> Value {
-        json!([])
+        Machines::estate(self)
     }
+
     fn clusters(&self) -> Value {
-        json!([])
+        Value::Array(Vec::new())
     }
-    fn open_port(&self, _name: &str, _port: u16) -> bool {
-        false
+
+    fn open_port(&self, name: &str, port: u16) -> bool {
+        Machines::open_port(self, name, port)
     }
+
     fn delete_node(&self, _name: &str) -> bool {
         false
     }

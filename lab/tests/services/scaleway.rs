@@ -442,6 +442,21 @@ async fn keys_lose_their_comment_and_may_be_deleted_once() {
 }
 
 #[tokio::test]
+async fn the_machine_lives_from_installation_to_deletion() {
+    let bench = Bench::start().await;
+    let mut order = order(&bench, "EM-A610R-NVME").await;
+    order.as_object_mut().unwrap().remove("user_data");
+    let (path, _) = create(&bench, &order).await;
+    let machines = async || bench.control(Method::GET, "/estate", None).await.1["machines"].clone();
+    bench.advance(200).await;
+    assert_eq!(machines().await, json!([]));
+    bench.advance(200).await;
+    assert_eq!(machines().await.as_array().unwrap().len(), 1);
+    bench.scaleway(Method::DELETE, &path, None).await;
+    assert_eq!(machines().await, json!([]));
+}
+
+#[tokio::test]
 async fn orders_that_cannot_work_are_refused() {
     let bench = Bench::start().await;
     let good = order(&bench, "EM-A610R-NVME").await;
