@@ -6,6 +6,8 @@
 pub mod environment;
 pub mod http;
 pub mod kubernetes;
+#[cfg(test)]
+mod lab_test;
 pub mod pki;
 pub mod provider;
 pub mod secret;

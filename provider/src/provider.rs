@@ -379,14 +379,13 @@ pub(crate) mod tests {
     use strata_framework::{Attr, Provider};
 
     use super::{Configuration, StoreConfiguration, Strata};
-    use crate::environment::Environment;
 
     #[test]
     fn core_accepts_every_schema() {
         assert_eq!(super::registry().faults(), Vec::<String>::new());
     }
 
-    fn configuration(root: &Path, owner: &str) -> Configuration {
+    pub(crate) fn configuration(root: &Path, owner: &str) -> Configuration {
         let store = StoreConfiguration {
             kind: "file".into(),
             path: "store".into(),
@@ -405,13 +404,5 @@ pub(crate) mod tests {
     /// A provider with a store in this folder and no world around it.
     pub(crate) fn provider(root: &Path) -> Strata {
         Strata::new(configuration(root, "estate-1")).unwrap()
-    }
-
-    /// A provider of this estate in a running lab.
-    pub(crate) async fn provider_in(root: &Path, owner: &str, url: &str) -> Strata {
-        Strata::in_environment(
-            configuration(root, owner),
-            Environment::lab_at(url).await.unwrap(),
-        )
     }
 }

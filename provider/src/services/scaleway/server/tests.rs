@@ -1,1 +1,513 @@
-//! The server resource.
+//! The server resource against the lab: ordered once whatever is lost, never an error once it exists, found again by its marks.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use strata_framework::{Harness, Limits};
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::lab_test::World;
+
+const ORDER: &str = "POST /baremetal/v1/zones/{zone}/servers";
+
+fn config(node: &str) -> BaremetalServer {
+    BaremetalServer {
+        name: Attr::Known(format!("home-{node}")),
+        node: node.into(),
+        zone: "fr-par-2".into(),
+        offer: "EM-I215E-NVME".into(),
+        os: "Ubuntu 22.04".into(),
+        ssh_key_ids: Attr::Known(BTreeSet::new()),
+        user_data_wo: Attr::Known(Secret::new("#!/bin/bash\n".into())),
+        protected: Attr::Known(false),
+        monthly: Attr::Known(false),
+        on_create_failure: "keep".into(),
+        ..BaremetalServer::default()
+    }
+}
+
+/// What the framework plans for a creation: computed unknown, write-only null.
+fn planned(config: &BaremetalServer) -> BaremetalServer {
+    let mut planned = config.clone();
+    planned.user_data_wo = Attr::Null;
+    for attribute in [
+        &mut planned.id,
+        &mut planned.ipv4,
+        &mut planned.ipv6,
+        &mut planned.status,
+        &mut planned.install_status,
+    ] {
+        *attribute = Attr::Unknown;
+    }
+    for attribute in [
+        &mut planned.last_seen,
+        &mut planned.offer_id,
+        &mut planned.os_id,
+        &mut planned.owner,
+    ] {
+        *attribute = Attr::Unknown;
+    }
+    planned.ready = Attr::Unknown;
+    planned
+}
+
+type Process = Harness<Strata, Private>;
+
+/// A provider process with one registered key.
+async fn process(world: &World, owner: &str) -> Process {
+    Harness::new(world.provider(owner).await)
+}
+
+/// The configuration with a key of the project, which Linux needs.
+async fn keyed(process: &Process, mut config: BaremetalServer) -> BaremetalServer {
+    let cx = process.cx::<BaremetalServer>();
+    let scaleway = cx.provider.scaleway().await.unwrap();
+    let project = scaleway.project(None).unwrap();
+    let keys = scaleway.client.ssh_keys(&project).await.unwrap();
+    let line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
+    let key = match keys.into_iter().next() {
+        Some(key) => key,
+        None => scaleway
+            .client
+            .create_ssh_key(&project, "operator", line)
+            .await
+            .unwrap(),
+    };
+    config.ssh_key_ids = Attr::Known(BTreeSet::from([key.id]));
+    config
+}
+
+async fn create(
+    process: &Process,
+    config: &BaremetalServer,
+) -> Result<BaremetalServer, Diagnostics> {
+    BaremetalServer::create(&process.cx(), config.clone(), planned(config)).await
+}
+
+/// Refresh and plan of an unchanged configuration, as one `terraform plan`.
+async fn plan(
+    process: &Process,
+    config: &BaremetalServer,
+    state: &BaremetalServer,
+) -> (BaremetalServer, Planned<BaremetalServer>) {
+    let Found::Present(prior) = BaremetalServer::read(&process.cx(), state.clone())
+        .await
+        .unwrap()
+    else {
+        panic!("gone")
+    };
+    let mut next = prior.clone();
+    next.tags = config.tags.clone();
+    next.name = config.name.clone();
+    next.protected = config.protected.clone();
+    let planned = Planned {
+        state: next,
+        replace: Vec::new(),
+    };
+    let planned = BaremetalServer::plan(
+        &process.cx(),
+        Change::Update {
+            config,
+            prior: &prior,
+        },
+        planned,
+    )
+    .await
+    .unwrap();
+    (prior, planned)
+}
+
+async fn servers(world: &World) -> Vec<Value> {
+    world.estate().await["servers"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn one_order_one_server_and_an_empty_second_plan() {
+    let world = World::start().await;
+    let first = process(&world, "estate-1").await;
+    let config = keyed(&first, config("cp-1")).await;
+    world.calls("").await;
+    let state = create(&first, &config).await.unwrap();
+    assert_eq!(
+        (
+            state.ready.clone(),
+            state.status.text(),
+            state.install_status.text()
+        ),
+        (Attr::Known(true), "ready", "completed")
+    );
+    assert!(
+        state.ipv4.text().parse::<std::net::Ipv4Addr>().is_ok()
+            && state.ipv6.text().parse::<std::net::Ipv6Addr>().is_ok()
+    );
+    assert_eq!(state.owner.text(), "estate-1");
+    assert!(first.warnings().is_empty(), "{}", first.warnings());
+    assert_eq!(world.calls(&format!("scaleway {ORDER}")).await, 1);
+    let second = process(&world, "estate-1").await;
+    let (prior, planned) = plan(&second, &config, &state).await;
+    assert_eq!(
+        (&prior, planned.state, planned.replace.len()),
+        (&state, state.clone(), 0)
+    );
+    assert_eq!(
+        world.calls("scaleway ").await,
+        1,
+        "a refresh is one list call"
+    );
+    BaremetalServer::delete(&second.cx(), prior.clone())
+        .await
+        .unwrap();
+    assert!(servers(&world).await.is_empty());
+    BaremetalServer::delete(&second.cx(), prior.clone())
+        .await
+        .unwrap();
+    let third = process(&world, "estate-1").await;
+    assert!(matches!(
+        BaremetalServer::read(&third.cx(), prior).await.unwrap(),
+        Found::Gone
+    ));
+}
+
+#[tokio::test]
+async fn lost_replies_and_outages_never_order_twice() {
+    let faults = [
+        json!("lose_reply"),
+        json!("disconnect"),
+        json!({"status": {"code": 500}}),
+        json!({"status": {"code": 502, "body": "<html>bad gateway</html>"}}),
+        json!({"status": {"code": 429, "retry_after": 3}}),
+        json!({"status": {"code": 429, "body": "slow down"}}),
+    ];
+    let world = World::start().await;
+    for (index, fault) in faults.into_iter().enumerate() {
+        let process = process(&world, "estate-1").await;
+        let config = keyed(&process, config(&format!("cp-{index}"))).await;
+        world.fault("scaleway", ORDER, fault.clone()).await;
+        let state = create(&process, &config)
+            .await
+            .unwrap_or_else(|error| panic!("{fault}: {error}"));
+        assert_eq!(state.ready, Attr::Known(true), "{fault}");
+        assert!(world.all_faults_happened().await, "{fault}");
+        let mine: Vec<Value> = servers(&world)
+            .await
+            .into_iter()
+            .filter(|server| server["name"] == format!("home-cp-{index}"))
+            .collect();
+        assert_eq!(mine.len(), 1, "{fault}");
+        assert_eq!(mine[0]["id"], state.id.text(), "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn a_verdict_under_503_is_not_repeated_and_orders_nothing() {
+    let world = World::start().await;
+    let process = process(&world, "estate-1").await;
+    let config = keyed(&process, config("cp-1")).await;
+    world
+        .fault(
+            "scaleway",
+            ORDER,
+            json!({"status": {"code": 503, "body": "{\"message\": \"no such luck\"}"}}),
+        )
+        .await;
+    let error = create(&process, &config).await.unwrap_err().to_string();
+    assert!(
+        error.contains("no such luck") && error.contains("No server was ordered."),
+        "{error}"
+    );
+    assert!(servers(&world).await.is_empty());
+}
+
+#[tokio::test]
+async fn two_operators_at_the_same_moment_end_with_one_server() {
+    let world = World::start().await;
+    let (first, second) = (
+        process(&world, "estate-1").await,
+        process(&world, "estate-1").await,
+    );
+    let config = keyed(&first, config("cp-1")).await;
+    let (one, two) = tokio::join!(create(&first, &config), create(&second, &config));
+    let (one, two) = (one.unwrap(), two.unwrap());
+    assert_eq!(one.id, two.id);
+    let left: Vec<Value> = servers(&world)
+        .await
+        .into_iter()
+        .filter(|server| server["status"] != "deleting")
+        .collect();
+    assert_eq!(left.len(), 1);
+}
+
+#[tokio::test]
+async fn a_lost_state_is_adopted_and_another_estate_is_refused() {
+    let world = World::start().await;
+    let first = process(&world, "estate-1").await;
+    let config = keyed(&first, config("cp-1")).await;
+    let state = create(&first, &config).await.unwrap();
+    let second = process(&world, "estate-1").await;
+    let adopted = create(&second, &config).await.unwrap();
+    assert_eq!(adopted, state);
+    assert!(second.warnings().to_string().contains("Adopted server"));
+    // A Delete of what this process adopted forgets it: create_before_destroy must not delete the new object.
+    BaremetalServer::delete(&second.cx(), state.clone())
+        .await
+        .unwrap();
+    assert_eq!(servers(&world).await.len(), 1);
+    let stranger = process(&world, "estate-2").await;
+    let error = create(&stranger, &config).await.unwrap_err().to_string();
+    assert!(
+        error.contains("estate-1") && error.contains("estate-2"),
+        "{error}"
+    );
+    let mut other = config.clone();
+    other.offer = "EM-B220E-NVME".into();
+    let error = create(&process(&world, "estate-1").await, &other)
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("EM-I215E-NVME"), "{error}");
+    assert_eq!(servers(&world).await.len(), 1);
+}
+
+#[tokio::test]
+async fn stopping_a_run_keeps_the_server_and_the_next_apply_goes_on() {
+    let world = World::start().await;
+    let setup = process(&world, "estate-1").await;
+    let config = keyed(&setup, config("cp-1")).await;
+    world.fault("machine", "*", json!("install_stuck")).await;
+    let limits = Limits {
+        cancel: CancellationToken::new(),
+        deadline: tokio::time::Instant::now() + Duration::from_secs(60),
+    };
+    let cancel = limits.cancel.clone();
+    let first = Harness::new(world.provider("estate-1").await).with(limits);
+    let stop = async {
+        while servers(&world).await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        cancel.cancel();
+    };
+    let (state, ()) = tokio::join!(create(&first, &config), stop);
+    let state = state.unwrap();
+    assert_eq!(state.ready, Attr::Known(false));
+    assert!(!state.last_seen.text().is_empty());
+    assert!(first.warnings().to_string().contains("not ready yet"));
+    let second = process(&world, "estate-1").await;
+    let (prior, planned) = plan(&second, &config, &state).await;
+    assert!(
+        planned.state.ready.is_unknown() && planned.replace.is_empty(),
+        "the plan is the resumed wait"
+    );
+    // The stuck installation ends with a reinstallation by hand; here the stop came before the fault was taken or after.
+    assert_eq!(prior.id, state.id);
+    let limits = Limits::within(Duration::from_secs(3));
+    let third = Harness::new(world.provider("estate-1").await).with(limits);
+    let resumed = BaremetalServer::update(&third.cx(), config.clone(), prior, planned.state)
+        .await
+        .unwrap();
+    assert_eq!(resumed.id, state.id);
+    assert_eq!(servers(&world).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_failed_installation_is_kept_retried_or_deleted_as_asked() {
+    let world = World::start().await;
+    for (policy, node) in [("keep", "cp-1"), ("retry", "cp-2"), ("delete", "cp-3")] {
+        let process = process(&world, "estate-1").await;
+        let mut config = keyed(&process, config(node)).await;
+        config.on_create_failure = policy.into();
+        world
+            .fault("machine", "*", json!({"install_error": {"after": 200}}))
+            .await;
+        let outcome = create(&process, &config).await;
+        world.no_faults().await;
+        let mine = servers(&world)
+            .await
+            .into_iter()
+            .filter(|server| server["name"] == format!("home-{node}"))
+            .count();
+        match policy {
+            "keep" => {
+                let state = outcome.unwrap();
+                assert_eq!(
+                    (state.ready, state.install_status.text(), mine),
+                    (Attr::Known(false), "error", 1)
+                );
+            }
+            "retry" => {
+                let state = outcome.unwrap();
+                assert_eq!(
+                    (state.ready, state.install_status.text(), mine),
+                    (Attr::Known(true), "completed", 1)
+                );
+            }
+            _ => {
+                let error = outcome.unwrap_err().to_string();
+                assert!(error.contains("the deletion was observed"), "{error}");
+                assert!(
+                    process.saved::<BaremetalServer>().is_none(),
+                    "nothing left to taint"
+                );
+                assert_eq!(mine, 0);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn foreign_tags_are_drift_and_are_removed_in_place() {
+    let world = World::start().await;
+    let first = process(&world, "estate-1").await;
+    let mut config = keyed(&first, config("cp-1")).await;
+    config.tags = Attr::Known(BTreeSet::from(["mine".to_owned()]));
+    let state = create(&first, &config).await.unwrap();
+    world
+        .change(json!({"add_tag": {"server": "home-cp-1", "tag": "theirs"}}))
+        .await;
+    world
+        .change(json!({"add_tag": {"server": "home-cp-1", "tag": "PrivateNetwork"}}))
+        .await;
+    let second = process(&world, "estate-1").await;
+    let (prior, planned) = plan(&second, &config, &state).await;
+    assert_eq!(
+        prior.tags,
+        Attr::Known(BTreeSet::from(["mine".to_owned(), "theirs".to_owned()]))
+    );
+    let next = BaremetalServer::update(&second.cx(), config.clone(), prior, planned.state)
+        .await
+        .unwrap();
+    assert_eq!(next.ready, Attr::Known(true));
+    let third = process(&world, "estate-1").await;
+    let (prior, planned) = plan(&third, &config, &next).await;
+    assert_eq!(prior, planned.state);
+}
+
+#[tokio::test]
+async fn a_vanished_server_is_gone_and_an_outage_is_not() {
+    let world = World::start().await;
+    let first = process(&world, "estate-1").await;
+    let config = keyed(&first, config("cp-1")).await;
+    let state = create(&first, &config).await.unwrap();
+    for _ in 0..5 {
+        world
+            .fault("scaleway", "*", json!({"status": {"code": 502}}))
+            .await;
+    }
+    let second = process(&world, "estate-1").await;
+    assert!(matches!(
+        BaremetalServer::read(&second.cx(), state.clone())
+            .await
+            .unwrap(),
+        Found::Unknown(_)
+    ));
+    world.no_faults().await;
+    world.change(json!({"delete_server": "home-cp-1"})).await;
+    let third = process(&world, "estate-1").await;
+    assert!(matches!(
+        BaremetalServer::read(&third.cx(), state).await.unwrap(),
+        Found::Gone
+    ));
+}
+
+#[tokio::test]
+async fn only_a_protection_of_ours_is_lifted() {
+    let world = World::start().await;
+    let first = process(&world, "estate-1").await;
+    let mut config = keyed(&first, config("cp-1")).await;
+    config.protected = Attr::Known(true);
+    let state = create(&first, &config).await.unwrap();
+    // Another process knows nothing of who set it: private state travels with the state, and this harness starts empty.
+    let stranger = process(&world, "estate-1").await;
+    let error = BaremetalServer::delete(&stranger.cx(), state.clone())
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("protected"), "{error}");
+    BaremetalServer::delete(&first.cx(), state).await.unwrap();
+    assert!(servers(&world).await.is_empty());
+}
+
+#[tokio::test]
+async fn offer_system_and_user_data_are_checked_at_plan() {
+    let world = World::start().await;
+    let process = process(&world, "estate-1").await;
+    let plan = async |config: &BaremetalServer| {
+        let planned = Planned {
+            state: planned(config),
+            replace: Vec::new(),
+        };
+        BaremetalServer::plan(&process.cx(), Change::Create { config }, planned)
+            .await
+            .map(drop)
+            .map_err(|found| found.to_string())
+    };
+    plan(&config("cp-1")).await.unwrap();
+    let mut wrong = config("cp-1");
+    wrong.offer = "EM-NOTHING".into();
+    assert!(plan(&wrong).await.unwrap_err().contains("EM-I215E-NVME"));
+    wrong = config("cp-1");
+    wrong.os = "Ubuntu 4".into();
+    assert!(plan(&wrong).await.unwrap_err().contains("Ubuntu 22.04"));
+    assert!(servers(&world).await.is_empty());
+    assert_eq!(world.calls(&format!("scaleway {ORDER}")).await, 0);
+}
+
+#[tokio::test]
+async fn an_import_reads_what_the_configuration_says() {
+    let world = World::start().await;
+    let first = process(&world, "estate-1").await;
+    let config = keyed(&first, config("cp-1")).await;
+    let state = create(&first, &config).await.unwrap();
+    let imported = BaremetalServer::import(&first.cx(), &format!("fr-par-2/{}", state.id.text()))
+        .await
+        .unwrap();
+    let second = process(&world, "estate-1").await;
+    let Found::Present(read) = BaremetalServer::read(&second.cx(), imported).await.unwrap() else {
+        panic!("gone")
+    };
+    for (imported, created) in [
+        (&read.name, &state.name),
+        (&read.node, &state.node),
+        (&read.offer, &state.offer),
+        (&read.os, &state.os),
+    ] {
+        assert_eq!(imported, created);
+    }
+    assert_eq!(
+        (&read.ready, &read.ssh_key_ids, &read.protected),
+        (&Attr::Known(true), &state.ssh_key_ids, &state.protected)
+    );
+    assert!(
+        BaremetalServer::import(&first.cx(), "nonsense")
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn ten_servers_cost_hardly_more_looks_than_one() {
+    let world = World::start().await;
+    let shared = std::sync::Arc::new(world.provider("estate-1").await);
+    let setup = Process::shared(shared.clone());
+    let config = keyed(&setup, config("x")).await;
+    world.calls("").await;
+    let processes: Vec<Process> = (0..10).map(|_| Process::shared(shared.clone())).collect();
+    let creations = processes.iter().enumerate().map(|(index, process)| {
+        let config = BaremetalServer {
+            node: Attr::Known(format!("w-{index}")),
+            name: Attr::Known(format!("home-w-{index}")),
+            ..config.clone()
+        };
+        async move { create(process, &config).await.unwrap() }
+    });
+    let states: Vec<BaremetalServer> = futures::future::join_all(creations).await;
+    assert!(states.iter().all(|state| state.ready == Attr::Known(true)));
+    // Per server: looking for marks twice, the order, the confirming get; the catalogue once; the rest is shared polling.
+    let calls = world.calls("scaleway ").await;
+    assert!(calls <= 10 * 4 + 3 + 30, "{calls} calls");
+    let refresh = Process::shared(std::sync::Arc::new(world.provider("estate-1").await));
+    for state in states {
+        BaremetalServer::read(&refresh.cx(), state).await.unwrap();
+    }
+    assert_eq!(world.calls("scaleway ").await, 1);
+}
