@@ -70,7 +70,7 @@ impl Form {
         match self {
             Self::Table { include } => {
                 let metadata = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
-                table::of(kind, &[object], metadata, include, now)
+                table::of(kind, &[object], &metadata, include, now)
             }
             Self::Metadata => metadata_of(object),
             Self::Full => in_version(kind, object),
@@ -82,7 +82,7 @@ impl Form {
         &self,
         kind: &Kind,
         objects: &[&Value],
-        metadata: Value,
+        metadata: &Value,
         now: Timestamp,
     ) -> Value {
         match self {

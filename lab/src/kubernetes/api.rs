@@ -51,7 +51,7 @@ impl ControlPlane {
             .cloned();
         let Some(kind) = kind else {
             return review(&state, request, identity, group, plural)
-                .unwrap_or_else(|| self.no_such_kind(&state, identity, verb, route));
+                .unwrap_or_else(|| no_such_kind(&state, identity, verb, route));
         };
         let target = Target {
             namespace: if kind.namespaced {
@@ -179,48 +179,6 @@ impl ControlPlane {
         reply
     }
 
-    fn no_such_kind(
-        &self,
-        state: &State,
-        identity: &Identity,
-        verb: &str,
-        route: &Route,
-    ) -> Result<Reply, ApiError> {
-        // The authorizer comes before the router: strangers do not learn what exists.
-        if let Route::Resource {
-            group,
-            version,
-            plural,
-            namespace,
-            name,
-            subresource,
-            ..
-        } = route
-        {
-            let kind = Kind {
-                group: group.clone(),
-                version: version.clone(),
-                plural: plural.clone(),
-                singular: String::new(),
-                kind: String::new(),
-                namespaced: namespace.is_some(),
-                short_names: Vec::new(),
-                has_status: false,
-                categories: Vec::new(),
-                schema: None,
-                columns: Arc::default(),
-            };
-            let target = Target {
-                kind,
-                namespace: namespace.clone().unwrap_or_default(),
-                name: name.clone().unwrap_or_default(),
-                subresource: subresource.clone().unwrap_or_default(),
-            };
-            rbac::authorize(&state.store, identity, &Action::Resource(verb, &target))?;
-        }
-        Err(ApiError::no_such_path())
-    }
-
     fn respond_other(
         &self,
         request: &Request,
@@ -270,6 +228,47 @@ impl ControlPlane {
     }
 }
 
+fn no_such_kind(
+    state: &State,
+    identity: &Identity,
+    verb: &str,
+    route: &Route,
+) -> Result<Reply, ApiError> {
+    // The authorizer comes before the router: strangers do not learn what exists.
+    if let Route::Resource {
+        group,
+        version,
+        plural,
+        namespace,
+        name,
+        subresource,
+        ..
+    } = route
+    {
+        let kind = Kind {
+            group: group.clone(),
+            version: version.clone(),
+            plural: plural.clone(),
+            singular: String::new(),
+            kind: String::new(),
+            namespaced: namespace.is_some(),
+            short_names: Vec::new(),
+            has_status: false,
+            categories: Vec::new(),
+            schema: None,
+            columns: Arc::default(),
+        };
+        let target = Target {
+            kind,
+            namespace: namespace.clone().unwrap_or_default(),
+            name: name.clone().unwrap_or_default(),
+            subresource: subresource.clone().unwrap_or_default(),
+        };
+        rbac::authorize(&state.store, identity, &Action::Resource(verb, &target))?;
+    }
+    Err(ApiError::no_such_path())
+}
+
 fn health_reply(endpoint: &str, healthy: bool, verbose: bool) -> Reply {
     if healthy && !verbose {
         return Reply::text(200, "ok");
@@ -280,11 +279,12 @@ fn health_reply(endpoint: &str, healthy: bool, verbose: bool) -> Reply {
     } else {
         "[-]etcd failed: reason withheld\n"
     });
-    text.push_str(&format!(
-        "{endpoint} check {}\n",
-        if healthy { "passed" } else { "failed" }
-    ));
-    Reply::text(if healthy { 200 } else { 500 }, text)
+    let (code, verdict) = if healthy {
+        (200, "passed")
+    } else {
+        (500, "failed")
+    };
+    Reply::text(code, format!("{text}{endpoint} check {verdict}\n"))
 }
 
 /// Kinds that exist only as questions: who am I, may I.
@@ -477,7 +477,7 @@ impl State {
             .collect();
         Ok(Reply::json(
             200,
-            form.list(&target.kind, &objects, metadata, write.now),
+            form.list(&target.kind, &objects, &metadata, write.now),
         ))
     }
 

@@ -269,9 +269,12 @@ fn position(list: &Value, step: &Step) -> Option<usize> {
             let names: Vec<String> = wanted.keys().cloned().collect();
             items
                 .iter()
-                .position(|item| key_of(item, &names).to_string() == *key)
+                .position(|item| key_of(item, &names).as_object() == Some(&wanted))
         }
-        Step::Member(value) => items.iter().position(|item| item.to_string() == *value),
+        Step::Member(value) => {
+            let wanted: Value = serde_json::from_str(value).ok()?;
+            items.iter().position(|item| *item == wanted)
+        }
         Step::Field(_) => None,
     }
 }

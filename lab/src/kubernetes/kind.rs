@@ -11,6 +11,8 @@ pub(super) struct Kind {
     pub(super) version: String,
     pub(super) plural: String,
     pub(super) singular: String,
+    /// `Pod`; the word of the API for what the URL calls `plural`.
+    #[allow(clippy::struct_field_names)] // the API's own word
     pub(super) kind: String,
     pub(super) namespaced: bool,
     pub(super) short_names: Vec<String>,

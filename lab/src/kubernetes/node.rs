@@ -78,7 +78,7 @@ pub(super) fn set_condition(
         .expect("made one above");
     match all.iter_mut().find(|each| each["type"] == kind) {
         Some(found) if found["status"] == status && found["reason"] == reason => {
-            found["message"] = json!(message)
+            found["message"] = json!(message);
         }
         Some(found) => *found = condition(kind, status, reason, message, now),
         None => all.push(condition(kind, status, reason, message, now)),
@@ -270,7 +270,7 @@ fn set_taint(node: &mut Value, key: &str, effects: &[&str], wanted: bool, now: T
             .position(|taint| taint["key"] == key && taint["effect"] == *effect);
         match (found, wanted) {
             (None, true) => {
-                taints.push(json!({"key": key, "effect": effect, "timeAdded": stamp(now)}))
+                taints.push(json!({"key": key, "effect": effect, "timeAdded": stamp(now)}));
             }
             (Some(index), false) => {
                 taints.remove(index);

@@ -264,14 +264,15 @@ pub(super) fn is_applied_by(object: &Value, manager: &str) -> bool {
 }
 
 fn owner(entry: &Entry) -> String {
-    let mut text = format!("\"{}\"", entry.manager);
-    if !entry.subresource.is_empty() {
-        text.push_str(&format!(" with subresource \"{}\"", entry.subresource));
-    }
-    if entry.operation == "Update" {
-        text.push_str(&format!(" using {} at {}", entry.api_version, entry.time));
-    }
-    text
+    let subresource = match entry.subresource.as_str() {
+        "" => String::new(),
+        subresource => format!(" with subresource \"{subresource}\""),
+    };
+    let version = match entry.operation.as_str() {
+        "Update" => format!(" using {} at {}", entry.api_version, entry.time),
+        _ => String::new(),
+    };
+    format!("\"{}\"{subresource}{version}", entry.manager)
 }
 
 fn conflict(conflicts: &[(String, String)]) -> ApiError {

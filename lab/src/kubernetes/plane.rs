@@ -145,6 +145,7 @@ impl ControlPlane {
     }
 
     /// Registers a node as its kubelet does, or renews it after a restart. The first control plane becomes the first etcd member.
+    #[allow(clippy::needless_pass_by_value)] // the caller hands the node over
     pub fn register_node(&self, spec: NodeSpec, agent: Arc<dyn Agent>) {
         {
             let mut state = self.locked();

@@ -31,9 +31,9 @@ fn namespace(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 }
 
-fn config_map(namespace: &str, name: &str, data: Value) -> Value {
+fn config_map(namespace: &str, name: &str, data: &Value) -> Value {
     let mut object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": namespace, "name": name}});
-    object["data"] = data;
+    object["data"] = data.clone();
     object
 }
 
@@ -47,34 +47,34 @@ fn config_maps(bootstrap: &Bootstrap) -> [Value; 5] {
         config_map(
             "kube-system",
             "kubeadm-config",
-            json!({"ClusterConfiguration": bootstrap.cluster_configuration}),
+            &json!({"ClusterConfiguration": bootstrap.cluster_configuration}),
         ),
         config_map(
             "kube-system",
             "kubelet-config",
-            json!({"kubelet": bootstrap.kubelet_configuration}),
+            &json!({"kubelet": bootstrap.kubelet_configuration}),
         ),
         config_map(
             "kube-public",
             "cluster-info",
-            json!({"kubeconfig": kubeconfig}),
+            &json!({"kubeconfig": kubeconfig}),
         ),
         config_map(
             "kube-system",
             "extension-apiserver-authentication",
-            json!({"client-ca-file": bootstrap.ca_crt}),
+            &json!({"client-ca-file": bootstrap.ca_crt}),
         ),
-        config_map("kube-system", "coredns", json!({"Corefile": corefile})),
+        config_map("kube-system", "coredns", &json!({"Corefile": corefile})),
     ]
 }
 
-fn cluster_role(name: &str, rules: Value) -> Value {
+fn cluster_role(name: &str, rules: &Value) -> Value {
     let mut role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name}});
-    role["rules"] = rules;
+    role["rules"] = rules.clone();
     role
 }
 
-fn role(namespace: &str, name: &str, rule: Value) -> Value {
+fn role(namespace: &str, name: &str, rule: &Value) -> Value {
     json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name, "namespace": namespace}, "rules": [rule]})
 }
 
@@ -119,49 +119,49 @@ fn roles() -> Vec<Value> {
     vec![
         cluster_role(
             "cluster-admin",
-            json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}, {"nonResourceURLs": ["*"], "verbs": ["*"]}]),
+            &json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}, {"nonResourceURLs": ["*"], "verbs": ["*"]}]),
         ),
-        cluster_role("admin", namespaced_rules(&write, true)),
-        cluster_role("edit", namespaced_rules(&write, true)),
-        cluster_role("view", namespaced_rules(&read, false)),
+        cluster_role("admin", &namespaced_rules(&write, true)),
+        cluster_role("edit", &namespaced_rules(&write, true)),
+        cluster_role("view", &namespaced_rules(&read, false)),
         cluster_role(
             "system:public-info-viewer",
-            json!([{"nonResourceURLs": ["/healthz", "/livez", "/readyz", "/version", "/version/"], "verbs": ["get"]}]),
+            &json!([{"nonResourceURLs": ["/healthz", "/livez", "/readyz", "/version", "/version/"], "verbs": ["get"]}]),
         ),
         cluster_role(
             "system:discovery",
-            json!([{"nonResourceURLs": ["/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*",
+            &json!([{"nonResourceURLs": ["/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*",
                 "/readyz", "/version", "/version/"], "verbs": ["get"]}]),
         ),
         cluster_role(
             "system:basic-user",
-            json!([
+            &json!([
                 {"apiGroups": ["authorization.k8s.io"], "resources": ["selfsubjectaccessreviews", "selfsubjectrulesreviews"], "verbs": ["create"]},
                 {"apiGroups": ["authentication.k8s.io"], "resources": ["selfsubjectreviews"], "verbs": ["create"]},
             ]),
         ),
         cluster_role(
             "system:node-bootstrapper",
-            json!([{"apiGroups": [csr], "resources": ["certificatesigningrequests"], "verbs": ["create", "get", "list", "watch"]}]),
+            &json!([{"apiGroups": [csr], "resources": ["certificatesigningrequests"], "verbs": ["create", "get", "list", "watch"]}]),
         ),
         cluster_role(
             "kubeadm:get-nodes",
-            json!([{"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]}]),
+            &json!([{"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]}]),
         ),
         role(
             "kube-system",
             "kubeadm:nodes-kubeadm-config",
-            json!({"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["kubeadm-config"], "verbs": ["get"]}),
+            &json!({"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["kubeadm-config"], "verbs": ["get"]}),
         ),
         role(
             "kube-system",
             "kubeadm:kubelet-config",
-            json!({"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["kubelet-config"], "verbs": ["get"]}),
+            &json!({"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["kubelet-config"], "verbs": ["get"]}),
         ),
         role(
             "kube-public",
             "kubeadm:bootstrap-signer-clusterinfo",
-            json!({"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["cluster-info"], "verbs": ["get"]}),
+            &json!({"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["cluster-info"], "verbs": ["get"]}),
         ),
     ]
 }

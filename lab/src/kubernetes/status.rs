@@ -10,7 +10,8 @@ pub(super) struct ApiError {
     pub(super) code: u16,
     reason: &'static str,
     pub(super) message: String,
-    details: Map<String, Value>,
+    /// Boxed, so that results stay small.
+    details: Box<Map<String, Value>>,
     pub(super) retry_after: Option<u64>,
 }
 
@@ -27,7 +28,7 @@ impl ApiError {
             code,
             reason,
             message: message.into(),
-            details: Map::new(),
+            details: Box::default(),
             retry_after: None,
         }
     }
@@ -183,7 +184,7 @@ impl ApiError {
         if !self.reason.is_empty() {
             status.insert("reason".into(), json!(self.reason));
         }
-        let mut details = self.details.clone();
+        let mut details = (*self.details).clone();
         if let Some(seconds) = self.retry_after {
             details.insert("retryAfterSeconds".into(), json!(seconds));
         }

@@ -21,7 +21,7 @@ const AGE: Column = ("Age", 0, |object, now| {
 pub(super) fn of(
     kind: &Kind,
     objects: &[&Value],
-    list_metadata: Value,
+    list_metadata: &Value,
     include: &str,
     now: Timestamp,
 ) -> Value {
@@ -255,7 +255,6 @@ fn node_status(object: &Value, _: Timestamp) -> Value {
         .map(|condition| condition["status"].clone());
     let mut status = match ready.as_ref().and_then(Value::as_str) {
         Some("True") => "Ready".to_owned(),
-        Some("False") => "NotReady".into(),
         Some(_) => "NotReady".into(),
         None => "Unknown".into(),
     };

@@ -151,7 +151,7 @@ impl Cluster {
     }
 
     /// Certificate and key of a user, PEM.
-    pub(crate) fn client(&self, user: &str, groups: &[&str]) -> (String, String) {
+    pub(crate) fn client(&self, user: &str, groups: &[&str], life: Duration) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.distinguished_name = rcgen::DistinguishedName::new();
@@ -161,24 +161,51 @@ impl Cluster {
                 .distinguished_name
                 .push(DnType::OrganizationName, *group);
         }
+        let now = std::time::SystemTime::now();
+        params.not_before = (now - Duration::from_mins(1)).into();
+        params.not_after = (now + life).into();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        (
-            params.signed_by(&key, &self.authority).unwrap().pem(),
-            key.serialize_pem(),
-        )
+        let certificate = params.signed_by(&key, &self.authority).unwrap();
+        (certificate.pem(), key.serialize_pem())
     }
 
     /// Writes a kubeconfig for a user, named like the user.
     pub(crate) fn write_kubeconfig(&self, user: &str, groups: &[&str]) {
-        let (certificate, key) = self.client(user, groups);
+        self.write_kubeconfig_for(user, groups, Duration::from_hours(24 * 365));
+    }
+
+    pub(crate) fn write_kubeconfig_for(&self, user: &str, groups: &[&str], life: Duration) {
+        let (certificate, key) = self.client(user, groups, life);
         let encoded = |text: &str| data_encoding::BASE64.encode(text.as_bytes());
         let config = serde_json::json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "lab",
-            "clusters": [{"name": "lab", "cluster": {"server": format!("https://{}", self.address), "certificate-authority-data": encoded(self.plane.ca_crt())}}],
+            "clusters": [{"name": "lab", "cluster": {"server": format!("https://{}", self.address),
+                "certificate-authority-data": encoded(self.plane.ca_crt())}}],
             "users": [{"name": "lab", "user": {"client-certificate-data": encoded(&certificate), "client-key-data": encoded(&key)}}],
             "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "lab"}}],
         });
         std::fs::write(self.folder.path().join(user), config.to_string()).unwrap();
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("https://{}{path}", self.address)
+    }
+
+    /// A plain HTTP client, with the credentials of a user of `system:masters` or none.
+    pub(crate) fn http(&self, user: Option<&str>) -> reqwest::Client {
+        // A second call finds the provider installed, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let authority = reqwest::Certificate::from_pem(self.plane.ca_crt().as_bytes()).unwrap();
+        let mut builder = reqwest::Client::builder()
+            .no_proxy()
+            .tls_certs_only([authority]);
+        if let Some(user) = user {
+            let (certificate, key) =
+                self.client(user, &["system:masters"], Duration::from_hours(1));
+            builder = builder
+                .identity(reqwest::Identity::from_pem((certificate + &key).as_bytes()).unwrap());
+        }
+        builder.build().unwrap()
     }
 
     pub(crate) fn command(&self, user: &str, arguments: &[&str]) -> tokio::process::Command {
@@ -198,7 +225,7 @@ impl Cluster {
 
     pub(crate) async fn kubectl_as(&self, user: &str, arguments: &[&str]) -> Output {
         let run = self.command(user, arguments).output();
-        tokio::time::timeout(Duration::from_secs(60), run)
+        tokio::time::timeout(Duration::from_mins(1), run)
             .await
             .expect("kubectl ends")
             .expect("kubectl is installed")

@@ -1,21 +1,8 @@
 //! The real kubectl against the lab's control plane.
 
-mod kubernetes_support;
+use crate::cluster::Cluster;
 
-use kubernetes_support::Cluster;
-
-const CILIUM: &str = "
-apiVersion: apps/v1
-kind: DaemonSet
-metadata: {name: cilium, namespace: kube-system, labels: {k8s-app: cilium}}
-spec:
-  selector: {matchLabels: {k8s-app: cilium}}
-  template:
-    metadata: {labels: {k8s-app: cilium}}
-    spec:
-      tolerations: [{operator: Exists}]
-      containers: [{name: cilium-agent, image: 'quay.io/cilium/cilium:v1.18.0'}]
-";
+const CILIUM: &str = include_str!("cilium.yaml");
 
 const DEMO: &str = "
 apiVersion: v1

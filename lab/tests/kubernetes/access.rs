@@ -1,0 +1,291 @@
+//! Who may do what, bootstrap tokens and their end, certificates and clocks, faults.
+
+use std::time::Duration;
+
+use crate::cluster::Cluster;
+use data_encoding::BASE64;
+use serde_json::{Value, json};
+use strata_lab::fault::{Action, Fault};
+
+fn token(cluster: &Cluster, id: &str, minutes: u64) -> String {
+    let expiration = cluster
+        .clock
+        .now()
+        .checked_add(Duration::from_mins(minutes))
+        .unwrap();
+    let encoded = |text: &str| BASE64.encode(text.as_bytes());
+    json!({"apiVersion": "v1", "kind": "Secret", "type": "bootstrap.kubernetes.io/token",
+        "metadata": {"name": format!("bootstrap-token-{id}"), "namespace": "kube-system"},
+        "data": {"token-id": encoded(id), "token-secret": encoded("0123456789abcdef"), "expiration": encoded(&expiration.to_string()),
+            "usage-bootstrap-authentication": encoded("true"), "usage-bootstrap-signing": encoded("true"),
+            "auth-extra-groups": encoded("system:bootstrappers:kubeadm:default-node-token")}})
+    .to_string()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bootstrap_token_signs_in_and_ends_on_the_clock_of_the_lab() {
+    let cluster = Cluster::start(1.0).await;
+    let file = cluster.file("token.json", &token(&cluster, "abcdef", 60));
+    cluster
+        .kubectl(&["apply", "--server-side", "-f", &file])
+        .await;
+    cluster
+        .plane
+        .authenticate_token("abcdef.0123456789abcdef")
+        .unwrap();
+    assert!(
+        cluster
+            .plane
+            .authenticate_token("abcdef.0123456789abcdeX")
+            .is_err()
+    );
+    assert_eq!(
+        cluster.plane.estate()["bootstrap_tokens"],
+        json!(["abcdef"])
+    );
+
+    let client = cluster.http(None);
+    let info: Value = client
+        .get(cluster.url("/api/v1/namespaces/kube-public/configmaps/cluster-info"))
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert!(
+        info["data"]["jws-kubeconfig-abcdef"]
+            .as_str()
+            .unwrap()
+            .contains(".."),
+        "{info}"
+    );
+    let bearer = |path: &str| {
+        client
+            .get(cluster.url(path))
+            .bearer_auth("abcdef.0123456789abcdef")
+            .send()
+    };
+    let refused: Value = bearer("/api/v1/nodes").await.unwrap().json().await.unwrap();
+    assert_eq!(
+        refused["message"],
+        "nodes is forbidden: User \"system:bootstrap:abcdef\" cannot list resource \"nodes\" in API group \"\" at the cluster scope"
+    );
+    assert_eq!(bearer("/api/v1/nodes/none").await.unwrap().status(), 404);
+    assert_eq!(
+        bearer("/api/v1/namespaces/kube-system/configmaps/kubeadm-config")
+            .await
+            .unwrap()
+            .status(),
+        200
+    );
+
+    cluster.clock.advance(Duration::from_mins(61));
+    let after = bearer("/api/v1/nodes/none").await.unwrap();
+    assert_eq!(after.status(), 401);
+    let body: Value = after.json().await.unwrap();
+    assert_eq!(
+        (&body["reason"], &body["message"]),
+        (&json!("Unauthorized"), &json!("Unauthorized"))
+    );
+    let secret = cluster
+        .refused(&[
+            "get",
+            "secret",
+            "-n",
+            "kube-system",
+            "bootstrap-token-abcdef",
+        ])
+        .await;
+    assert!(secret.contains("NotFound"), "{secret}");
+    let info = cluster
+        .kubectl(&[
+            "get",
+            "cm",
+            "-n",
+            "kube-public",
+            "cluster-info",
+            "-o",
+            "yaml",
+        ])
+        .await;
+    assert!(!info.contains("jws-kubeconfig"), "{info}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_and_users_get_what_rbac_gives_them() {
+    let open = Cluster::start(60.0).await;
+    let closed = Cluster::start_with(60.0, false).await;
+    for (cluster, path, expected) in [
+        (&open, "/readyz", 200),
+        (&open, "/version", 200),
+        (&open, "/api/v1/nodes", 403),
+        (
+            &open,
+            "/api/v1/namespaces/kube-public/configmaps/cluster-info",
+            200,
+        ),
+        (&closed, "/livez", 200),
+        (
+            &closed,
+            "/api/v1/namespaces/kube-public/configmaps/cluster-info",
+            401,
+        ),
+        (&closed, "/api/v1/nodes", 401),
+    ] {
+        let response = cluster
+            .http(None)
+            .get(cluster.url(path))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.status(), expected, "{path}");
+    }
+
+    open.write_kubeconfig("ada", &["strata:operators"]);
+    let refused = open.kubectl_as("ada", &["get", "pods"]).await;
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        text.contains("User \"ada\" cannot list resource \"pods\" in API group \"\" in the namespace \"default\""),
+        "{text}"
+    );
+    open.kubectl(&[
+        "create",
+        "clusterrolebinding",
+        "ops",
+        "--clusterrole=cluster-admin",
+        "--group=strata:operators",
+    ])
+    .await;
+    assert!(
+        open.kubectl_as("ada", &["get", "pods"])
+            .await
+            .status
+            .success()
+    );
+    open.kubectl(&[
+        "create",
+        "role",
+        "reader",
+        "--verb=get,list",
+        "--resource=configmaps",
+        "-n",
+        "kube-system",
+    ])
+    .await;
+    open.kubectl(&[
+        "create",
+        "rolebinding",
+        "reader",
+        "--role=reader",
+        "--user=bob",
+        "-n",
+        "kube-system",
+    ])
+    .await;
+    open.write_kubeconfig("bob", &[]);
+    assert!(
+        open.kubectl_as("bob", &["get", "cm", "-n", "kube-system"])
+            .await
+            .status
+            .success()
+    );
+    assert!(
+        !open
+            .kubectl_as("bob", &["get", "cm", "-n", "default"])
+            .await
+            .status
+            .success()
+    );
+    assert!(
+        !open
+            .kubectl_as("bob", &["get", "secret", "-n", "kube-system"])
+            .await
+            .status
+            .success()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_lives_its_life_on_the_clock_of_the_lab() {
+    let cluster = Cluster::start(1.0).await;
+    cluster.write_kubeconfig_for("short", &["system:masters"], Duration::from_hours(7 * 24));
+    assert!(
+        cluster
+            .kubectl_as("short", &["get", "ns"])
+            .await
+            .status
+            .success()
+    );
+    cluster.clock.advance(Duration::from_hours(8 * 24));
+    let refused = cluster.kubectl_as("short", &["get", "ns"]).await;
+    assert!(
+        String::from_utf8_lossy(&refused.stderr).contains("Unauthorized")
+            || String::from_utf8_lossy(&refused.stderr).contains("logged in")
+    );
+    // One minted now, by a machine with the wall's time, is young.
+    cluster.write_kubeconfig_for("fresh", &["system:masters"], Duration::from_hours(7 * 24));
+    assert!(
+        cluster
+            .kubectl_as("fresh", &["get", "ns"])
+            .await
+            .status
+            .success()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faults_are_honoured_and_calls_counted() {
+    let cluster = Cluster::start(60.0).await;
+    let client = cluster.http(Some("admin"));
+    let fault = |target: &str, action: Action| Fault {
+        place: "kubernetes".into(),
+        target: target.into(),
+        action,
+        times: Some(1),
+    };
+    cluster.calls.reset();
+    cluster.faults.add(fault(
+        "GET /api/v1/namespaces/*",
+        Action::Status {
+            code: 503,
+            body: None,
+            retry_after: Some(2),
+        },
+    ));
+    let url = cluster.url("/api/v1/namespaces/default");
+    let response = client.get(&url).send().await.unwrap();
+    assert_eq!(
+        (
+            response.status().as_u16(),
+            response.headers()["retry-after"].as_bytes()
+        ),
+        (503, &b"2"[..])
+    );
+    assert_eq!(client.get(&url).send().await.unwrap().status(), 200);
+
+    let post = cluster.url("/api/v1/namespaces");
+    let body = |name: &str| {
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}).to_string()
+    };
+    let send = |name: &str| {
+        client
+            .post(&post)
+            .header("content-type", "application/json")
+            .body(body(name))
+            .send()
+    };
+    cluster
+        .faults
+        .add(fault("POST /api/v1/namespaces", Action::LoseReply));
+    assert!(send("lost").await.is_err());
+    assert_eq!(send("lost").await.unwrap().status(), 409);
+    cluster
+        .faults
+        .add(fault("POST /api/v1/namespaces", Action::Disconnect));
+    assert!(send("never").await.is_err());
+    assert_eq!(send("never").await.unwrap().status(), 201);
+    let counts = cluster.calls.snapshot();
+    assert_eq!(counts["kubernetes POST /api/v1/namespaces"], 4);
+    assert_eq!(counts["kubernetes GET /api/v1/namespaces/{name}"], 2);
+}
