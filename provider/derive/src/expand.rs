@@ -112,17 +112,20 @@ fn attribute(field: &Field, name: &str) -> Result<TokenStream> {
         (false, true) => quote!(Replace::ChangedAndConfigured),
         (false, false) => quote!(Replace::Never),
     };
-    let default = match &rules.default {
-        Some(expression) => quote!({
-            let value: #of = Attr::Known(#expression);
-            default_of(&value)
-        }),
-        None => quote!(::core::option::Option::None),
-    };
-    let deprecated = match &rules.deprecated {
-        Some(text) => quote!(::core::option::Option::Some(#text)),
-        None => quote!(::core::option::Option::None),
-    };
+    let none = quote!(::core::option::Option::None);
+    let default = rules.default.as_ref().map_or_else(
+        || none.clone(),
+        |expression| {
+            quote!({
+                let value: #of = Attr::Known(#expression);
+                default_of(&value)
+            })
+        },
+    );
+    let deprecated = rules
+        .deprecated
+        .as_ref()
+        .map_or(none, |text| quote!(::core::option::Option::Some(#text)));
     Ok(quote! {
         Attribute {
             sensitive: #sensitive,

@@ -14,6 +14,10 @@ pub(crate) struct Header {
 }
 
 /// Attributes of a field.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "one for each word, as they are written"
+)]
 #[derive(Default)]
 pub(crate) struct Rules {
     /// The user must set it.

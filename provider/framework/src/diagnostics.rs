@@ -110,6 +110,10 @@ impl Diagnostics {
     }
 
     /// Points at an attribute.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "callers build the path in place"
+    )]
     pub fn at(mut self, path: Path) -> Self {
         for diagnostic in &mut self.0 {
             diagnostic.attribute = Some(path.clone());

@@ -76,8 +76,8 @@ fn duration(text: &str) -> Option<Duration> {
             .find(|one: char| one.is_ascii_digit())
             .unwrap_or(rest.len());
         let each = match &rest[..unit] {
-            "h" => Duration::from_secs(3600),
-            "m" => Duration::from_secs(60),
+            "h" => Duration::from_hours(1),
+            "m" => Duration::from_mins(1),
             "s" => Duration::from_secs(1),
             "ms" => Duration::from_millis(1),
             _ => return None,
@@ -99,7 +99,7 @@ mod tests {
         let parsed = DurationText::parse("1h30m").expect("well formed");
         assert_eq!(
             (parsed.get(), parsed.text()),
-            (Some(Duration::from_secs(5400)), "1h30m")
+            (Some(Duration::from_mins(90)), "1h30m")
         );
         for wrong in ["", "5", "5d", "m", "-5m", "1.5h", "5 m"] {
             assert_eq!(DurationText::parse(wrong), None, "{wrong}");

@@ -124,7 +124,7 @@ fn elements<T: Field>(
             Ok(Attr::Known(element)) => known.push(element),
             Ok(Attr::Unknown) => unknown = true,
             Ok(Attr::Null) => {
-                found.merge(Diagnostics::error("Invalid value", "Must not be null.").under(&step))
+                found.merge(Diagnostics::error("Invalid value", "Must not be null.").under(&step));
             }
             Err(inner) => found.merge(inner.under(&step)),
         }

@@ -3,7 +3,7 @@
 //! Made by `#[derive(Schema)]`; [`Schema::faults`] checks what core would refuse, and the registry calls it when the
 //! provider is built.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use crate::validate::Validator;
 use crate::{Type, Value};
@@ -60,6 +60,10 @@ pub enum Shape {
 }
 
 /// One attribute or nested block.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one rule, independent of the others"
+)]
 #[derive(Clone)]
 pub struct Attribute {
     /// Name in the configuration.
@@ -185,7 +189,7 @@ impl Schema {
         if self.version < 0 {
             faults.push("version is negative".to_owned());
         }
-        let mut seen = BTreeMap::new();
+        let mut seen = BTreeSet::new();
         for attribute in &self.attributes {
             let name = attribute.name;
             let mut fault = |text: &str| faults.push(format!("{name}: {text}"));
@@ -195,7 +199,7 @@ impl Schema {
             if reserved.contains(&name) {
                 fault("a name that Terraform reserves");
             }
-            if seen.insert(name, ()).is_some() {
+            if !seen.insert(name) {
                 fault("declared twice");
             }
             if attribute.default.is_some() && attribute.mode != Mode::OptionalComputed {

@@ -257,7 +257,7 @@ fn an_interrupt_keeps_the_unfinished_thing_untainted() {
     let config = "resource \"example_thing\" \"a\" {\n name = \"a\"\n mood = \"time\"\n}\n";
     let space = Workspace::new(config);
     let running = space.start(&["apply", "-auto-approve"]);
-    space.await_file("a.json", Duration::from_secs(60));
+    space.await_file("a.json", Duration::from_mins(1));
     let ended = running.interrupt();
     assert!(
         ended
@@ -281,6 +281,26 @@ fn an_interrupt_keeps_the_unfinished_thing_untainted() {
     );
     space.run(&["apply", "-auto-approve"]).succeeds();
     assert_eq!(space.plan().code, 0);
+}
+
+#[test]
+#[ignore = "needs terraform"]
+fn the_plugin_ends_when_terraform_is_killed() {
+    let space =
+        Workspace::new("resource \"example_thing\" \"a\" {\n name = \"a\"\n mood = \"time\"\n}\n");
+    let running = space.start(&["apply", "-auto-approve"]);
+    space.await_file("a.json", Duration::from_mins(1));
+    let plugins = running.children();
+    assert_eq!(plugins.len(), 1, "one plugin runs the apply");
+    running.kill();
+    let start = std::time::Instant::now();
+    while plugins.iter().any(|plugin| plugin.exists()) {
+        assert!(
+            start.elapsed() < Duration::from_secs(30),
+            "the plugin lives on"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 #[test]

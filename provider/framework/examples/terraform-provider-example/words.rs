@@ -38,7 +38,7 @@ impl Ephemeral for Password {
             .map_err(|error| Diagnostics::failed("open", "password", &purpose, &error))?;
         Ok(Opened::new(config)
             .lease(purpose)
-            .renew_after(Duration::from_secs(60)))
+            .renew_after(Duration::from_mins(1)))
     }
 
     async fn close(cx: &Cx<'_, Example>, purpose: String) -> Result<(), Diagnostics> {

@@ -37,11 +37,15 @@ pub(super) fn dynamic(value: &Value, of: &Type) -> Result<wire::DynamicValue, Di
     }
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "told once: nobody needs them afterwards"
+)]
 pub(super) fn diagnostics(all: Diagnostics) -> Vec<wire::Diagnostic> {
-    all.into_iter().map(diagnostic).collect()
+    all.iter().map(diagnostic).collect()
 }
 
-fn diagnostic(one: Diagnostic) -> wire::Diagnostic {
+fn diagnostic(one: &Diagnostic) -> wire::Diagnostic {
     let severity = match one.severity {
         Severity::Error => wire::diagnostic::Severity::Error,
         Severity::Warning => wire::diagnostic::Severity::Warning,

@@ -40,13 +40,12 @@ pub(super) fn start(provider: &str, read: impl Fn(&str) -> Option<String>) {
 
 fn level(text: &str) -> LevelFilter {
     match text.to_uppercase().as_str() {
-        "TRACE" | "JSON" => LevelFilter::TRACE,
         "DEBUG" => LevelFilter::DEBUG,
         "INFO" => LevelFilter::INFO,
         "WARN" => LevelFilter::WARN,
         "ERROR" => LevelFilter::ERROR,
         "OFF" | "" => LevelFilter::OFF,
-        // Core takes an unknown word for TRACE.
+        // TRACE and JSON; core takes an unknown word for TRACE as well.
         _ => LevelFilter::TRACE,
     }
 }

@@ -55,6 +55,7 @@ struct Inner<P> {
 
 type Reply<T> = Result<Response<T>, Status>;
 
+#[expect(clippy::unnecessary_wraps, reason = "the shape of every method's end")]
 fn reply<T>(message: T) -> Reply<T> {
     Ok(Response::new(message))
 }
@@ -203,8 +204,7 @@ impl<P: Provider> Protocol for Service<P> {
         &self,
         request: Request<wire::configure_provider::Request>,
     ) -> Reply<wire::configure_provider::Response> {
-        let request = request.into_inner();
-        let found = self.configure(request).err().unwrap_or_default();
+        let found = self.configure(request.get_ref()).err().unwrap_or_default();
         reply(wire::configure_provider::Response {
             diagnostics: super::convert::diagnostics(found),
         })
@@ -246,7 +246,7 @@ impl<P: Provider> Protocol for Service<P> {
         &self,
         request: Request<wire::upgrade_resource_state::Request>,
     ) -> Reply<wire::upgrade_resource_state::Response> {
-        reply(self.upgrade(request.into_inner()))
+        reply(self.upgrade(request.get_ref()))
     }
 
     async fn read_resource(
@@ -281,7 +281,7 @@ impl<P: Provider> Protocol for Service<P> {
         &self,
         request: Request<wire::move_resource_state::Request>,
     ) -> Reply<wire::move_resource_state::Response> {
-        reply(self.moved(request.into_inner()))
+        reply(self.moved(request.get_ref()))
     }
 
     async fn read_data_source(
@@ -449,7 +449,7 @@ impl<P: Provider> Protocol for Service<P> {
 }
 
 impl<P: Provider> Service<P> {
-    fn configure(&self, request: wire::configure_provider::Request) -> Result<(), Diagnostics> {
+    fn configure(&self, request: &wire::configure_provider::Request) -> Result<(), Diagnostics> {
         let schema = P::Config::schema();
         let config = super::convert::value(request.config.as_ref(), &schema.value_type())?;
         let mut found = Diagnostics::none();

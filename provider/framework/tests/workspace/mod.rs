@@ -201,6 +201,25 @@ impl Workspace {
 pub(crate) struct Running(Child);
 
 impl Running {
+    /// The `/proc` entries of its child processes.
+    pub(crate) fn children(&self) -> Vec<PathBuf> {
+        let parent = format!("PPid:\t{}", self.0.id());
+        let processes = std::fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| Some(entry.ok()?.path()));
+        let status =
+            |process: &PathBuf| std::fs::read_to_string(process.join("status")).unwrap_or_default();
+        processes
+            .filter(|process| status(process).lines().any(|line| line == parent))
+            .collect()
+    }
+
+    /// SIGKILL, to Terraform alone.
+    pub(crate) fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
     /// Ctrl-C: to the whole group.
     pub(crate) fn interrupt(self) -> Ran {
         let group = format!("-{}", self.0.id());

@@ -25,7 +25,7 @@ fn raw(state: Option<&wire::RawState>) -> Result<serde_json::Value, Diagnostics>
 impl<P: Provider> Service<P> {
     pub(super) fn upgrade(
         &self,
-        request: wire::upgrade_resource_state::Request,
+        request: &wire::upgrade_resource_state::Request,
     ) -> wire::upgrade_resource_state::Response {
         let upgrade = || {
             let resource = self.resource(&request.type_name)?;
@@ -124,7 +124,7 @@ impl<P: Provider> Service<P> {
 
     pub(super) fn moved(
         &self,
-        request: wire::move_resource_state::Request,
+        request: &wire::move_resource_state::Request,
     ) -> wire::move_resource_state::Response {
         let moved = || {
             let resource = self.resource(&request.target_type_name)?;
