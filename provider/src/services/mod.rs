@@ -2,5 +2,6 @@
 
 pub mod cloudflare;
 pub mod dns;
+pub mod flatcar;
 pub mod scaleway;
 pub mod secret;
