@@ -1,23 +1,23 @@
 //! The API itself: a parsed request of a known user in, an answer out.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::admission::FieldValidation;
-use super::answer::{Body, Form, Reply, continue_token, parse_continue};
+use super::answer::{Form, Reply};
+use super::deletion::DeleteOptions;
 use super::discovery;
 use super::identity::Identity;
 use super::kind::Kind;
-use super::objects::{Change, DeleteOptions, Write, Written};
+use super::objects::{Change, Write, Written};
 use super::plane::{ControlPlane, State};
 use super::rbac::{self, Action};
 use super::request::{Request, Route, Target};
+use super::review;
 use super::selector::Selector;
 use super::status::ApiError;
 use super::store::Key;
-use super::watch::Subscription;
 
 const HEALTH: [&str; 3] = ["livez", "readyz", "healthz"];
 
@@ -50,7 +50,7 @@ impl ControlPlane {
             .find(|kind| kind.group == *group && kind.version == *version && kind.plural == *plural)
             .cloned();
         let Some(kind) = kind else {
-            return review(&state, request, identity, group, plural)
+            return review::answer(&state, request, identity, group, plural)
                 .unwrap_or_else(|| no_such_kind(&state, identity, verb, route));
         };
         let target = Target {
@@ -287,47 +287,6 @@ fn health_reply(endpoint: &str, healthy: bool, verbose: bool) -> Reply {
     Reply::text(code, format!("{text}{endpoint} check {verdict}\n"))
 }
 
-/// Kinds that exist only as questions: who am I, may I.
-fn review(
-    state: &State,
-    request: &Request,
-    identity: &Identity,
-    group: &str,
-    plural: &str,
-) -> Option<Result<Reply, ApiError>> {
-    if request.method != "POST"
-        || identity
-            .groups
-            .iter()
-            .any(|group| group == "system:unauthenticated")
-    {
-        return None;
-    }
-    match (group, plural) {
-        ("authentication.k8s.io", "selfsubjectreviews") => {
-            let status = json!({"userInfo": {"username": identity.user, "groups": identity.groups}});
-            Some(Ok(Reply::json(201, json!({"kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1", "metadata": {}, "status": status}))))
-        }
-        ("authorization.k8s.io", "selfsubjectaccessreviews") => Some(request.object().map(|body| {
-            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-            let asked = &body["spec"]["resourceAttributes"];
-            let allowed = if asked.is_object() {
-                let (group, plural) = (text(&asked["group"]), text(&asked["resource"]));
-                let kind = state.kinds.iter().find(|kind| kind.group == group && kind.plural == plural).or(state.kinds.first()).cloned();
-                let mut kind = kind.expect("built-in kinds are there");
-                (kind.group, kind.plural) = (group, plural);
-                let target = Target { kind, namespace: text(&asked["namespace"]), name: text(&asked["name"]), subresource: text(&asked["subresource"]) };
-                rbac::is_allowed(&state.store, identity, &Action::Resource(&text(&asked["verb"]), &target))
-            } else {
-                let asked = &body["spec"]["nonResourceAttributes"];
-                rbac::is_allowed(&state.store, identity, &Action::Path(&text(&asked["verb"]), &text(&asked["path"])))
-            };
-            Reply::json(201, json!({"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1", "metadata": {}, "spec": body["spec"], "status": {"allowed": allowed}}))
-        })),
-        _ => None,
-    }
-}
-
 fn change_of(request: &Request, kind: &Kind) -> Result<Change, ApiError> {
     let media = request
         .content_type
@@ -401,148 +360,6 @@ fn written_reply(kind: &Kind, written: Written, form: &Form, write: &Write) -> R
 }
 
 impl State {
-    fn get(&self, target: &Target, form: &Form, write: &Write) -> Result<Reply, ApiError> {
-        let key = Key::of(&target.kind, &target.namespace, &target.name);
-        let object = self
-            .store
-            .get(&key)
-            .ok_or_else(|| ApiError::not_found(&target.kind, &target.name))?;
-        Ok(Reply::json(
-            200,
-            form.object(&target.kind, object, write.now),
-        ))
-    }
-
-    fn log(&self, target: &Target) -> Result<Reply, ApiError> {
-        let key = Key::of(&target.kind, &target.namespace, &target.name);
-        let pod = self
-            .store
-            .get(&key)
-            .ok_or_else(|| ApiError::not_found(&target.kind, &target.name))?;
-        match pod["metadata"]["uid"]
-            .as_str()
-            .and_then(|uid| self.logs.get(uid))
-        {
-            Some(log) => Ok(Reply::text(200, log.clone())),
-            None if super::host_pod::is_host_pod(pod) => Ok(Reply::text(200, "")),
-            None => Err(ApiError::unknown_to_lab(
-                "the lab runs no containers, so there is no log",
-            )),
-        }
-    }
-
-    fn list(
-        &self,
-        target: &Target,
-        selector: &Selector,
-        request: &Request,
-        form: &Form,
-        write: &Write,
-    ) -> Result<Reply, ApiError> {
-        let namespace = (!target.namespace.is_empty()).then_some(target.namespace.as_str());
-        let after = match request.query.get("continue") {
-            "" => None,
-            token => Some(
-                parse_continue(token)
-                    .ok_or_else(|| ApiError::bad_request("continue key is not valid"))?,
-            ),
-        };
-        let all: Vec<_> = self
-            .store
-            .list(&target.kind.id(), namespace)
-            .filter(|(key, object)| {
-                after
-                    .as_ref()
-                    .is_none_or(|after| (&key.namespace, &key.name) > (&after.0, &after.1))
-                    && selector.matches(object)
-            })
-            .collect();
-        let limit = request
-            .query
-            .get("limit")
-            .parse()
-            .ok()
-            .filter(|limit| *limit > 0)
-            .unwrap_or(usize::MAX);
-        let mut metadata = json!({"resourceVersion": self.store.revision().to_string()});
-        if all.len() > limit {
-            let last = all[limit - 1].0;
-            metadata["continue"] = json!(continue_token(&last.namespace, &last.name));
-            metadata["remainingItemCount"] = json!(all.len() - limit);
-        }
-        let objects: Vec<&Value> = all
-            .iter()
-            .take(limit)
-            .map(|(_, object)| &***object)
-            .collect();
-        Ok(Reply::json(
-            200,
-            form.list(&target.kind, &objects, &metadata, write.now),
-        ))
-    }
-
-    fn watch(
-        &self,
-        target: &Target,
-        selector: Selector,
-        request: &Request,
-        form: Form,
-    ) -> Result<Reply, ApiError> {
-        let namespace = (!target.namespace.is_empty()).then(|| target.namespace.clone());
-        let selector = if target.name.is_empty() {
-            selector
-        } else {
-            Selector::parse("", &format!("metadata.name={}", target.name))?
-        };
-        let given = request.query.get("resourceVersion");
-        let wants_initial = request.query.is_true("sendInitialEvents");
-        let fresh = matches!(given, "" | "0") || wants_initial;
-        let from = if fresh {
-            self.store.revision()
-        } else {
-            given.parse().map_err(|_| {
-                ApiError::bad_request(format!(
-                    "Invalid value: {given:?}: resourceVersion is not a number"
-                ))
-            })?
-        };
-        if let Err(oldest) = self.store.since(from) {
-            return Err(ApiError::expired(from, oldest));
-        }
-        let initial = if fresh {
-            self.store
-                .list(&target.kind.id(), namespace.as_deref())
-                .filter(|(_, object)| selector.matches(object))
-                .map(|(_, object)| object.clone())
-                .collect()
-        } else {
-            Vec::new()
-        };
-        let timeout = request
-            .query
-            .get("timeoutSeconds")
-            .parse()
-            .ok()
-            .map_or(Duration::from_mins(30), Duration::from_secs);
-        let subscription = Subscription {
-            kind: target.kind.clone(),
-            namespace,
-            selector,
-            form,
-            from,
-            initial,
-            bookmarks: request.query.is_true("allowWatchBookmarks"),
-            mark_initial: wants_initial,
-            timeout,
-        };
-        Ok(Reply {
-            code: 200,
-            body: Body::Watch(Box::new(subscription)),
-            warnings: Vec::new(),
-            retry_after: None,
-        })
-    }
-
     fn delete_collection(
         &mut self,
         target: &Target,

@@ -6,9 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::cluster_info::{Token, sign};
+use super::deletion::DeleteOptions;
 use super::kind;
 use super::node::set_condition;
-use super::objects::{DeleteOptions, Write};
+use super::objects::Write;
 use super::plane::{ControlPlane, State};
 use super::store::Key;
 
@@ -69,49 +70,81 @@ impl State {
     }
 
     fn reconcile_definitions(&mut self, now: Timestamp) {
+        let id = self
+            .kind("apiextensions.k8s.io", "customresourcedefinitions")
+            .id();
+        let seen: Vec<(String, Value)> = self
+            .store
+            .list(&id, None)
+            .map(|(key, object)| {
+                (
+                    key.name.clone(),
+                    object["metadata"]["resourceVersion"].clone(),
+                )
+            })
+            .collect();
+        // Definitions are large and rarely change; a waiting one is looked at again on every tick.
+        if self.definitions == seen && !self.establishing {
+            return;
+        }
+        self.establishing = false;
         let mut kinds = kind::built_in();
         for (key, mut definition) in self.all("apiextensions.k8s.io", "customresourcedefinitions") {
-            let name = &definition["spec"]["names"];
-            definition["status"]["acceptedNames"] = name.clone();
-            let versions: Vec<Value> = definition["spec"]["versions"]
+            definition["status"]["acceptedNames"] = definition["spec"]["names"].clone();
+            let versions = definition["spec"]["versions"]
                 .as_array()
                 .into_iter()
-                .flatten()
+                .flatten();
+            let stored = versions
                 .filter(|version| version["storage"] == true)
                 .map(|version| version["name"].clone())
                 .collect();
-            definition["status"]["storedVersions"] = Value::Array(versions);
+            definition["status"]["storedVersions"] = Value::Array(stored);
+            let (names, established) = ("NamesAccepted", "Established");
             set_condition(
                 &mut definition,
-                "NamesAccepted",
+                names,
                 "True",
                 "NoConflicts",
                 "no conflicts found",
                 now,
             );
             if age(&definition, now) >= ESTABLISHING {
+                let message = "the initial names have been accepted";
                 set_condition(
                     &mut definition,
-                    "Established",
+                    established,
                     "True",
                     "InitialNamesAccepted",
-                    "the initial names have been accepted",
+                    message,
                     now,
                 );
                 kinds.extend(kind::of_definition(&definition));
             } else {
+                let message = "the initial names have not been accepted yet";
                 set_condition(
                     &mut definition,
-                    "Established",
+                    established,
                     "False",
                     "Installing",
-                    "the initial names have not been accepted yet",
+                    message,
                     now,
                 );
+                self.establishing = true;
             }
             self.put_changed(key, definition);
         }
         self.kinds = kinds;
+        self.definitions = self
+            .store
+            .list(&id, None)
+            .map(|(key, object)| {
+                (
+                    key.name.clone(),
+                    object["metadata"]["resourceVersion"].clone(),
+                )
+            })
+            .collect();
     }
 
     fn reconcile_namespaces(&mut self, now: Timestamp, ca_crt: &str) {

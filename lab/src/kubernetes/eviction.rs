@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::deletion::DeleteOptions;
 use super::node::condition_status;
-use super::objects::{DeleteOptions, Write};
+use super::objects::Write;
 use super::plane::State;
 use super::selector;
 use super::status::{ApiError, Cause};

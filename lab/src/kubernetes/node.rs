@@ -16,7 +16,7 @@ const NO_CNI: &str = "container runtime network not ready: NetworkReady=false re
 const SILENT: &str = "Kubelet stopped posting node status.";
 
 /// The object as a kubelet registers it.
-pub(super) fn object(spec: &NodeSpec, api_version: &str, now: Timestamp) -> Value {
+pub(super) fn object(spec: &NodeSpec, now: Timestamp) -> Value {
     let mut labels = json!({"kubernetes.io/hostname": spec.name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64",
         "beta.kubernetes.io/os": "linux", "beta.kubernetes.io/arch": "amd64"});
     let mut taints = vec![json!({"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"})];
@@ -46,7 +46,7 @@ pub(super) fn object(spec: &NodeSpec, api_version: &str, now: Timestamp) -> Valu
             "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
             "nodeInfo": {"kubeletVersion": kubelet, "kubeProxyVersion": "", "osImage": spec.os_image, "operatingSystem": "linux", "architecture": "amd64",
                 "kernelVersion": "6.6.0-simulated", "containerRuntimeVersion": "containerd://0.0.0-simulated",
-                "machineID": "", "systemUUID": "", "bootID": "", "clusterVersion": api_version},
+                "machineID": "", "systemUUID": "", "bootID": ""},
             "conditions": [
                 condition("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available", now),
                 condition("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure", now),

@@ -110,7 +110,7 @@ pub(super) fn apply(
             .filter(|path| {
                 !is_item(path)
                     && wanted.0.contains(*path)
-                    && value_at(live, path) != value_at(&applied, path)
+                    && differ(value_at(live, path), value_at(&applied, path))
             })
             .cloned()
             .collect();
@@ -149,6 +149,9 @@ pub(super) fn apply(
         }
     }
 
+    // A map that emptied by that is back when the configuration names it.
+    let mut merged = merge(&merged, &applied, &shapes, &mut Vec::new());
+
     // 3. Ownership; the time moves only with the set, so that repeating an apply changes nothing.
     let unchanged = mine.is_some_and(|index| {
         entries[index].fields == wanted && entries[index].api_version == api_version
@@ -181,6 +184,18 @@ fn force_changed(current: &[Entry], live: &Value) -> bool {
         .iter()
         .zip(current)
         .any(|(before, after)| before.fields != after.fields)
+}
+
+/// An empty map owns itself, not what others put into it.
+fn differ(live: Option<&Value>, applied: Option<&Value>) -> bool {
+    match (live, applied) {
+        (Some(Value::Object(live)), Some(Value::Object(applied)))
+            if live.is_empty() || applied.is_empty() =>
+        {
+            false
+        }
+        _ => live != applied,
+    }
 }
 
 fn is_item(path: &[Step]) -> bool {
@@ -384,4 +399,107 @@ fn merge_maps<'v>(
         merged.insert(name.clone(), value);
     }
     merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kubernetes::kind::built_in;
+
+    fn kind(plural: &str) -> Kind {
+        built_in()
+            .into_iter()
+            .find(|kind| kind.plural == plural)
+            .unwrap()
+    }
+
+    fn by(manager: &str) -> Writer<'_> {
+        Writer {
+            manager,
+            subresource: "",
+            now: "2026-01-02T03:04:05Z".parse().unwrap(),
+        }
+    }
+
+    fn deployment(containers: &Value) -> Value {
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "labels": {"a": "b"}},
+            "spec": {"template": {"spec": {"containers": containers}}}})
+    }
+
+    #[test]
+    fn repeating_an_apply_is_a_no_op_and_leaving_out_removes() {
+        let kind = kind("deployments");
+        let both = deployment(&json!([
+            {"name": "web", "image": "one", "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}], "ports": [{"containerPort": 80}]},
+            {"name": "side", "image": "two"}]));
+        let first = apply(&kind, None, &both, by("strata"), false).unwrap();
+        assert_eq!(
+            apply(&kind, Some(&first), &both, by("strata"), false).unwrap(),
+            first
+        );
+        let less = deployment(
+            &json!([{"name": "web", "image": "one", "env": [{"name": "B", "value": "2"}]}]),
+        );
+        let second = apply(&kind, Some(&first), &less, by("strata"), false).unwrap();
+        assert_eq!(
+            second["spec"]["template"]["spec"]["containers"],
+            json!([{"name": "web", "image": "one", "env": [{"name": "B", "value": "2"}]}])
+        );
+    }
+
+    #[test]
+    fn an_update_takes_the_field_and_a_later_apply_conflicts() {
+        let kind = kind("deployments");
+        let wanted = deployment(&json!([{"name": "web", "image": "one"}]));
+        let live = apply(&kind, None, &wanted, by("strata"), false).unwrap();
+        let mut edited = live.clone();
+        edited["spec"]["template"]["spec"]["containers"][0]["image"] = json!("two");
+        update(&kind, Some(&live), &mut edited, by("kubectl-edit"));
+        let error = apply(&kind, Some(&edited), &wanted, by("strata"), false).unwrap_err();
+        assert_eq!(
+            error.message,
+            "Apply failed with 1 conflict: conflict with \"kubectl-edit\" using apps/v1 at 2026-01-02T03:04:05Z: \
+             .spec.template.spec.containers[name=\"web\"].image"
+        );
+        let forced = apply(&kind, Some(&edited), &wanted, by("strata"), true).unwrap();
+        assert_eq!(
+            forced["spec"]["template"]["spec"]["containers"][0]["image"],
+            "one"
+        );
+        assert_eq!(
+            entries(&forced).len(),
+            1,
+            "the loser owns nothing and is gone"
+        );
+    }
+
+    #[test]
+    fn a_field_two_managers_agree_on_stays_until_both_leave() {
+        let kind = kind("configmaps");
+        let map = |data: Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}, "data": data});
+        let shared = map(json!({"a": "1"}));
+        let live = apply(&kind, None, &shared, by("one"), false).unwrap();
+        let live = apply(&kind, Some(&live), &shared, by("two"), false).unwrap();
+        let live = apply(&kind, Some(&live), &map(json!({})), by("one"), false).unwrap();
+        assert_eq!(live["data"], json!({"a": "1"}));
+        let live = apply(&kind, Some(&live), &map(json!({})), by("two"), false).unwrap();
+        assert_eq!(live["data"].get("a"), None);
+    }
+
+    #[test]
+    fn field_sets_survive_the_wire() {
+        let kind = kind("deployments");
+        let object = deployment(&json!([{"name": "web", "ports": [{"containerPort": 80}]}]));
+        let set = FieldSet::of(&object, &Shapes::of(&kind));
+        let wire = set.encode();
+        let item = &wire["f:spec"]["f:template"]["f:spec"]["f:containers"]["k:{\"name\":\"web\"}"];
+        assert_eq!(item["."], json!({}), "{wire}");
+        assert!(
+            item["f:ports"]
+                .get("k:{\"containerPort\":80,\"protocol\":\"TCP\"}")
+                .is_some(),
+            "{wire}"
+        );
+        assert_eq!(FieldSet::decode(&wire), set);
+    }
 }

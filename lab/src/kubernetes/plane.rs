@@ -25,7 +25,7 @@ use crate::fault::Faults;
 /// How often controllers look at the clock and the machines, in simulated time.
 const TICK: Duration = Duration::from_secs(2);
 /// No tick is shorter than this on the wall, however fast the lab's time runs.
-const SHORTEST_TICK: Duration = Duration::from_millis(20);
+const SHORTEST_TICK: Duration = Duration::from_millis(100);
 
 /// A simulated cluster. Its API servers share this state as real ones share etcd.
 pub struct ControlPlane {
@@ -42,6 +42,10 @@ pub struct ControlPlane {
 pub(super) struct State {
     pub(super) store: Store,
     pub(super) kinds: Vec<Kind>,
+    /// Names and revisions of the CustomResourceDefinitions that `kinds` was made from.
+    pub(super) definitions: Vec<(String, Value)>,
+    /// True while a definition waits to be established.
+    pub(super) establishing: bool,
     pub(super) membership: Membership,
     pub(super) agents: BTreeMap<String, Arc<dyn Agent>>,
     /// Since when the agent of a node has not answered.
@@ -75,6 +79,8 @@ impl ControlPlane {
             state: Mutex::new(State {
                 store: Store::default(),
                 kinds: kind::built_in(),
+                definitions: Vec::new(),
+                establishing: false,
                 membership: Membership::default(),
                 agents: BTreeMap::new(),
                 silent_since: BTreeMap::new(),
@@ -155,7 +161,7 @@ impl ControlPlane {
                 state.membership.first(&spec.name, spec.address);
             }
             let now = self.clock.now();
-            let object = node::object(&spec, &self.git_version(), now);
+            let object = node::object(&spec, now);
             let nodes = state.kind("", "nodes");
             let key = Key::new("", "nodes", "", &spec.name);
             let write = Write {
@@ -172,6 +178,9 @@ impl ControlPlane {
                 state
                     .create(&nodes, "", object, &write)
                     .expect("a node object of the lab is valid");
+            }
+            if spec.control_plane {
+                state.create_static_pods(&spec.name, &self.bootstrap.version, &write);
             }
         }
         self.reconcile();
