@@ -1,2 +1,61 @@
-//! Placeholder.
-fn main() {}
+//! `strata`: what `bootstrap.sh` calls. One match from verb to function; every verb is a file in `verb/`.
+//!
+//! Exit codes: 0 done, 1 stopped and resumable, 2 preflight, 3 refused or not confirmed, 4 done but partly unobserved, 130 interrupted.
+
+mod arguments;
+mod cluster;
+mod console;
+mod finding;
+mod lab;
+mod layers;
+mod observe;
+mod outcome;
+mod platform;
+mod preflight;
+mod progress;
+mod project;
+mod session;
+mod terraform;
+mod verb;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::{
+    arguments::{Arguments, Verb},
+    outcome::Outcome,
+};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: starting the runtime: {error}");
+            return ExitCode::from(Outcome::Stopped.code());
+        }
+    };
+    let outcome = runtime.block_on(run(arguments)).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        Outcome::Stopped
+    });
+    ExitCode::from(outcome.code())
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
+    match arguments.verb {
+        Verb::Up(options) => verb::up::run(&options).await,
+        Verb::Plan(options) => verb::plan::run(&options).await,
+        Verb::Preflight(options) => verb::preflight::run(&options).await,
+        Verb::Status(options) => verb::status::run(&options).await,
+        Verb::Destroy(options) => verb::destroy::run(&options).await,
+        Verb::Kubeconfig(options) => verb::kubeconfig::run(&options).await,
+        Verb::Cluster(options) => verb::cluster::run(&options),
+        Verb::Explain(options) => verb::cluster::explain(&options),
+    }
+}

@@ -17,7 +17,7 @@ resource "terraform_data" "guard" {
 
 check "same_cluster_file" {
   assert {
-    condition     = try(local.auth.contract.cluster_file_sha256, null) == sha256(jsonencode(local.cluster))
+    condition     = try(local.auth.contract.cluster_file_sha256, null) == local.cluster.sha256
     error_message = "Layer 00-auth was applied with another content of the cluster file. Apply it again before this layer."
   }
 }

@@ -1,18 +1,13 @@
 # The cluster file in the words of the modules.
 
 locals {
-  kubeadm  = local.cluster.distribution.kubeadm
-  platform = local.cluster.platform.scaleway
-
-  control_planes = sort([for name, node in local.cluster.nodes : name if node.role == "control-plane"])
+  kubeadm = local.cluster.distribution.kubeadm
 
   # First by name. Its address is published before kubeadm starts, every other control plane's when that node is a member (FN5).
-  first = local.control_planes[0]
+  first = local.cluster.control_planes[0]
 
-  # `auto` is this machine's address at the moment of use; it is never part of a configuration (FN14).
-  operators = [for entry in local.cluster.access.operators : entry if entry != "auto"]
-
-  zone = local.cluster.dns == null ? null : "cloudflare/${local.cluster.dns.cloudflare.zone}"
+  # DNS zones that carry the endpoint, with their backend: one, or none for `endpoint.via: node`.
+  zones = local.cluster.dns.kind == "none" ? toset([]) : toset(["${local.cluster.dns.kind}/${local.cluster.dns.zone}"])
 
   addresses = {
     for name, machine in module.machine : name => compact([machine.ipv4, machine.ipv6])
@@ -30,7 +25,7 @@ locals {
     audit              = local.kubeadm.audit
     extra_sans         = local.cluster.endpoint.extra_sans
     pki                = local.auth.pki.name
-    control_planes     = { for name in local.control_planes : name => module.machine[name].ipv4 }
+    control_planes     = { for name in local.cluster.control_planes : name => module.machine[name].ipv4 }
     peers              = { for name, machine in module.machine : name => machine.ipv4 }
   }
 

@@ -13,8 +13,8 @@ module "machine" {
     zone              = each.value.zone
     offer             = each.value.offer
     ssh_key_id        = local.auth.operator_key.scaleway_id
-    protected         = local.platform.protect
-    monthly           = local.platform.monthly
+    protected         = local.cluster.platform.protect
+    monthly           = local.cluster.platform.monthly
     on_create_failure = each.value.on_create_failure
   }
 
@@ -29,19 +29,21 @@ module "machine" {
 
   operator_key = local.auth.operator_key
 
+  # Only what the cluster file names: with `auto`, 22 is open until the node is locked. An address of today is no configuration (FN14).
   firewall = {
-    operators    = local.operators
+    operators    = local.cluster.access.operators_auto ? [] : local.cluster.access.operators
     pods         = local.cluster.network.pods
     public_ports = local.cluster.access.public_ports
   }
 
-  deliver_timeout = local.cluster.timeouts.deliver
+  deliver_timeout = "${local.cluster.timeouts.deliver}s"
 }
 
 module "endpoint_first" {
-  source = "../modules/record"
+  source   = "../modules/record"
+  for_each = local.zones
 
-  zone = local.zone
+  zone = each.key
   records = {
     endpoint-first = {
       name   = local.cluster.endpoint.name
@@ -57,16 +59,17 @@ module "node" {
 
   cluster      = local.kubernetes
   nodes        = local.nodes
-  join_timeout = local.cluster.timeouts.join
+  join_timeout = "${local.cluster.timeouts.join}s"
 
   # Joining nodes find the API by its name: the first address is published before kubeadm starts.
   depends_on = [module.endpoint_first]
 }
 
 module "endpoint_rest" {
-  source = "../modules/record"
+  source   = "../modules/record"
+  for_each = local.zones
 
-  zone = local.zone
+  zone = each.key
   records = {
     for name, address in module.node.control_planes : "endpoint-${name}" => {
       name   = local.cluster.endpoint.name
@@ -79,13 +82,13 @@ module "endpoint_rest" {
 
 module "node_record" {
   source   = "../modules/record"
-  for_each = local.cluster.dns.nodes ? { A = "ipv4" } : {}
+  for_each = local.cluster.dns.nodes ? local.zones : toset([])
 
-  zone = local.zone
+  zone = each.key
   records = {
     for name, address in module.node.members : "node-${name}" => {
-      name   = "${name}.${local.cluster.name}.${local.cluster.dns.cloudflare.zone}"
-      type   = each.key
+      name   = "${name}.${local.cluster.name}.${split("/", each.key)[1]}"
+      type   = "A"
       values = [address]
     }
   }
@@ -93,10 +96,10 @@ module "node_record" {
 
 module "cni" {
   source   = "../modules/cni"
-  for_each = local.cluster.cni == null ? {} : local.cluster.cni
+  for_each = local.cluster.cni.kind == "cilium" ? toset(["cilium"]) : toset([])
 
   cluster    = local.kubernetes
-  cilium     = { version = each.value.version, encryption = each.value.encryption, values = each.value.values }
+  cilium     = { version = local.cluster.cni.version }
   node_ports = local.cluster.access.node_ports
 
   # Needs an API that answers, which the members' Create proves; no attribute of theirs says so.
@@ -117,10 +120,10 @@ module "lockdown" {
 
   cluster = local.kubernetes
   nodes   = { for name, node in local.nodes : name => { role = node.role, address = node.address, addresses = node.addresses, ssh = node.ssh } }
-  enabled = local.cluster.access.lockdown != "off"
+  enabled = local.cluster.access.lockdown
 
   access = {
-    operators    = local.operators
+    operators    = local.cluster.access.operators
     api          = local.cluster.access.api
     public_ports = local.cluster.access.public_ports
     pods         = local.cluster.network.pods
@@ -135,7 +138,7 @@ module "cluster" {
 
   cluster       = local.kubernetes
   nodes         = module.node.names
-  ready_timeout = local.cluster.timeouts.ready
+  ready_timeout = "${local.cluster.timeouts.ready}s"
 
   # Created last: the final check of everything above. Destroyed first: it marks the tear-down, and only then do removals skip drain and quorum.
   depends_on = [module.endpoint_rest, module.node_record, module.cni, module.join_info, module.lockdown]

@@ -21,7 +21,7 @@ variable "set" {
 }
 
 variable "root" {
-  description = "Absolute path of the project. Relative paths in the cluster file (store, manifests) start here. Null means two folders above the layer."
+  description = "Absolute path of the project. A relative path of the store starts here. Null means two folders above the layer."
   type        = string
   default     = null
 }

@@ -17,7 +17,7 @@ resource "terraform_data" "guard" {
 
 check "same_cluster_file" {
   assert {
-    condition     = try(local.services.contract.cluster_file_sha256, null) == sha256(jsonencode(local.cluster))
+    condition     = try(local.services.contract.cluster_file_sha256, null) == local.cluster.sha256
     error_message = "Layer 02-services was applied with another content of the cluster file. Apply it again before this layer."
   }
 }

@@ -2,7 +2,7 @@ output "contract" {
   description = "Version of this interface, the cluster this layer was applied with, whether it is complete."
   value = {
     version             = 1
-    cluster_file_sha256 = sha256(jsonencode(local.cluster))
+    cluster_file_sha256 = local.cluster.sha256
     ready               = module.records != null
   }
 }

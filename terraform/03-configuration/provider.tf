@@ -2,7 +2,7 @@
 provider "strata" {
   cluster  = terraform_data.guard.input
   root     = local.root
-  lab      = local.cluster.lab != null
+  lab      = local.cluster.lab.enabled
   owner    = local.auth.owner
   store    = local.store
   scaleway = local.scaleway
@@ -11,13 +11,13 @@ provider "strata" {
 
 locals {
   store = {
-    kind       = "file"
-    path       = local.cluster.store.file.path
-    recipients = local.cluster.store.file.recipients
+    kind       = local.cluster.store.kind
+    path       = local.cluster.store.path
+    recipients = local.cluster.store.recipients
   }
 
   scaleway = {
-    zone    = local.cluster.platform.scaleway.zone
-    project = local.cluster.platform.scaleway.project
+    zone    = local.cluster.platform.zone
+    project = local.cluster.platform.project
   }
 }

@@ -57,7 +57,7 @@ variable "operating_system" {
     version            = optional(string)
     updates            = optional(string, "auto")
     kubernetes_version = string
-    disk               = optional(any)
+    disk               = optional(string)
     wipe               = optional(string, "all")
   })
   nullable = false

@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# From nothing to a locked Kubernetes cluster, and back. Builds what is missing, then hands over to target/debug/strata.
+#
+# Usage:
+#   ./bootstrap.sh [up|plan|preflight|status|destroy|kubeconfig|explain] [-c FILE] [--set key=value]... [--yes[=NAME]] [--all] [--on-failure resume|rollback]
+#
+#   up           bring the cluster up, or go on where the last run stopped (default)
+#   plan         show what `up` would change
+#   preflight    check everything, change nothing
+#   status       show what is there now
+#   destroy      take the cluster down; --all also takes layer 00 (PKI, keys)
+#   kubeconfig   write a kubeconfig, valid for 7 days
+#   explain      print a field of the cluster file and where its value comes from
+#
+#   -c FILE      cluster file (default: ./cluster.yaml, or examples/clusters/lab.yaml if there is none)
+#
+# Environment:
+#   STRATA_SET_<path>   lies over the cluster file, under --set
+#   STRATA_BIN          folder with built programs; nothing is built then
+#   STRATA_LAB_URL      a running lab to use instead of an own one
+#
+# Exit codes: 0 done, 1 stopped and resumable, 2 preflight, 3 refused or not confirmed, 4 done but partly unobserved, 130 interrupted.
+set -euo pipefail
+
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+started=$(date +%s)
+
+readonly root started
+readonly programs=(strata strata-lab terraform-provider-strata)
+
+info() { printf '%s\n' "$*" >&2; }
+
+# Cause, then remedy.
+fatal() {
+  info "error: $1"
+  info "  fix: $2"
+  exit "${3:-1}"
+}
+
+line() { printf '%d:%02d %-11s %s\n' $(((SECONDS) / 60)) $((SECONDS % 60)) "$1" "$2"; }
+
+usage() { sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
+
+check_tools() {
+  command -v terraform >/dev/null ||
+    fatal "terraform was not found (TF-01)" "install Terraform 1.11 or newer: https://developer.hashicorp.com/terraform/install" 2
+  [[ -n ${STRATA_BIN:-} ]] && return
+  command -v cargo >/dev/null ||
+    fatal "cargo was not found, and the provider is built from source" "install Rust: https://rustup.rs" 2
+}
+
+is_built() {
+  local program
+  for program in "${programs[@]}"; do
+    [[ -x $root/target/debug/$program ]] || return 1
+  done
+}
+
+# A build with nothing to do takes a fraction of a second and says nothing.
+build() {
+  [[ -n ${STRATA_BIN:-} ]] && return
+  local log=$root/target/bootstrap-build.log first=false
+  mkdir -p "$root/target"
+  if ! is_built; then
+    first=true
+    line build "provider, cli and lab, first time only, about 4 min on 2 cores (log target/bootstrap-build.log)"
+  fi
+  (cd -- "$root" && cargo build -p strata -p strata-lab -p terraform-provider-strata) >"$log" 2>&1 || {
+    tail -n 30 "$log" >&2
+    fatal "the build failed" "read target/bootstrap-build.log"
+  }
+  if [[ $first == true ]]; then
+    line build "done"
+  fi
+}
+
+main() {
+  local verb=up bin=${STRATA_BIN:-$root/target/debug}
+  case ${1:-} in
+    -h | --help | help)
+      usage
+      exit 0
+      ;;
+    up | plan | preflight | status | destroy | kubeconfig | explain | cluster)
+      verb=$1
+      shift
+      ;;
+    '' | -*) ;;
+    *) fatal "there is no command $1" "./bootstrap.sh --help" 3 ;;
+  esac
+  check_tools
+  build
+  STRATA_ROOT=$root STRATA_STARTED=$started exec "$bin/strata" "$verb" "$@"
+}
+
+main "$@"

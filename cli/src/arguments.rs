@@ -1,0 +1,100 @@
+//! The command line: argument structs only.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Builds, looks after and takes down a cluster. Usually called by bootstrap.sh.
+#[derive(Parser, Debug)]
+#[command(name = "strata", version, about, disable_help_subcommand = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Verb {
+    /// Bring the cluster up, or go on where the last run stopped
+    Up(UpOptions),
+    /// Show what `up` would change
+    Plan(Common),
+    /// Check everything and change nothing
+    Preflight(Common),
+    /// Show what is there now
+    Status(Common),
+    /// Take the cluster down; layer 00 (PKI, keys) stays unless --all
+    Destroy(DestroyOptions),
+    /// Write a kubeconfig, valid for 7 days
+    Kubeconfig(KubeconfigOptions),
+    /// Print the cluster file as Strata reads it, as JSON
+    Cluster(Common),
+    /// Print one field of the cluster file as Strata reads it
+    Explain(ExplainOptions),
+}
+
+/// What every verb takes.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct Common {
+    /// Cluster file [default: ./cluster.yaml, or examples/clusters/lab.yaml if there is none]
+    #[arg(short = 'c', long = "cluster", value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Lay a value over the cluster file, for example endpoint.port=6444
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Folder of the project
+    #[arg(long, env = "STRATA_ROOT", hide = true)]
+    pub(crate) root: Option<PathBuf>,
+    /// When the run began, in seconds since 1970, so that the clock in front of each line includes the build
+    #[arg(long, env = "STRATA_STARTED", hide = true)]
+    pub(crate) started: Option<u64>,
+}
+
+#[derive(Args, Debug, Clone)]
+pub(crate) struct UpOptions {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Do not ask
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "", value_name = "NAME")]
+    pub(crate) yes: Option<String>,
+    /// What to do after a failure
+    #[arg(long, value_enum)]
+    pub(crate) on_failure: Option<OnFailure>,
+}
+
+#[derive(Args, Debug, Clone)]
+pub(crate) struct DestroyOptions {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Do not ask; outside the lab it takes the cluster's name
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "", value_name = "NAME")]
+    pub(crate) yes: Option<String>,
+    /// Also take layer 00: the PKI, the keys and the estate's id
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Args, Debug, Clone)]
+pub(crate) struct KubeconfigOptions {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Where to write it [default: .strata/<name>/kubeconfig]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: Option<PathBuf>,
+}
+
+#[derive(Args, Debug, Clone)]
+pub(crate) struct ExplainOptions {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Path of a field, for example nodes.cp-1.offer
+    pub(crate) field: String,
+}
+
+/// What happens to the things that a failed run made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnFailure {
+    /// Everything stays; the next run goes on from there
+    Resume,
+    /// What this run made is destroyed again, never a node that serves
+    Rollback,
+}

@@ -1,0 +1,141 @@
+//! What preflight, status and destroy ask the platform: offers with prices, our servers, other people's. Reads only.
+
+use std::collections::BTreeSet;
+
+use anyhow::Context as _;
+use serde::Deserialize;
+use strata_provider::{
+    environment::Environment,
+    http::client::{Client as Http, Settings},
+    secret::Secret,
+    services::scaleway::client::{Client as Scaleway, Server},
+};
+
+use crate::cluster::Cluster;
+
+/// The platform of one cluster.
+pub(crate) struct Platform {
+    http: Http,
+    scaleway: Scaleway,
+    zones: BTreeSet<String>,
+    cluster_tag: String,
+}
+
+/// A machine type as it is sold.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Offer {
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) stock: String,
+    #[serde(default)]
+    pub(crate) enable: bool,
+    price_per_hour: Option<Money>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Money {
+    #[serde(default)]
+    units: i64,
+    #[serde(default)]
+    nanos: i64,
+}
+
+impl Offer {
+    /// Thousandths of a euro for an hour.
+    pub(crate) fn milli_euro_per_hour(&self) -> Option<i64> {
+        self.price_per_hour
+            .as_ref()
+            .map(|money| money.units * 1000 + money.nanos / 1_000_000)
+    }
+}
+
+#[derive(Deserialize)]
+struct OfferPage {
+    #[serde(default)]
+    total_count: usize,
+    #[serde(default)]
+    offers: Vec<Offer>,
+}
+
+impl Platform {
+    /// Fails when the credential is missing; nothing is asked yet.
+    pub(crate) fn new(environment: &Environment, cluster: &Cluster) -> anyhow::Result<Self> {
+        let client = || {
+            let settings = Settings {
+                service: "scaleway",
+                base: environment
+                    .get("SCW_API_URL")
+                    .unwrap_or("https://api.scaleway.com")
+                    .to_owned(),
+                header: http::HeaderName::from_static("x-auth-token"),
+                token: Secret::new(
+                    environment
+                        .get("SCW_SECRET_KEY")
+                        .context("SCW_SECRET_KEY is not set")?
+                        .to_owned(),
+                ),
+                speed: environment.speed(),
+            };
+            Http::new(environment.dialer().clone(), settings).context("using SCW_SECRET_KEY")
+        };
+        Ok(Self {
+            http: client()?,
+            scaleway: Scaleway::new(client()?),
+            zones: cluster
+                .spec
+                .nodes
+                .values()
+                .map(|node| node.zone.clone())
+                .collect(),
+            cluster_tag: format!("strata-cluster={}", cluster.name()),
+        })
+    }
+
+    /// Zones that the cluster uses.
+    pub(crate) fn zones(&self) -> &BTreeSet<String> {
+        &self.zones
+    }
+
+    /// Servers that are marked with this cluster's name, in its zones.
+    pub(crate) async fn servers(&self) -> anyhow::Result<Vec<Server>> {
+        let mut servers = Vec::new();
+        for zone in &self.zones {
+            let found = self
+                .scaleway
+                .servers(zone, std::slice::from_ref(&self.cluster_tag))
+                .await;
+            servers.extend(found.with_context(|| format!("listing servers in {zone}"))?);
+        }
+        Ok(servers)
+    }
+
+    /// Hourly offers of a zone.
+    pub(crate) async fn offers(&self, zone: &str) -> anyhow::Result<Vec<Offer>> {
+        let mut offers = Vec::new();
+        for page in 1.. {
+            let path = format!(
+                "baremetal/v1/zones/{zone}/offers?subscription_period=hourly&page={page}&page_size=100"
+            );
+            let answer: OfferPage = self
+                .http
+                .get(path)
+                .send()
+                .await
+                .with_context(|| format!("listing offers in {zone}"))?;
+            let count = answer.offers.len();
+            offers.extend(answer.offers);
+            if count == 0 || offers.len() >= answer.total_count {
+                break;
+            }
+        }
+        Ok(offers)
+    }
+}
+
+/// The value of our mark `key` on a server.
+pub(crate) fn mark<'a>(server: &'a Server, key: &str) -> Option<&'a str> {
+    server
+        .tags
+        .iter()
+        .find_map(|tag| tag.strip_prefix(key)?.strip_prefix('='))
+}

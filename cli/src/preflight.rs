@@ -1,0 +1,323 @@
+//! Everything that can be known before anything is changed. Reads only; all findings, not only the first.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use strata_cluster::Node;
+use strata_provider::{
+    environment::Environment,
+    services::scaleway::client::Server,
+    store::{Name, Store as _, file::File},
+};
+
+use crate::{
+    cluster::Cluster,
+    finding::{Finding, Report, counted},
+    platform::{Offer, Platform, mark},
+    project::Project,
+    terraform,
+};
+
+/// What `up` wants to know besides the findings.
+#[derive(Debug, Default)]
+pub(crate) struct Preflight {
+    pub(crate) report: Report,
+    /// Price of all servers of the cluster, thousandths of a euro an hour.
+    pub(crate) milli_euro_per_hour: Option<i64>,
+    /// Nodes that have no server yet.
+    pub(crate) missing: Vec<String>,
+}
+
+/// Runs all checks.
+pub(crate) async fn run(
+    project: &Project,
+    cluster: &Cluster,
+    environment: &Environment,
+) -> Preflight {
+    let mut preflight = Preflight::default();
+    let report = &mut preflight.report;
+    // The file was accepted, or we would not be here.
+    report.pass();
+    for warning in cluster.warnings() {
+        report.find(warning);
+    }
+    report.check(
+        terraform::version()
+            .await
+            .err()
+            .map(|(message, fix)| Finding::error("TF-01", message, fix)),
+    );
+    let owner = check_store(project, cluster, report).await;
+    match Platform::new(environment, cluster) {
+        Err(error) => report.find(Finding::error("SCW-01", format!("Scaleway cannot be asked: {error:#}"), "export SCW_SECRET_KEY and SCW_DEFAULT_PROJECT_ID of an API key with rights on Elastic Metal")),
+        Ok(platform) => check_platform(&platform, cluster, owner.as_deref(), &mut preflight).await,
+    }
+    preflight
+}
+
+/// The store can be read; gives the owner that it remembers.
+async fn check_store(project: &Project, cluster: &Cluster, report: &mut Report) -> Option<String> {
+    let store = match open_store(project, cluster) {
+        Ok(store) => store,
+        Err(error) => {
+            report.find(Finding::error(
+                "STORE-01",
+                format!("the store cannot be opened: {error:#}"),
+                "correct store.file in the cluster file",
+            ));
+            return None;
+        }
+    };
+    if !cluster.is_lab() {
+        report.find(Finding::warning(
+            "STORE-03",
+            "store file and state local live only on this machine",
+            format!(
+                "keep a copy of {} and of terraform/*/terraform.tfstate.d elsewhere",
+                cluster.spec.store.path
+            ),
+        ));
+    }
+    match store
+        .get(&Name::parse("estate").expect("a constant that parses"))
+        .await
+    {
+        Ok(entry) => {
+            report.pass();
+            entry.map(|entry| entry.value.expose().clone())
+        }
+        Err(error) => {
+            report.find(Finding::error("STORE-02", format!("the store cannot be read: {error}"), "bring back the identity file that the store was encrypted to, or name it in STRATA_IDENTITY"));
+            None
+        }
+    }
+}
+
+/// The cluster's store. Touches nothing.
+pub(crate) fn open_store(project: &Project, cluster: &Cluster) -> anyhow::Result<File> {
+    let identity = strata_provider::store::file::identity_path(
+        &project.root,
+        cluster.name(),
+        cluster.is_lab(),
+    );
+    Ok(File::new(
+        project.root.join(&cluster.spec.store.path),
+        identity,
+        &cluster.spec.store.recipients,
+    )?)
+}
+
+async fn check_platform(
+    platform: &Platform,
+    cluster: &Cluster,
+    owner: Option<&str>,
+    preflight: &mut Preflight,
+) {
+    let report = &mut preflight.report;
+    let servers = match platform.servers().await {
+        Ok(servers) => servers,
+        Err(error) => {
+            report.find(Finding::error(
+                "SCW-02",
+                format!("Scaleway refuses: {error:#}"),
+                "check the API key, its rights and the project",
+            ));
+            return;
+        }
+    };
+    report.pass();
+    report.check(foreign(&servers, owner, cluster.name()));
+    let nodes = &cluster.spec.nodes;
+    let missing: BTreeSet<&str> = nodes
+        .keys()
+        .map(String::as_str)
+        .filter(|name| {
+            !servers
+                .iter()
+                .any(|server| mark(server, "strata-node") == Some(name))
+        })
+        .collect();
+    let mut offers: BTreeMap<String, Vec<Offer>> = BTreeMap::new();
+    for zone in platform.zones() {
+        match platform.offers(zone).await {
+            Ok(list) => {
+                report.pass();
+                offers.insert(zone.clone(), list);
+            }
+            Err(error) => report.find(Finding::error(
+                "SCW-03",
+                format!("offers in {zone} cannot be listed: {error:#}"),
+                "check the zone's name, and try again",
+            )),
+        }
+    }
+    for result in stock(nodes, &missing, &offers) {
+        report.check(result);
+    }
+    preflight.milli_euro_per_hour = price(nodes, &offers);
+    preflight.missing = missing.into_iter().map(str::to_owned).collect();
+}
+
+/// OWN-01: somebody else's cluster of the same name.
+fn foreign(servers: &[Server], owner: Option<&str>, cluster: &str) -> Option<Finding> {
+    let others: Vec<_> = servers
+        .iter()
+        .filter(|server| mark(server, "strata-owner") != owner)
+        .collect();
+    let first = others.first()?;
+    let theirs = mark(first, "strata-owner").unwrap_or("nobody");
+    let ours = owner.map_or_else(
+        || "this checkout has none yet".to_owned(),
+        |owner| format!("ours is {owner}"),
+    );
+    let names: Vec<_> = others.iter().map(|server| server.name.as_str()).collect();
+    Some(Finding::error(
+        "OWN-01",
+        format!(
+            "{} marked as cluster {cluster} of owner {theirs} ({ours}): {}",
+            counted(others.len(), "server"),
+            names.join(" ")
+        ),
+        format!(
+            "if that cluster is yours, bring its store and state here; to rebuild lost state: terraform -chdir=terraform/00-auth import terraform_data.estate {theirs}; else choose another name"
+        ),
+    ))
+}
+
+/// One result for each offer that the cluster uses.
+fn stock(
+    nodes: &BTreeMap<String, Node>,
+    missing: &BTreeSet<&str>,
+    offers: &BTreeMap<String, Vec<Offer>>,
+) -> Vec<Option<Finding>> {
+    let mut wanted: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for (name, node) in nodes {
+        *wanted.entry((&node.zone, &node.offer)).or_default() +=
+            usize::from(missing.contains(name.as_str()));
+    }
+    let check = |((zone, name), needed): ((&str, &str), usize)| {
+        let list = offers.get(zone)?;
+        let Some(offer) = list.iter().find(|offer| offer.name == name) else {
+            let names: Vec<_> = list
+                .iter()
+                .filter(|offer| offer.enable)
+                .map(|offer| offer.name.as_str())
+                .collect();
+            return Some(Finding::error(
+                "SCW-06",
+                format!("offer {name} does not exist in {zone}"),
+                format!("choose one of {}", names.join(" ")),
+            ));
+        };
+        if needed == 0 {
+            return None;
+        }
+        if offer.stock == "empty" || !offer.enable {
+            let other = list
+                .iter()
+                .find(|other| other.enable && other.stock == "available")
+                .map_or("another zone", |other| other.name.as_str());
+            return Some(Finding::error(
+                "SCW-07",
+                format!(
+                    "offer {name} in {zone}: stock `{}`, {needed} needed; nothing would be ordered",
+                    offer.stock
+                ),
+                format!(
+                    "choose another offer or zone, for example --set defaults.worker.offer={other}"
+                ),
+            ));
+        }
+        (offer.stock == "low").then(|| {
+            Finding::warning(
+                "SCW-08",
+                format!("offer {name} in {zone}: stock `low` (about 5 or fewer), {needed} needed"),
+                "order soon, or choose another offer",
+            )
+        })
+    };
+    wanted.into_iter().map(check).collect()
+}
+
+/// The sum over all nodes, when every price is known.
+fn price(nodes: &BTreeMap<String, Node>, offers: &BTreeMap<String, Vec<Offer>>) -> Option<i64> {
+    let one = |node: &Node| {
+        offers
+            .get(&node.zone)?
+            .iter()
+            .find(|offer| offer.name == node.offer)?
+            .milli_euro_per_hour()
+    };
+    nodes.values().map(one).sum()
+}
+
+/// `0.62 EUR/h`.
+pub(crate) fn euro_per_hour(milli: i64) -> String {
+    format!("{}.{:02} EUR/h", milli / 1000, milli % 1000 / 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offer(name: &str, stock: &str) -> Offer {
+        serde_json::from_value(serde_json::json!({ "name": name, "stock": stock, "enable": stock != "empty", "price_per_hour": { "units": 0, "nanos": 124_000_000 } })).unwrap()
+    }
+
+    fn nodes(offers: &[(&str, &str)]) -> BTreeMap<String, Node> {
+        let node = |offer: &str| {
+            let json = serde_json::json!({ "role": "worker", "zone": "fr-par-2", "offer": offer, "labels": {}, "taints": [], "disk": null, "wipe": "all", "on_create_failure": "keep" });
+            serde_json::from_value(json).unwrap()
+        };
+        offers
+            .iter()
+            .map(|(name, offer)| ((*name).to_owned(), node(offer)))
+            .collect()
+    }
+
+    fn server(name: &str, owner: &str) -> Server {
+        serde_json::from_value(serde_json::json!({ "id": "1", "name": name, "status": "ready", "tags": ["strata-cluster=home", format!("strata-owner={owner}")] })).unwrap()
+    }
+
+    #[test]
+    fn an_empty_offer_stops_only_who_needs_it() {
+        let offers = BTreeMap::from([(
+            "fr-par-2".to_owned(),
+            vec![
+                offer("A", "empty"),
+                offer("B", "low"),
+                offer("C", "available"),
+            ],
+        )]);
+        let mut nodes = nodes(&[("w-1", "A"), ("w-2", "B"), ("w-3", "C"), ("w-4", "D")]);
+        let codes = |missing: &[&str]| -> Vec<_> {
+            stock(&nodes, &missing.iter().copied().collect(), &offers)
+                .into_iter()
+                .flatten()
+                .map(|finding| finding.code)
+                .collect()
+        };
+        assert_eq!(
+            codes(&["w-1", "w-2", "w-3", "w-4"]),
+            ["SCW-07", "SCW-08", "SCW-06"]
+        );
+        assert_eq!(codes(&[]), ["SCW-06"]);
+        assert_eq!(price(&nodes, &offers), None);
+        nodes.remove("w-4");
+        assert_eq!(
+            price(&nodes, &offers).map(euro_per_hour).as_deref(),
+            Some("0.37 EUR/h")
+        );
+    }
+
+    #[test]
+    fn servers_of_another_owner_are_named() {
+        let servers = [server("home-cp-1", "them")];
+        assert_eq!(foreign(&servers, Some("them"), "home"), None);
+        let finding = foreign(&servers, None, "home").unwrap();
+        assert_eq!(finding.code, "OWN-01");
+        assert!(
+            finding.message.contains("home-cp-1") && finding.message.contains("them"),
+            "{finding}"
+        );
+    }
+}

@@ -1,0 +1,122 @@
+//! Where things are: the project's folder, the layers, and `.strata/<name>` with all that one cluster leaves behind locally.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+/// A layer of Terraform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Layer {
+    Auth,
+    Infrastructure,
+    Services,
+    Configuration,
+}
+
+impl Layer {
+    /// From the bottom up.
+    pub(crate) const ALL: [Self; 4] = [
+        Self::Auth,
+        Self::Infrastructure,
+        Self::Services,
+        Self::Configuration,
+    ];
+
+    /// Name of its folder.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Auth => "00-auth",
+            Self::Infrastructure => "01-infrastructure",
+            Self::Services => "02-services",
+            Self::Configuration => "03-configuration",
+        }
+    }
+
+    /// `00`, as people say it.
+    pub(crate) fn number(self) -> &'static str {
+        &self.name()[..2]
+    }
+}
+
+/// Paths of one cluster in one checkout.
+#[derive(Clone, Debug)]
+pub(crate) struct Project {
+    /// The checkout, absolute.
+    pub(crate) root: PathBuf,
+    /// The cluster's name.
+    pub(crate) name: String,
+}
+
+impl Project {
+    /// `root`: as given, or the current folder.
+    pub(crate) fn root(root: Option<&Path>) -> anyhow::Result<PathBuf> {
+        let root = match root {
+            Some(root) => std::path::absolute(root).context("finding the project's folder")?,
+            None => std::env::current_dir().context("finding the current folder")?,
+        };
+        anyhow::ensure!(
+            root.join("terraform/00-auth").is_dir(),
+            "{} is not the project's folder: it has no terraform/00-auth. Run ./bootstrap.sh, or pass --root",
+            root.display()
+        );
+        Ok(root)
+    }
+
+    /// Folder of a layer.
+    pub(crate) fn layer(&self, layer: Layer) -> PathBuf {
+        self.root.join("terraform").join(layer.name())
+    }
+
+    /// State file of a layer.
+    pub(crate) fn state(&self, layer: Layer) -> PathBuf {
+        self.layer(layer)
+            .join("terraform.tfstate.d")
+            .join(&self.name)
+            .join("terraform.tfstate")
+    }
+
+    /// What this cluster leaves behind on this machine.
+    pub(crate) fn local(&self) -> PathBuf {
+        self.root.join(".strata").join(&self.name)
+    }
+
+    /// Terraform's own files (modules, provider links) of a layer, apart per cluster so that clusters can run side by side.
+    pub(crate) fn data_dir(&self, layer: Layer) -> PathBuf {
+        self.local().join("terraform").join(layer.name())
+    }
+
+    /// Raw logs.
+    pub(crate) fn logs(&self) -> PathBuf {
+        self.local().join("logs")
+    }
+
+    /// State of the lab.
+    pub(crate) fn lab(&self) -> PathBuf {
+        self.local().join("lab")
+    }
+
+    /// Where `up` leaves the kubeconfig.
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.local().join("kubeconfig")
+    }
+
+    /// A path as a person in the project's folder would write it.
+    pub(crate) fn relative(&self, path: &Path) -> String {
+        path.strip_prefix(&self.root)
+            .unwrap_or(path)
+            .display()
+            .to_string()
+    }
+}
+
+/// A program built beside this one.
+pub(crate) fn sibling(program: &str) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("finding this program's own path")?;
+    let path = own.with_file_name(program);
+    anyhow::ensure!(
+        path.is_file(),
+        "{} is missing. Run: make build",
+        path.display()
+    );
+    Ok(path)
+}

@@ -1,0 +1,266 @@
+//! `strata destroy`: layers 03, 02 and 01. Layer 00 (PKI, keys, the estate's id) stays unless `--all`.
+
+use serde_json::Value;
+
+use crate::{
+    arguments::DestroyOptions,
+    finding::counted,
+    lab, layers,
+    outcome::Outcome,
+    platform::{Platform, mark},
+    project::Layer,
+    session::{Purpose, Session, World},
+    terraform::Terraform,
+    verb::up::ask,
+};
+
+pub(crate) async fn run(options: &DestroyOptions) -> anyhow::Result<Outcome> {
+    let Some(session) = Session::open(&options.common)? else {
+        return Ok(Outcome::Preflight);
+    };
+    session.header();
+    let Some(world) = session.world(false).await? else {
+        session.console.plain(&format!(
+            "the lab of cluster {} does not run: everything in it went with it, nothing to destroy",
+            session.project.name
+        ));
+        return Ok(Outcome::Done);
+    };
+    let purpose = if options.all {
+        Purpose::DestroyAll
+    } else {
+        Purpose::Destroy
+    };
+    let terraform = session.terraform(&world, purpose)?;
+    session
+        .console
+        .plain(&inventory(&session, &terraform, options.all).await?);
+    if !confirmed(&session, options)? {
+        return Ok(Outcome::Refused);
+    }
+    let owner = if session.has_state(Layer::Auth) {
+        terraform.outputs(Layer::Auth).await?["owner"]
+            .as_str()
+            .map(str::to_owned)
+    } else {
+        None
+    };
+    for layer in [Layer::Configuration, Layer::Services, Layer::Infrastructure] {
+        if !session.has_state(layer) {
+            continue;
+        }
+        if let Some(outcome) = take_down(&session, &terraform, layer).await? {
+            return Ok(outcome);
+        }
+    }
+    if options.all
+        && session.has_state(Layer::Auth)
+        && let Some(outcome) = take_down_estate(&session, &terraform).await?
+    {
+        return Ok(outcome);
+    }
+    finish(&session, &world, options, owner.as_deref()).await
+}
+
+async fn take_down(
+    session: &Session,
+    terraform: &Terraform,
+    layer: Layer,
+) -> anyhow::Result<Option<Outcome>> {
+    match layers::destroy(session, terraform, layer, &[]).await? {
+        Ok(applied) => {
+            for warning in &applied.warnings {
+                layers::explain(session.console, "warning", warning);
+            }
+            session.say(layer.name(), "gone");
+            Ok(None)
+        }
+        Err(stop) => {
+            let interrupted = session.interrupted();
+            session.say(
+                "stopped",
+                format!(
+                    "{}: {}",
+                    layer.name(),
+                    if interrupted {
+                        "interrupted; the state is saved".to_owned()
+                    } else {
+                        counted(stop.errors.len(), "error")
+                    }
+                ),
+            );
+            for error in &stop.errors {
+                layers::explain(session.console, "", error);
+            }
+            session
+                .console
+                .add("log", &session.project.relative(&session.project.logs()));
+            session.console.add("next", &session.again("destroy"));
+            Ok(Some(if interrupted {
+                Outcome::Interrupted
+            } else {
+                Outcome::Stopped
+            }))
+        }
+    }
+}
+
+/// The protection is part of the state, so it is lifted by an apply before the destroy.
+async fn take_down_estate(
+    session: &Session,
+    terraform: &Terraform,
+) -> anyhow::Result<Option<Outcome>> {
+    let lifted = match layers::plan(session, terraform, Layer::Auth).await? {
+        Ok(plan) if plan.differs => layers::apply(session, terraform, &plan).await?.map(drop),
+        Ok(_) => Ok(()),
+        Err(stop) => Err(stop),
+    };
+    if let Err(stop) = lifted {
+        session.say(
+            "stopped",
+            format!("{}: its protection could not be lifted", Layer::Auth.name()),
+        );
+        for error in &stop.errors {
+            layers::explain(session.console, "", error);
+        }
+        return Ok(Some(Outcome::Stopped));
+    }
+    take_down(session, terraform, Layer::Auth).await
+}
+
+/// `cluster prod: 5 servers, 8 DNS records`; then what stays.
+async fn inventory(session: &Session, terraform: &Terraform, all: bool) -> anyhow::Result<String> {
+    let mut parts = Vec::new();
+    for (layer, output, noun) in [
+        (Layer::Infrastructure, "machines", "server"),
+        (Layer::Services, "objects", "Kubernetes object"),
+        (Layer::Configuration, "records", "declared DNS record"),
+    ] {
+        if session.has_state(layer) {
+            let value = terraform.outputs(layer).await?[output].clone();
+            let count = match &value {
+                Value::Object(map) => map.len(),
+                Value::Array(list) => list.len(),
+                _ => 0,
+            };
+            parts.push(counted(count, noun));
+        }
+    }
+    let what = if parts.is_empty() {
+        "nothing above layer 00".to_owned()
+    } else {
+        parts.join(", ")
+    };
+    let kept = if all {
+        "layer 00 goes too: the estate's id, PKI and keys are deleted and cannot be made again"
+    } else {
+        "kept: layer 00 (PKI, keys, the estate's id)"
+    };
+    Ok(format!(
+        "cluster {}: {what}; data on their disks will be gone\n{kept}",
+        session.cluster.name()
+    ))
+}
+
+fn confirmed(session: &Session, options: &DestroyOptions) -> anyhow::Result<bool> {
+    let name = session.cluster.name();
+    let all = if options.all { " --all" } else { "" };
+    let command = if session.cluster.is_lab() {
+        format!("{}{all} --yes", session.again("destroy"))
+    } else {
+        format!("{}{all} --yes={name}", session.again("destroy"))
+    };
+    match options.yes.as_deref() {
+        Some(given) if given == name || (given.is_empty() && session.cluster.is_lab()) => {
+            return Ok(true);
+        }
+        Some("") => {
+            session.console.plain(&format!(
+                "a paid platform wants the cluster's name: refused. To go on: {command}"
+            ));
+            return Ok(false);
+        }
+        Some(given) => {
+            session.console.plain(&format!(
+                "--yes={given} is not this cluster's name: refused. To go on: {command}"
+            ));
+            return Ok(false);
+        }
+        None => {}
+    }
+    if !ask(
+        session,
+        &format!("Type the cluster's name ({name}) to destroy it: "),
+        name,
+        &command,
+    )? {
+        return Ok(false);
+    }
+    Ok(!options.all
+        || ask(
+            session,
+            "Type `all` to delete its PKI and keys as well: ",
+            "all",
+            &command,
+        )?)
+}
+
+/// Looks for what the mark would still find.
+async fn finish(
+    session: &Session,
+    world: &World,
+    options: &DestroyOptions,
+    owner: Option<&str>,
+) -> anyhow::Result<Outcome> {
+    let name = session.cluster.name();
+    let left = match Platform::new(&world.environment, &session.cluster) {
+        Ok(platform) => platform.servers().await,
+        Err(error) => Err(error),
+    };
+    let outcome = match left {
+        Ok(servers) => {
+            let ours: Vec<_> = servers
+                .iter()
+                .filter(|server| mark(server, "strata-owner") == owner && !server.is_leaving())
+                .map(|server| server.name.as_str())
+                .collect();
+            if ours.is_empty() {
+                let after = if options.all {
+                    "layer 00 is gone too"
+                } else {
+                    "`up` rebuilds with the same PKI; --all removes layer 00"
+                };
+                session.say(
+                    "done",
+                    format!(
+                        "no server of {name} is left (looked for owner mark {}); {after}",
+                        owner.unwrap_or("-")
+                    ),
+                );
+                Outcome::Done
+            } else {
+                session.say(
+                    "stopped",
+                    format!("still there with our mark: {}", ours.join(" ")),
+                );
+                session.console.add("next", &session.again("destroy"));
+                Outcome::Stopped
+            }
+        }
+        Err(error) => {
+            session.say(
+                "done",
+                format!("destroyed; whether a server is left was not observed: {error:#}"),
+            );
+            Outcome::Unobserved
+        }
+    };
+    if options.all
+        && session.cluster.is_lab()
+        && outcome == Outcome::Done
+        && let Some(line) = lab::stop(&session.project).await
+    {
+        session.console.say(&line);
+    }
+    Ok(outcome)
+}

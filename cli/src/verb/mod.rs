@@ -1,0 +1,9 @@
+//! One file per verb.
+
+pub(crate) mod cluster;
+pub(crate) mod destroy;
+pub(crate) mod kubeconfig;
+pub(crate) mod plan;
+pub(crate) mod preflight;
+pub(crate) mod status;
+pub(crate) mod up;

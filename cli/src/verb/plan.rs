@@ -1,0 +1,123 @@
+//! `strata plan`: what `up` would change. Layers above the first one that is missing are planned once it is there.
+
+use crate::{
+    arguments::Common,
+    finding::counted,
+    layers::{self, Plan, Stop},
+    outcome::Outcome,
+    project::Layer,
+    session::{Purpose, Session},
+    terraform::Terraform,
+};
+
+pub(crate) async fn run(options: &Common) -> anyhow::Result<Outcome> {
+    let Some(session) = Session::open(options)? else {
+        return Ok(Outcome::Preflight);
+    };
+    session.header();
+    let Some(world) = session.world(true).await? else {
+        unreachable!("a lab is started when there is none")
+    };
+    let terraform = session.terraform(&world, Purpose::Build)?;
+    let mut last = None;
+    for layer in Layer::ALL {
+        // A layer reads the one below from its state.
+        if last.is_some_and(|below: Layer| !session.has_state(below)) {
+            session.say(
+                "plan",
+                format!(
+                    "{} and above are planned once {} is applied",
+                    layer.number(),
+                    last.map_or("", Layer::name)
+                ),
+            );
+            break;
+        }
+        match layers::plan(&session, &terraform, layer).await? {
+            Ok(plan) => session.say("plan", format!("{}: {}", layer.name(), sentence(&plan))),
+            Err(stop) => return Ok(stopped(&session, &stop)),
+        }
+        if session.interrupted() {
+            return Ok(Outcome::Interrupted);
+        }
+        last = Some(layer);
+    }
+    session.console.plain("Nothing was changed.");
+    Ok(Outcome::Done)
+}
+
+/// What one plan says.
+fn sentence(plan: &Plan) -> String {
+    if plan.differs && !plan.changes.totals.any() {
+        "only outputs change".to_owned()
+    } else {
+        plan.changes.sentence()
+    }
+}
+
+/// Planning failed: the causes, nothing more.
+fn stopped(session: &Session, stop: &Stop) -> Outcome {
+    session.say(
+        "stopped",
+        format!(
+            "{}: {}",
+            stop.layer.name(),
+            counted(stop.errors.len(), "error")
+        ),
+    );
+    for error in &stop.errors {
+        layers::explain(session.console, "", error);
+    }
+    session
+        .console
+        .add("log", &session.project.relative(&session.project.logs()));
+    if session.interrupted() {
+        Outcome::Interrupted
+    } else {
+        Outcome::Stopped
+    }
+}
+
+/// What the survey before an apply found.
+pub(crate) enum Survey {
+    /// No layer differs.
+    Unchanged,
+    /// The first layer that differs; those below it do not.
+    Differs(Box<Plan>),
+    /// Planning failed.
+    Failed(Stop),
+}
+
+/// Plans layers from `from` upwards until one differs.
+pub(crate) async fn survey(
+    session: &Session,
+    terraform: &Terraform,
+    from: Layer,
+) -> anyhow::Result<Survey> {
+    for layer in Layer::ALL.into_iter().filter(|layer| *layer >= from) {
+        match layers::plan(session, terraform, layer).await? {
+            Ok(plan) if plan.differs => return Ok(Survey::Differs(Box::new(plan))),
+            Ok(_) => {}
+            Err(stop) => return Ok(Survey::Failed(stop)),
+        }
+    }
+    Ok(Survey::Unchanged)
+}
+
+/// The line before an apply.
+pub(crate) fn announce(session: &Session, plan: &Plan) {
+    let above: Vec<_> = Layer::ALL
+        .into_iter()
+        .filter(|layer| *layer > plan.layer && !session.has_state(*layer))
+        .map(Layer::number)
+        .collect();
+    let later = if above.is_empty() {
+        String::new()
+    } else {
+        format!(" ({} planned once it is applied)", above.join(", "))
+    };
+    session.say(
+        "plan",
+        format!("{}: {}{later}", plan.layer.name(), sentence(plan)),
+    );
+}

@@ -1,0 +1,105 @@
+//! `strata status`: what is there now. Reads only; what cannot be seen is named and makes exit code 4.
+
+use crate::{
+    arguments::Common,
+    console, observe,
+    outcome::Outcome,
+    project::Layer,
+    session::{Purpose, Session},
+};
+
+pub(crate) async fn run(options: &Common) -> anyhow::Result<Outcome> {
+    let Some(session) = Session::open(options)? else {
+        return Ok(Outcome::Preflight);
+    };
+    session.header();
+    let Some(world) = session.world(false).await? else {
+        session.console.plain(&format!(
+            "the lab of cluster {} does not run; nothing is there. Start it: {}",
+            session.project.name,
+            session.again("up")
+        ));
+        return Ok(Outcome::Done);
+    };
+    let terraform = session.terraform(&world, Purpose::Build)?;
+    for layer in Layer::ALL {
+        let contract = if session.has_state(layer) {
+            terraform.outputs(layer).await?["contract"].clone()
+        } else {
+            serde_json::Value::Null
+        };
+        let word = match (session.has_state(layer), contract["ready"].as_bool()) {
+            (false, _) => "nothing",
+            (true, Some(true)) => "complete",
+            (true, _) => "not complete",
+        };
+        session
+            .console
+            .plain(&format!("{:<19} {word}", layer.name()));
+    }
+    if !session.has_state(Layer::Infrastructure) {
+        session
+            .console
+            .plain(&format!("next: {}", session.again("up")));
+        return Ok(Outcome::Done);
+    }
+    let outputs = terraform.outputs(Layer::Infrastructure).await?;
+    let observation = observe::observe(&session, &world, &outputs["machines"]).await;
+    session.console.plain(&format!(
+        "{:<12} {:<14} {:<16} {:<10} port 22",
+        "node", "role", "address", "Ready"
+    ));
+    for node in &observation.nodes {
+        let word = |fact: Option<bool>, yes: &'static str, no: &'static str| match fact {
+            Some(true) => yes,
+            Some(false) => no,
+            None => "not observed",
+        };
+        session.console.plain(&format!(
+            "{:<12} {:<14} {:<16} {:<10} {}",
+            node.name,
+            node.role,
+            node.address.as_deref().unwrap_or("-"),
+            word(node.ready, "Ready", "NotReady"),
+            word(node.closed, "closed", "OPEN")
+        ));
+    }
+    session.console.plain(&observation.summary());
+    if let Some(cause) = &observation.unreachable {
+        session
+            .console
+            .plain(&format!("the API was not observed: {cause}"));
+    }
+    if let Some(expiry) = outputs["join_info"]["expires_at"].as_str() {
+        session.console.plain(&format!(
+            "join token ends {expiry} (shown, not renewed; nodes of this cluster do not need it)"
+        ));
+    }
+    if let Some(left) = kubeconfig_left(&session) {
+        session.console.plain(&format!(
+            "kubeconfig {}: {left}",
+            session.project.relative(&session.project.kubeconfig())
+        ));
+    }
+    Ok(if observation.is_partial() {
+        Outcome::Unobserved
+    } else {
+        Outcome::Done
+    })
+}
+
+/// How long the kubeconfig is still good, by its age.
+pub(crate) fn kubeconfig_left(session: &Session) -> Option<String> {
+    let age = std::fs::metadata(session.project.kubeconfig())
+        .ok()?
+        .modified()
+        .ok()?
+        .elapsed()
+        .unwrap_or_default();
+    let left = super::kubeconfig::LIFE.saturating_sub(age);
+    Some(match left.as_secs() {
+        0 => "expired".to_owned(),
+        seconds if seconds > 86400 => format!("valid {} days", seconds.div_ceil(86400)),
+        _ => format!("valid {}", console::duration(left)),
+    })
+}
