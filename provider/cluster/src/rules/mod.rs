@@ -1,0 +1,248 @@
+//! Rules that look at more than one field. They run even when single fields were wrong: what did not fit is null and skipped.
+//!
+//! Defaults that depend on other fields (the lab's offers, `endpoint.via`) are worked out here too, into the normal form.
+
+mod derive;
+mod network;
+mod node;
+mod reach;
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::{
+    finding::Findings,
+    scalar,
+    tree::Place,
+    walk::{Origin, join},
+};
+
+/// What each platform can run.
+const MATRIX: [(&str, &[&str]); 4] = [
+    ("scaleway", &["kubeadm", "talos"]),
+    ("proxmox", &["talos", "kubeadm"]),
+    ("aws", &["talos"]),
+    ("netboot", &["k3s", "talos"]),
+];
+
+pub(crate) struct Rules<'a> {
+    pub(crate) normal: &'a mut Value,
+    pub(crate) origins: &'a mut BTreeMap<String, Origin>,
+    pub(crate) findings: &'a mut Findings,
+}
+
+impl Rules<'_> {
+    pub(crate) fn run(&mut self) {
+        self.derive();
+        self.platform();
+        self.nodes();
+        self.networks();
+        self.endpoint();
+        self.dns();
+        self.access();
+        self.timeouts();
+        self.lab();
+        if self.text("/cni/kind") == Some("none") {
+            let place = self.place("cni");
+            self.findings.warning(
+                "CNI-01",
+                &place,
+                "cni",
+                "without a pod network nodes stay NotReady until you install one",
+                "remove `cni`, or apply your own through `manifests`",
+            );
+        }
+    }
+
+    fn text(&self, pointer: &str) -> Option<&str> {
+        self.normal.pointer(pointer).and_then(Value::as_str)
+    }
+
+    fn owned(&self, pointer: &str) -> Option<String> {
+        self.text(pointer).map(str::to_owned)
+    }
+
+    fn is_lab(&self) -> bool {
+        self.normal.pointer("/lab/enabled") == Some(&json!(true))
+    }
+
+    /// The place of a field, or of the nearest field around it that is written.
+    fn place(&self, path: &str) -> Place {
+        let mut path = path;
+        loop {
+            if let Some(Origin::Written(place)) = self.origins.get(path) {
+                return place.clone();
+            }
+            match path.rfind(['.', '[']) {
+                Some(end) => path = &path[..end],
+                None => return Place::start(),
+            }
+        }
+    }
+
+    fn error(
+        &mut self,
+        code: &'static str,
+        path: &str,
+        message: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
+        let place = self.place(path);
+        self.findings.error(code, &place, path, message, fix);
+    }
+
+    fn is_written(&self, path: &str) -> bool {
+        matches!(self.origins.get(path), Some(Origin::Written(_)))
+    }
+
+    /// Fills a null field whose default depends on others.
+    fn fill(&mut self, path: &str, pointer: &str, value: Value, how: &'static str) {
+        if let Some(slot) = self.normal.pointer_mut(pointer)
+            && slot.is_null()
+            && !self
+                .origins
+                .get(path)
+                .is_some_and(|origin| matches!(origin, Origin::Written(_)))
+        {
+            *slot = value;
+            self.origins.insert(path.to_owned(), Origin::Derived(how));
+        }
+    }
+
+    fn node_names(&self) -> Vec<String> {
+        self.normal["nodes"]
+            .as_object()
+            .map(|nodes| nodes.keys().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    fn names_of(&self, role: &str) -> Vec<String> {
+        self.node_names()
+            .into_iter()
+            .filter(|name| self.normal["nodes"][name]["role"] == role)
+            .collect()
+    }
+
+    fn platform(&mut self) {
+        let Some(platform) = self.owned("/platform/kind") else {
+            return;
+        };
+        if let Some(distribution) = self.owned("/distribution/kind") {
+            let runs = MATRIX
+                .iter()
+                .find(|(name, _)| *name == platform)
+                .map_or(&[] as &[&str], |(_, runs)| runs);
+            if !runs.contains(&distribution.as_str()) {
+                self.error(
+                    "CFG-06",
+                    "distribution",
+                    format!("{distribution} does not run on {platform}"),
+                    format!("choose {}", runs.join(" or ")),
+                );
+            }
+        }
+        for (path, fields) in crate::declaration::fields_with_platform() {
+            let parents: Vec<String> = match path.strip_prefix("nodes.*.") {
+                Some(_) => self
+                    .node_names()
+                    .into_iter()
+                    .map(|node| format!("nodes.{node}"))
+                    .collect(),
+                None => vec![
+                    path.rsplit_once('.')
+                        .map_or("", |(parent, _)| parent)
+                        .to_owned(),
+                ],
+            };
+            let field = path.rsplit('.').next().unwrap_or_default();
+            for parent in parents {
+                let path = join(&parent, field);
+                if self.is_written(&path) && !fields.contains(&platform.as_str()) {
+                    self.error(
+                        "CFG-06",
+                        &path,
+                        format!(
+                            "this belongs to platform {}, not {platform}",
+                            fields.join(" or ")
+                        ),
+                        "remove it",
+                    );
+                }
+            }
+        }
+        let required: &[&str] = match platform.as_str() {
+            "scaleway" => &["offer", "zone"],
+            "proxmox" => &["address", "host"],
+            "aws" => &["type"],
+            _ => &["mac"],
+        };
+        for node in self.node_names() {
+            for field in required {
+                let path = format!("nodes.{node}.{field}");
+                if self.normal["nodes"][&node][field].is_null() && !self.is_written(&path) {
+                    let fix = match *field {
+                        "offer" => "add `offer`, or set it once for the role in `defaults`; for example EM-I215E-NVME".to_owned(),
+                        "zone" => "set platform.scaleway.zone, for example fr-par-2, or export SCW_DEFAULT_ZONE and use ./bootstrap.sh".to_owned(),
+                        other => format!("add `{other}`"),
+                    };
+                    self.error(
+                        "CFG-03",
+                        &path,
+                        format!("required on {platform} and missing"),
+                        fix,
+                    );
+                }
+            }
+        }
+        if ["proxmox", "netboot"].contains(&platform.as_str())
+            && self.normal["network"]["nodes"].is_null()
+        {
+            self.error(
+                "CFG-03",
+                "network.nodes",
+                format!("required on {platform} and missing"),
+                "add the network of the nodes, for example 192.0.2.0/24",
+            );
+        }
+        if let Some(version) = self.owned("/distribution/kubeadm/version") {
+            let minor: u32 = version
+                .split('.')
+                .nth(1)
+                .and_then(|minor| minor.parse().ok())
+                .unwrap_or(0);
+            if minor < 31 {
+                let message = format!(
+                    "{version} is too old: the configuration kubeadm.k8s.io/v1beta4 needs v1.31 or newer"
+                );
+                self.error(
+                    "CFG-04",
+                    "distribution.kubeadm.version",
+                    message,
+                    "write v1.34.2",
+                );
+            }
+        }
+    }
+
+    fn timeouts(&mut self) {
+        let fields: Vec<(String, String)> = self.normal["timeouts"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+            .collect();
+        for (name, text) in fields {
+            let fits =
+                scalar::seconds(&text).is_some_and(|seconds| (1..=7 * 86_400).contains(&seconds));
+            if !fits {
+                self.error(
+                    "CFG-04",
+                    &format!("timeouts.{name}"),
+                    format!("`{text}` is not between 1s and 7d"),
+                    "write for example 20m",
+                );
+            }
+        }
+    }
+}
