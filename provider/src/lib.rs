@@ -4,6 +4,7 @@
 //! `store`; `provider.rs` knows all resources. Services never import each other.
 
 pub mod environment;
+pub mod functions;
 pub mod http;
 pub mod kubernetes;
 #[cfg(test)]

@@ -32,6 +32,7 @@ use crate::store::{self, Name, Store, file};
 pub fn registry() -> Registry<Strata> {
     Registry::new("strata")
         .ephemeral::<crate::services::secret::ephemeral::EphemeralSecret>()
+        .function::<crate::functions::cluster::Cluster>()
         .resource::<crate::services::dns::record::Record>()
         .resource::<crate::services::scaleway::server::BaremetalServer>()
         .resource::<crate::services::scaleway::ssh_key::SshKey>()

@@ -29,18 +29,18 @@ use super::dial::Dialer;
 use crate::secret::Secret;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 /// Tries of one idempotent request, the first included.
 const ATTEMPTS: u32 = 5;
 /// Tries while the service asks to slow down; more, because it said that waiting helps.
 const SLOW_DOWN_ATTEMPTS: u32 = 10;
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// Why a request failed. Says which service, method and path, and the service's request id; never a header or a request body.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The service answered with an error status: a verdict.
-    #[error("{service}: {method} {path} answered {status}{}{}", message(.body), request(.request_id))]
+    #[error("{service}: {method} {path} answered {status}{}{}", message(.body), request(.request_id.as_ref()))]
     Status {
         /// Name of the service.
         service: &'static str,
@@ -177,10 +177,8 @@ fn message(body: &str) -> String {
     }
 }
 
-fn request(id: &Option<String>) -> String {
-    id.as_ref()
-        .map(|id| format!(" (request {id})"))
-        .unwrap_or_default()
+fn request(id: Option<&String>) -> String {
+    id.map(|id| format!(" (request {id})")).unwrap_or_default()
 }
 
 /// How a service is reached.

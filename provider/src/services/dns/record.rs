@@ -18,6 +18,7 @@ use crate::services::cloudflare::client::{Client, Error, NewRecord, Patch, Recor
 /// Several resources may share a name and a type: each owns only its own values.
 #[derive(Schema, Clone, Debug, PartialEq)]
 #[schema(name = "dns_record", version = 0)]
+#[allow(clippy::struct_field_names)] // the name is the attribute's
 pub struct Record {
     /// Backend and zone, e.g. `cloudflare/example.org`. A change replaces the record.
     #[schema(required, replace, validate = check_zone)]

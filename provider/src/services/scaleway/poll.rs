@@ -121,7 +121,7 @@ pub fn interval(since_order: Duration, server: Option<&Server>, usual: Duration)
     if since_order < FIRST {
         FIRST
     } else if delivered && since_order < FEWEST {
-        (FEWEST - since_order).max(CALM)
+        FEWEST.saturating_sub(since_order).max(CALM)
     } else if since_order + CALM >= usual {
         NEAR
     } else {

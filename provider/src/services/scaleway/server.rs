@@ -121,6 +121,7 @@ pub struct FirstContact {
 }
 
 /// What only this provider knows about the server.
+#[allow(clippy::struct_excessive_bools)] // four facts that have nothing to do with each other
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Private {

@@ -184,15 +184,14 @@ impl Resource for StoreSecret {
     ) -> Result<Self, Diagnostics> {
         let (name, store) = (planned.entry_name()?, cx.provider.store()?);
         let failed = |error| store_failed("write", name.as_str(), &error);
-        let content = match store.get(&name).await.map_err(failed)? {
-            // Looked up first, so that adopting a PKI does not cost the making of one.
-            Some(entry) => planned.adopt(cx, &config, entry)?,
-            None => {
-                let fresh = planned.content(&config)?;
-                match store.put_if_absent(&name, &fresh).await.map_err(failed)? {
-                    Put::Written(_) => fresh,
-                    Put::Exists(entry) => planned.adopt(cx, &config, entry)?,
-                }
+        // Looked up first, so that adopting a PKI does not cost the making of one.
+        let content = if let Some(entry) = store.get(&name).await.map_err(failed)? {
+            planned.adopt(cx, &config, entry)?
+        } else {
+            let fresh = planned.content(&config)?;
+            match store.put_if_absent(&name, &fresh).await.map_err(failed)? {
+                Put::Written(_) => fresh,
+                Put::Exists(entry) => planned.adopt(cx, &config, entry)?,
             }
         };
         planned.fill(cx.provider, &content).await?;
