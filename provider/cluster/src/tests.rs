@@ -261,6 +261,13 @@ fn wrong_files_are_refused_with_code_line_and_field() {
         ),
         ("no dns for three", no_dns(""), "END-01", 5, "endpoint"),
         (
+            "no dns for one",
+            no_dns("").replace("  cp-2: control-plane\n  cp-3: control-plane\n", ""),
+            "END-01",
+            5,
+            "endpoint",
+        ),
+        (
             "via node for three",
             base("").replace("strata.test}\nnodes", "strata.test, via: node}\nnodes"),
             "END-01",
@@ -723,13 +730,9 @@ fn valid_file() -> impl Strategy<Value = (String, usize, usize)> {
         Just("nl-ams-1"),
         Just("pl-waw-2")
     ];
-    (name(28), nodes, pods, 31_u8..36, 0_u8..20, zone, any::<bool>()).prop_map(|(cluster, (names, planes, workers), (second, _), minor, patch, zone, on_node)| {
+    (name(28), nodes, pods, 31_u8..36, 0_u8..20, zone).prop_map(|(cluster, (names, planes, workers), (second, _), minor, patch, zone)| {
         let mut text = format!("strata: 1\nname: {cluster}\nlab: true\nplatform: {{scaleway: {{zone: {zone}}}}}\n");
-        if planes == 1 && on_node {
-            text.push_str("endpoint: {}\n");
-        } else {
-            let _ = writeln!(text, "dns: {{cloudflare: {{zone: strata.test}}}}\nendpoint: {{name: api.{cluster}.strata.test}}");
-        }
+        let _ = writeln!(text, "dns: {{cloudflare: {{zone: strata.test}}}}\nendpoint: {{name: api.{cluster}.strata.test}}");
         let _ = writeln!(text, "distribution: {{kubeadm: {{version: v1.{minor}.{patch}}}}}\nnetwork: {{pods: 10.{second}.0.0/16, services: 172.20.0.0/16}}\nnodes:");
         for (index, name) in names.iter().enumerate() {
             let _ = writeln!(text, "  {name}: {}", if index < planes { "control-plane" } else { "worker" });

@@ -33,6 +33,13 @@ impl Rules<'_> {
                 format!("{planes} control planes need one name that leads to all of them, and nothing carries it"),
                 "set `dns`, for example dns: {cloudflare: {zone: example.org}}",
             ),
+            // By default, since nothing else carries the name; written out it is a finding of its own.
+            Some("node") if planes == 1 && !self.is_written("endpoint.via") => self.error(
+                "END-01",
+                "endpoint",
+                "nothing carries the API's name: `via: node` is not available yet in this release",
+                "set `dns`, for example dns: {cloudflare: {zone: example.org}}",
+            ),
             Some("node") if planes > 1 => self.error("END-01", "endpoint.via", format!("`node` leads to one node; there are {planes} control planes"), "use via: dns"),
             Some("dns") if !has_dns && self.text("/dns/kind").is_some() => self.error("END-01", "endpoint.via", "`dns` needs to know who serves the zone", "set `dns`, for example dns: {cloudflare: {zone: example.org}}"),
             Some("vip") if platform == "scaleway" || platform == "aws" => self.error("CFG-06", "endpoint.via", format!("`vip` needs a network of your own, not {platform}"), "use via: dns"),
