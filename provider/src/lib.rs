@@ -3,12 +3,16 @@
 //! Direction of dependency: `http` and `store` know no service; a service's client knows `http`; a resource knows its client and
 //! `store`; `provider.rs` knows all resources. Services never import each other.
 
+pub mod access;
+pub mod claim;
 pub mod environment;
+pub mod firewall;
 pub mod functions;
 pub mod http;
 pub mod kubernetes;
 #[cfg(test)]
 mod lab_test;
+pub mod marker;
 pub mod pki;
 pub mod provider;
 pub mod secret;

@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use strata_framework::{Attr, Diagnostics, Path, Provider, Registry, Schema, fingerprint};
 use tokio::sync::OnceCell;
 
+use crate::access::Shared;
 use crate::environment::Environment;
 use crate::http::client::{Client as Http, Settings};
 use crate::secret::Secret;
@@ -28,12 +29,21 @@ use crate::services::scaleway::client::Client as ScalewayClient;
 use crate::services::scaleway::poll::Poll;
 use crate::store::{self, Name, Store, file};
 
+/// Names the cluster that may be torn down.
+pub const TEARDOWN: &str = "STRATA_TEARDOWN";
+
 /// Everything this provider offers, sorted.
 pub fn registry() -> Registry<Strata> {
     Registry::new("strata")
         .ephemeral::<crate::services::secret::ephemeral::EphemeralSecret>()
         .function::<crate::functions::cluster::Cluster>()
+        .ephemeral::<crate::services::kubeadm::join_info::EphemeralJoinInfo>()
         .resource::<crate::services::dns::record::Record>()
+        .resource::<crate::services::kubeadm::join_info::KubeadmJoinInfo>()
+        .resource::<crate::services::kubeadm::node::KubeadmNode>()
+        .resource::<crate::services::kubernetes::cluster::KubernetesCluster>()
+        .resource::<crate::services::kubernetes::manifests::KubernetesManifests>()
+        .resource::<crate::services::lockdown::NodeLockdown>()
         .resource::<crate::services::scaleway::server::BaremetalServer>()
         .resource::<crate::services::scaleway::ssh_key::SshKey>()
         .resource::<crate::services::secret::resource::StoreSecret>()
@@ -110,6 +120,7 @@ pub struct Strata {
     store: OnceLock<Arc<dyn Store>>,
     scaleway: OnceCell<Scaleway>,
     cloudflare: OnceCell<cloudflare::client::Client>,
+    shared: Shared,
 }
 
 impl Provider for Strata {
@@ -133,6 +144,7 @@ impl Provider for Strata {
             store: OnceLock::new(),
             scaleway: OnceCell::new(),
             cloudflare: OnceCell::new(),
+            shared: Shared::default(),
         })
     }
 }
@@ -159,6 +171,16 @@ impl Strata {
     /// Name of the cluster.
     pub fn cluster(&self) -> &str {
         self.configuration.cluster.text()
+    }
+
+    /// What operations on nodes and clusters share: API clients, the lock of membership changes.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Whether the destruction of the whole cluster is meant (FN7): always in the lab, else when `STRATA_TEARDOWN` names it.
+    pub fn confirms_teardown(&self) -> bool {
+        self.is_lab() || std::env::var(TEARDOWN).is_ok_and(|name| name == self.cluster())
     }
 
     /// Whether the cluster lives in the lab.

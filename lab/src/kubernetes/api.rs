@@ -15,7 +15,6 @@ use super::plane::{ControlPlane, State};
 use super::rbac::{self, Action};
 use super::request::{Request, Route, Target};
 use super::review;
-use super::scale;
 use super::selector::Selector;
 use super::status::ApiError;
 use super::store::Key;
@@ -97,7 +96,7 @@ impl ControlPlane {
         if *rest
             || matches!(
                 target.subresource.as_str(),
-                "exec" | "attach" | "portforward" | "proxy"
+                "exec" | "attach" | "portforward" | "proxy" | "scale"
             )
         {
             return Err(ApiError::unknown_to_lab(&format!(
@@ -117,9 +116,6 @@ impl ControlPlane {
         let form = Form::of(request);
         let reply = match (verb, target.subresource.as_str()) {
             ("get", "log") => state.log(&target),
-            (_, "scale") if scale::has_scale(&target.kind.group, &target.kind.plural) => state
-                .scale(verb, &target, request, &write)
-                .map(|view| Reply::json(200, view)),
             ("get", "" | "status") => state.get(&target, &form, &write),
             ("list", "") => state.list(&target, &selector, request, &form, &write),
             ("watch", "") => state.watch(&target, selector, request, form),

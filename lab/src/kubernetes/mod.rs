@@ -31,7 +31,6 @@ mod rbac;
 mod reading;
 mod request;
 mod review;
-mod scale;
 mod schema;
 mod seed;
 mod selector;

@@ -211,7 +211,11 @@ impl Client {
     /// Applies one object. Fields that somebody else set are taken over: what the cluster file says wins.
     pub async fn apply(&self, object: &Object) -> Result<Value, Error> {
         let mut value = object.value.clone();
-        value["metadata"]["labels"][MANAGED_BY] = MANAGER.into();
+        // A chart's own label stays: Helm takes objects over only when it finds its name there (FN16).
+        let labels = &mut value["metadata"]["labels"];
+        if labels[MANAGED_BY].is_null() {
+            labels[MANAGED_BY] = MANAGER.into();
+        }
         let label = object.id.to_string();
         let api = self.dynamic(&object.id).await?;
         let applied = api

@@ -15,6 +15,7 @@
 //! ```
 
 pub mod apply;
+pub mod certificates;
 pub mod compare;
 pub mod door;
 mod error;

@@ -1,10 +1,13 @@
 //! Node objects: who is a member, whether it is ready, and moving the work away from one.
 
+use std::collections::BTreeMap;
+
+pub use k8s_openapi::api::core::v1::Taint;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Api;
-use kube::api::{DeleteParams, EvictParams, ListParams};
+use kube::api::{DeleteParams, EvictParams, ListParams, Patch, PatchParams};
 
-use super::{Client, Error};
+use super::{Client, Error, MANAGER};
 
 const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 const MIRROR: &str = "kubernetes.io/config.mirror";
@@ -109,6 +112,50 @@ pub async fn delete(client: &Client, name: &str) -> Result<(), Error> {
         Err(error) if !error.is_not_found() => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Makes these our labels of the node; ours from before that are not among them go.
+pub async fn set_labels(
+    client: &Client,
+    name: &str,
+    labels: &BTreeMap<String, String>,
+) -> Result<(), Error> {
+    let node = serde_json::json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": name, "labels": labels } });
+    let api = Api::<Node>::all(client.api());
+    let applied = api
+        .patch(
+            name,
+            &PatchParams::apply(MANAGER).force(),
+            &Patch::Apply(&node),
+        )
+        .await;
+    applied.map(drop).map_err(Error::during("label node", name))
+}
+
+/// Replaces some of the node's taints by others; those of controllers stay.
+pub async fn change_taints(
+    client: &Client,
+    name: &str,
+    remove: &[Taint],
+    add: &[Taint],
+) -> Result<(), Error> {
+    let api = Api::<Node>::all(client.api());
+    let node = api
+        .get(name)
+        .await
+        .map_err(Error::during("read node", name))?;
+    let mut taints = node.spec.and_then(|spec| spec.taints).unwrap_or_default();
+    let same = |a: &Taint, b: &Taint| a.key == b.key && a.effect == b.effect;
+    taints.retain(|taint| !remove.iter().chain(add).any(|other| same(taint, other)));
+    taints.extend(add.iter().cloned());
+    // With the version that was read: a controller's taint that came in between is not lost.
+    let patch = serde_json::json!({ "metadata": { "resourceVersion": node.metadata.resource_version }, "spec": { "taints": taints } });
+    let patched = api
+        .patch(name, &PatchParams::default(), &Patch::Merge(&patch))
+        .await;
+    patched
+        .map(drop)
+        .map_err(Error::during("change the taints of node", name))
 }
 
 /// Marks the node as not schedulable.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret as SecretObject;
 use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use rand::RngExt as _;
 
 use super::{Client, Error, MANAGER};
@@ -29,6 +29,24 @@ pub struct Token {
 
 /// Mints a token that lives for `life`. It signs nothing: joins use a discovery file, so `cluster-info` stays empty of it.
 pub async fn mint(client: &Client, life: Duration, description: &str) -> Result<Token, Error> {
+    mint_with(client, life, description, false).await
+}
+
+/// Mints a token that also signs `cluster-info`, for joins that discover the cluster by token and CA hash.
+pub async fn mint_signing(
+    client: &Client,
+    life: Duration,
+    description: &str,
+) -> Result<Token, Error> {
+    mint_with(client, life, description, true).await
+}
+
+async fn mint_with(
+    client: &Client,
+    life: Duration,
+    description: &str,
+    signs: bool,
+) -> Result<Token, Error> {
     let (id, secret) = (random(6), random(16));
     let name = format!("bootstrap-token-{id}");
     let life = SignedDuration::try_from(life).unwrap_or(SignedDuration::from_hours(24));
@@ -42,6 +60,7 @@ pub async fn mint(client: &Client, life: Duration, description: &str) -> Result<
             "expiration": rfc3339(expires_at),
             "description": description,
             "usage-bootstrap-authentication": "true",
+            "usage-bootstrap-signing": signs.to_string(),
             "auth-extra-groups": "system:bootstrappers:kubeadm:default-node-token",
         },
     });
@@ -88,6 +107,24 @@ pub async fn revoke(client: &Client, id: &str) -> Result<(), Error> {
         Err(error) if !error.is_not_found() => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Deletes all bootstrap tokens: they exist only while something joins (FN13).
+pub async fn revoke_all(client: &Client) -> Result<(), Error> {
+    let api: Api<SecretObject> = Api::namespaced(client.api(), NAMESPACE);
+    let tokens = ListParams::default().fields("type=bootstrap.kubernetes.io/token");
+    let tokens = api
+        .list(&tokens)
+        .await
+        .map_err(Error::during("list", "the bootstrap tokens"))?;
+    for token in tokens {
+        let name = token.metadata.name.unwrap_or_default();
+        // A server that ignores the selector lists other Secrets, too.
+        if let Some(id) = name.strip_prefix("bootstrap-token-") {
+            revoke(client, id).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Whole seconds: the form kubeadm itself writes.

@@ -1,0 +1,729 @@
+//! From a machine with Flatcar to a node: init on whoever holds the claim, join on everyone else.
+//!
+//! Guarantees: init happens at most once per estate (the claim); no etcd membership change overlaps another of this process; every other node's firewall
+//! knows the newcomer before kubeadm starts; the join token is gone afterwards, also after a failure. Starts from any state: whatever an earlier try left on the
+//! machine is reset, whatever it left in etcd or the API is removed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use strata_framework::{Diagnostics, Limits, Probe, chain, wait};
+
+use super::config::{self, Taint};
+use super::membership::{Plan, before_join};
+use super::neighbours::Neighbours;
+use crate::access::{Access, waited};
+use crate::claim::{self, Asker, Claim, Turn};
+use crate::kubernetes::apply::{Id, Object};
+use crate::kubernetes::{self, Client, node, token};
+use crate::marker::{self, Marker};
+use crate::pki::{OPERATORS, Pki};
+use crate::provider::store_failed;
+use crate::services::attribute::{Cluster, Ssh};
+use crate::ssh::{self, Session};
+use crate::store::{self, Name};
+use crate::verb::Verb;
+
+/// How long a control plane that is not the first by name leaves it the claim. The endpoint's first address is that of the first one (FN5).
+const COURTESY: Duration = Duration::from_secs(10);
+/// SSH must come back by then after a reboot.
+const SSH_LIMIT: Duration = Duration::from_mins(20);
+/// kubeadm's own timeouts add up to less.
+const REGISTER: Duration = Duration::from_mins(5);
+/// A connection that broke in the middle of kubeadm is worth another try.
+const ATTEMPTS: u32 = 3;
+
+/// A node to be.
+pub struct Newcomer<'a> {
+    /// The ways.
+    pub access: &'a Access<'a>,
+    /// Deadline and stop signal.
+    pub limits: Limits,
+    /// Id of the estate.
+    pub owner: &'a str,
+    /// The cluster.
+    pub cluster: &'a Cluster,
+    /// User and keys.
+    pub ssh: &'a Ssh,
+    /// Name.
+    pub name: &'a str,
+    /// Role.
+    pub control_plane: bool,
+    /// Address.
+    pub address: IpAddr,
+    /// All addresses of the machine, that one included.
+    pub addresses: BTreeSet<IpAddr>,
+    /// Labels of the Node object.
+    pub labels: BTreeMap<String, String>,
+    /// Taints at registration.
+    pub taints: Vec<Taint>,
+}
+
+/// What is worth several attempts.
+#[derive(Clone, Copy)]
+enum Work {
+    Init { reset: bool },
+    Join,
+}
+
+/// A failed step and whether it is worth another try from the beginning.
+struct Trouble {
+    diagnostics: Diagnostics,
+    again: bool,
+}
+
+impl From<Diagnostics> for Trouble {
+    fn from(diagnostics: Diagnostics) -> Self {
+        Self {
+            diagnostics,
+            again: false,
+        }
+    }
+}
+
+impl Newcomer<'_> {
+    fn endpoint(&self) -> &str {
+        self.cluster.endpoint.text()
+    }
+
+    fn port(&self) -> u16 {
+        self.cluster.port.known().copied().unwrap_or(6443)
+    }
+
+    fn failed(&self, verb: &str, error: &dyn std::error::Error) -> Diagnostics {
+        Diagnostics::failed(verb, "node", self.name, error)
+    }
+
+    fn ssh_trouble(&self, error: &ssh::Error) -> Trouble {
+        Trouble {
+            diagnostics: self.failed("set up", error),
+            again: error.is_transient(),
+        }
+    }
+
+    /// Makes the machine a node. True when it initialised the cluster.
+    pub async fn bring_up(&self) -> Result<bool, Diagnostics> {
+        let initialises = match self.turn().await? {
+            Turn::Init { reset } => {
+                let outcome = self.with_attempts(Work::Init { reset }).await;
+                if outcome.is_err() {
+                    self.access.shared().note_failed_init(self.endpoint());
+                }
+                outcome?;
+                true
+            }
+            turn => {
+                self.wait_for_api(turn == Turn::JoinIfAlive).await?;
+                self.with_attempts(Work::Join).await?;
+                false
+            }
+        };
+        self.mark().await?;
+        self.label().await?;
+        Ok(initialises)
+    }
+
+    async fn with_attempts(&self, work: Work) -> Result<(), Diagnostics> {
+        for count in 0.. {
+            let outcome = match work {
+                Work::Init { reset } => self.initialise(reset || count > 0).await,
+                Work::Join => self.join().await,
+            };
+            let Err(trouble) = outcome else { break };
+            if !trouble.again || count + 1 == ATTEMPTS || self.limits.cancel.is_cancelled() {
+                return Err(trouble.diagnostics);
+            }
+            tracing::warn!(
+                "node {}: {}; trying again from the beginning",
+                self.name,
+                trouble.diagnostics
+            );
+        }
+        Ok(())
+    }
+
+    /// Waits for its turn: to initialise or to join.
+    async fn turn(&self) -> Result<Turn, Diagnostics> {
+        let store = self.access.store();
+        let pki = Name::parse(self.cluster.pki.text()).map_err(store::Error::from);
+        let pki = pki.map_err(|error| store_failed("read", self.cluster.pki.text(), &error))?;
+        let pki_present = store
+            .get(&pki)
+            .await
+            .map_err(|error| store_failed("read", pki.as_str(), &error))?
+            .is_some();
+        let control_planes: Vec<String> = self.cluster.control_planes().into_keys().collect();
+        let asker = Asker {
+            owner: self.owner,
+            node: self.name,
+            control_plane: self.control_plane,
+            control_planes: &control_planes,
+        };
+        let courteous = control_planes
+            .first()
+            .is_some_and(|first| first != self.name);
+        let courtesy = self.access.pace(COURTESY).max(Duration::from_secs(1));
+        let start = tokio::time::Instant::now();
+        let policy = self.access.policy(
+            format!("the turn of node {} to join", self.name),
+            Duration::from_secs(2),
+            Duration::from_secs(5),
+        );
+        let broken = |error: store::Error| store_failed("read", claim::ENTRY, &error);
+        let turn = wait(&self.limits, &policy, async || {
+            let step = async {
+                let found = claim::read(store).await.map_err(broken)?;
+                Ok::<_, Diagnostics>(match claim::decide(found.as_ref().map(|(claim, _)| claim), asker, false, pki_present) {
+                    Turn::Claim if courteous && start.elapsed() < courtesy => Probe::NotYet("the first control plane may initialise".into()),
+                    Turn::Claim => {
+                        let claim = Claim::new(self.owner, self.name, &self.access.shared().run);
+                        match claim::take(store, &claim).await.map_err(broken)? {
+                            true => Probe::Done(Turn::Init { reset: false }),
+                            false => Probe::NotYet("another node took the claim".into()),
+                        }
+                    }
+                    Turn::TakeOver => {
+                        let (claim, nonce) = found.expect("there is one to take over");
+                        claim::drop_if(store, &nonce).await.map_err(broken)?;
+                        Probe::NotYet(format!("node {} held the claim and is gone", claim.node))
+                    }
+                    Turn::Wait(_) if self.access.shared().has_failed_init(self.endpoint()) => Probe::Failed(
+                        Diagnostics::error(format!("Cannot join node \"{}\"", self.name), "The node that initialises the cluster failed in this run. Nothing was changed on this node.")
+                            .hint("Fix the other node's error and run apply again; it continues from here."),
+                    ),
+                    Turn::Wait(status) => Probe::NotYet(status),
+                    Turn::Refuse(sentence) => Probe::Failed(Diagnostics::error(format!("Cannot create node \"{}\"", self.name), sentence)),
+                    turn => Probe::Done(turn),
+                })
+            };
+            step.await.unwrap_or_else(Probe::Failed)
+        });
+        Ok(turn.await?)
+    }
+
+    /// A client that knows only this node's API server.
+    fn own_client(&self, pki: &Pki) -> Result<Client, Diagnostics> {
+        let mut alone = self.cluster.clone();
+        alone.control_planes =
+            BTreeMap::from([(self.name.to_owned(), self.address.to_string())]).into();
+        self.access.client_with(&alone, pki)
+    }
+
+    async fn session(&self) -> Result<Session, Diagnostics> {
+        self.access
+            .session_within(
+                &self.limits,
+                self.ssh,
+                self.name,
+                &self.address.to_string(),
+                SSH_LIMIT,
+            )
+            .await
+    }
+
+    /// Every address that is or will be a node's, as far as the configuration knows.
+    fn peers(&self) -> BTreeSet<IpAddr> {
+        let configured = self.cluster.peers.or_default();
+        let configured = configured
+            .values()
+            .filter_map(|address| address.parse().ok());
+        configured.chain(self.addresses.iter().copied()).collect()
+    }
+
+    // ---- init ----
+
+    async fn initialise(&self, reset: bool) -> Result<(), Trouble> {
+        let pki = self.access.pki(self.cluster.pki.text()).await?;
+        let client = self.own_client(&pki)?;
+        if !(reset
+            && client.probe().await.is_ok()
+            && node::get(&client, self.name)
+                .await
+                .is_ok_and(|node| node.is_some()))
+        {
+            let session = self.session().await?;
+            if reset {
+                session
+                    .run(&Verb::KubeadmReset, b"")
+                    .await
+                    .map_err(|error| self.ssh_trouble(&error))?;
+            }
+            self.deliver_control_plane(&session, &pki).await?;
+            let text = config::init(&self.cluster_configuration()?, &self.node_configuration());
+            self.put(&session, "0600", config::KUBEADM, text.as_bytes())
+                .await?;
+            self.map_endpoint(&session, self.address).await?;
+            tracing::info!("node {} initialises cluster {}", self.name, self.endpoint());
+            session
+                .run(&Verb::KubeadmInit, b"")
+                .await
+                .map_err(|error| self.ssh_trouble(&error))?;
+            session.close().await;
+            self.wait_until_registered(&client).await?;
+        }
+        self.after_init(&client).await?;
+        claim::set(self.access.store(), claim::State::Initialised)
+            .await
+            .map_err(|error| store_failed("write", claim::ENTRY, &error))?;
+        Ok(())
+    }
+
+    /// What the cluster must have before people and nodes come: operators may act, nobody reads cluster-info without credentials, no token is left.
+    async fn after_init(&self, client: &Client) -> Result<(), Diagnostics> {
+        let failed = |error: kubernetes::Error| self.failed("finish the initialisation on", &error);
+        let binding = serde_json::json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": { "name": OPERATORS },
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin" },
+            "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": OPERATORS }],
+        });
+        let rbac = |kind: &str, namespace: &str, name: &str| Id {
+            api_version: "rbac.authorization.k8s.io/v1".into(),
+            kind: kind.into(),
+            namespace: namespace.into(),
+            name: name.into(),
+        };
+        client
+            .apply(&Object {
+                id: rbac("ClusterRoleBinding", "", OPERATORS),
+                value: binding,
+            })
+            .await
+            .map_err(failed)?;
+        client
+            .delete(&rbac(
+                "RoleBinding",
+                "kube-public",
+                "kubeadm:bootstrap-signer-clusterinfo",
+            ))
+            .await
+            .map_err(failed)?;
+        token::revoke_all(client).await.map_err(failed)
+    }
+
+    fn cluster_configuration(&self) -> Result<config::Cluster<'_>, Diagnostics> {
+        let cluster = self.cluster;
+        Ok(config::Cluster {
+            name: cluster.need("name", &cluster.name)?,
+            endpoint: self.endpoint(),
+            port: self.port(),
+            kubernetes_version: cluster.need("kubernetes_version", &cluster.kubernetes_version)?,
+            pod_subnet: cluster.need("pod_subnet", &cluster.pod_subnet)?,
+            service_subnet: cluster.need("service_subnet", &cluster.service_subnet)?,
+            dns_domain: cluster.need("dns_domain", &cluster.dns_domain)?,
+            audit: cluster.audit.or_default(),
+            extra_sans: cluster.extra_sans.or_default(),
+        })
+    }
+
+    fn node_configuration(&self) -> config::Node<'_> {
+        config::Node {
+            name: self.name,
+            address: self.address,
+            control_plane: self.control_plane,
+            taints: &self.taints,
+        }
+    }
+
+    // ---- join ----
+
+    /// Waits until the cluster's API is ready; with `now`, asks once.
+    async fn wait_for_api(&self, now: bool) -> Result<(), Diagnostics> {
+        let client = self.access.client(self.cluster).await?;
+        if now {
+            return client.probe().await.map_err(|error| {
+                self.failed("join", &error).left("The cluster was being destroyed, and its API does not answer. Nothing was changed on this node.").hint("Finish the destroy first: ./bootstrap.sh destroy")
+            });
+        }
+        let policy = self.access.policy(
+            format!(
+                "the API of {} before node {} joins",
+                self.endpoint(),
+                self.name
+            ),
+            Duration::from_secs(3),
+            Duration::from_secs(10),
+        );
+        let ready = wait(&self.limits, &policy, async || match client.probe().await {
+            Ok(()) => Probe::Done(()),
+            Err(error) if error.is_unreachable() => Probe::NotYet(chain(&error)),
+            Err(error) => Probe::Failed(error),
+        });
+        ready
+            .await
+            .map_err(|error| waited("join", "node", self.name, error))
+    }
+
+    async fn join(&self) -> Result<(), Trouble> {
+        let pki = self.access.pki(self.cluster.pki.text()).await?;
+        let client = self.access.client_with(self.cluster, &pki)?;
+        let neighbours = Neighbours {
+            access: self.access,
+            limits: &self.limits,
+            client: &client,
+            ssh: self.ssh,
+            node: self.name,
+        };
+        let _serial = if self.control_plane {
+            Some(
+                self.access
+                    .shared()
+                    .membership(
+                        &self.limits,
+                        self.endpoint(),
+                        self.access.pace(Duration::from_secs(2)),
+                    )
+                    .await?,
+            )
+        } else {
+            None
+        };
+        if self.has_joined(&client, &pki, &neighbours).await? {
+            return Ok(());
+        }
+        let dead = neighbours.tell(&self.peers()).await?;
+        if !dead.is_empty() {
+            tracing::warn!(
+                "node {} joins without {}, which did not answer",
+                self.name,
+                dead.join(", ")
+            );
+        }
+        let session = self.session().await?;
+        session
+            .run(&Verb::KubeadmReset, b"")
+            .await
+            .map_err(|error| self.ssh_trouble(&error))?;
+        if self.control_plane {
+            self.clean_membership(&neighbours).await?;
+        }
+        // A Node object of an earlier life would be taken for the new one.
+        node::delete(&client, self.name)
+            .await
+            .map_err(|error| self.failed("join", &error))?;
+        self.deliver(&session, &pki).await?;
+        let life = (self.limits.deadline - tokio::time::Instant::now())
+            .clamp(Duration::from_mins(10), Duration::from_hours(2));
+        let token = token::mint(
+            &client,
+            life,
+            &format!("strata: join of node {}", self.name),
+        )
+        .await;
+        let token = token.map_err(|error| self.failed("join", &error))?;
+        let joined = self.run_join(&session, &pki, &client, &token).await;
+        // Whatever happened: nothing may join with it any more. An error here must not hide the first one.
+        let revoked = token::revoke(&client, &token.id).await;
+        joined?;
+        if let Err(error) = revoked {
+            tracing::warn!(
+                "the join token of node {} was not deleted and expires at {}: {}",
+                self.name,
+                token.expires_at,
+                chain(&error)
+            );
+        }
+        self.wait_until_registered(&client).await?;
+        if self.control_plane {
+            self.wait_until_voting(&neighbours).await?;
+            let own = self.own_client(&pki)?;
+            self.wait_until_ready(&own).await?;
+            self.map_endpoint(&session, self.address).await?;
+        }
+        session.close().await;
+        Ok(())
+    }
+
+    async fn run_join(
+        &self,
+        session: &Session,
+        pki: &Pki,
+        client: &Client,
+        token: &token::Token,
+    ) -> Result<(), Trouble> {
+        let discovery = config::discovery(self.endpoint(), self.port(), &pki.ca_crt);
+        self.put(session, "0600", config::DISCOVERY, discovery.as_bytes())
+            .await?;
+        let text = config::join(self.port(), &self.node_configuration(), &token.value);
+        self.put(session, "0600", config::KUBEADM, text.expose().as_bytes())
+            .await?;
+        if self.control_plane
+            && let Some(address) = self.detour(pki).await
+        {
+            self.map_endpoint(session, address).await?;
+        }
+        tracing::info!("node {} joins cluster {}", self.name, client.endpoint());
+        session
+            .run(&Verb::KubeadmJoin, b"")
+            .await
+            .map(drop)
+            .map_err(|error| self.ssh_trouble(&error))
+    }
+
+    /// The endpoint's first address is that of the first control plane by name. When that one does not serve yet, because another initialised, joining control planes map the
+    /// name to one that does, until they serve themselves.
+    async fn detour(&self, pki: &Pki) -> Option<IpAddr> {
+        let limit = Duration::from_secs(3);
+        for (position, (name, address)) in self.cluster.control_planes().iter().enumerate() {
+            let serves = kubernetes::answers_tls(
+                self.access.dialer(),
+                address,
+                self.endpoint(),
+                self.port(),
+                &pki.ca_crt,
+                limit,
+            )
+            .await
+            .is_ok();
+            if serves && name != self.name {
+                return if position == 0 {
+                    None
+                } else {
+                    address.parse().ok()
+                };
+            }
+        }
+        None
+    }
+
+    /// Whether an earlier try got all the way.
+    async fn has_joined(
+        &self,
+        client: &Client,
+        pki: &Pki,
+        neighbours: &Neighbours<'_>,
+    ) -> Result<bool, Diagnostics> {
+        let view = node::get(client, self.name)
+            .await
+            .map_err(|error| self.failed("join", &error))?;
+        let address = self.address.to_string();
+        if !view.is_some_and(|view| {
+            view.readiness != node::Readiness::Silent && view.addresses.contains(&address)
+        }) {
+            return Ok(false);
+        }
+        if !self.control_plane {
+            return Ok(true);
+        }
+        if self.own_client(pki)?.probe().await.is_err() {
+            return Ok(false);
+        }
+        let members = neighbours.members().await?;
+        Ok(members
+            .iter()
+            .any(|member| member.name == self.name && !member.is_learner))
+    }
+
+    async fn clean_membership(&self, neighbours: &Neighbours<'_>) -> Result<(), Diagnostics> {
+        let mut ours = marker::names(self.access.store())
+            .await
+            .map_err(|error| store_failed("list", "members", &error))?;
+        ours.extend(self.cluster.control_planes().into_keys());
+        let address = self.address.to_string();
+        let policy = self.access.policy(
+            format!("etcd to accept node {}", self.name),
+            Duration::from_secs(5),
+            Duration::from_secs(10),
+        );
+        let dead = wait(&self.limits, &policy, async || {
+            let step = async {
+                let members = neighbours.members().await?;
+                let nodes = neighbours.control_planes().await?;
+                Ok::<_, Diagnostics>(
+                    match before_join(&members, &nodes, &ours, self.name, &address) {
+                        Plan::Join(dead) => Probe::Done(dead),
+                        Plan::Wait(status) => Probe::NotYet(status),
+                        Plan::Refuse(sentence) => Probe::Failed(Diagnostics::error(
+                            format!("Cannot join node \"{}\"", self.name),
+                            sentence,
+                        )),
+                    },
+                )
+            };
+            step.await.unwrap_or_else(Probe::Failed)
+        })
+        .await?;
+        for member in &dead {
+            neighbours.remove(member).await?;
+        }
+        Ok(())
+    }
+
+    // ---- files ----
+
+    async fn put(
+        &self,
+        session: &Session,
+        mode: &'static str,
+        path: &str,
+        content: &[u8],
+    ) -> Result<(), Trouble> {
+        session
+            .put(mode, path, content)
+            .await
+            .map_err(|error| self.ssh_trouble(&error))
+    }
+
+    async fn deliver(&self, session: &Session, pki: &Pki) -> Result<(), Trouble> {
+        if self.control_plane {
+            return self.deliver_control_plane(session, pki).await;
+        }
+        self.admit_peers(session).await
+    }
+
+    async fn deliver_control_plane(&self, session: &Session, pki: &Pki) -> Result<(), Trouble> {
+        self.admit_peers(session).await?;
+        for (file, content) in pki.files() {
+            self.put(
+                session,
+                "0600",
+                &format!("/etc/kubernetes/pki/{file}"),
+                content.expose().as_bytes(),
+            )
+            .await?;
+        }
+        self.put(
+            session,
+            "0600",
+            config::ENCRYPTION,
+            config::encryption(&pki.encryption_key())
+                .expose()
+                .as_bytes(),
+        )
+        .await?;
+        if self.cluster.audit.or_default() {
+            self.put(
+                session,
+                "0600",
+                config::AUDIT,
+                config::audit_policy().as_bytes(),
+            )
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn admit_peers(&self, session: &Session) -> Result<(), Trouble> {
+        let verb = Verb::Peers(self.peers().into_iter().collect());
+        session
+            .run(&verb, b"")
+            .await
+            .map(drop)
+            .map_err(|error| self.ssh_trouble(&error))
+    }
+
+    async fn map_endpoint(&self, session: &Session, address: IpAddr) -> Result<(), Trouble> {
+        if self.endpoint().parse::<IpAddr>().is_ok() {
+            return Ok(());
+        }
+        let verb = Verb::Hosts {
+            name: self.endpoint().into(),
+            address,
+        };
+        session
+            .run(&verb, b"")
+            .await
+            .map(drop)
+            .map_err(|error| self.ssh_trouble(&error))
+    }
+
+    // ---- proofs ----
+
+    async fn wait_until_ready(&self, client: &Client) -> Result<(), Diagnostics> {
+        let policy = self
+            .access
+            .policy(
+                format!("the API server of node {}", self.name),
+                Duration::from_secs(2),
+                Duration::from_secs(5),
+            )
+            .at_most(self.access.pace(REGISTER).max(Duration::from_secs(20)));
+        let ready = wait(&self.limits, &policy, async || match client.probe().await {
+            Ok(()) => Probe::Done(()),
+            Err(error) if error.is_unreachable() => Probe::NotYet(chain(&error)),
+            Err(error) => Probe::Failed(error),
+        });
+        ready
+            .await
+            .map_err(|error| waited("set up", "node", self.name, error))
+    }
+
+    /// The proof that kubeadm did its work is the Node object, not its exit code.
+    async fn wait_until_registered(&self, client: &Client) -> Result<(), Diagnostics> {
+        if self.control_plane {
+            client.try_again();
+        }
+        let policy = self
+            .access
+            .policy(
+                format!("node {} to register", self.name),
+                Duration::from_secs(2),
+                Duration::from_secs(5),
+            )
+            .at_most(self.access.pace(REGISTER).max(Duration::from_secs(20)));
+        let registered = wait(&self.limits, &policy, async || {
+            match node::get(client, self.name).await {
+                Ok(Some(_)) => Probe::Done(()),
+                Ok(None) => Probe::NotYet("the API has no such node yet".into()),
+                Err(error) if error.is_unreachable() => {
+                    client.try_again();
+                    Probe::NotYet(chain(&error))
+                }
+                Err(error) => Probe::Failed(error),
+            }
+        });
+        registered
+            .await
+            .map_err(|error| waited("set up", "node", self.name, error))
+    }
+
+    async fn wait_until_voting(&self, neighbours: &Neighbours<'_>) -> Result<(), Diagnostics> {
+        let policy = self.access.policy(
+            format!("node {} to vote in etcd", self.name),
+            Duration::from_secs(2),
+            Duration::from_secs(5),
+        );
+        let voting = wait(&self.limits, &policy, async || {
+            match neighbours.members().await {
+                Ok(members) => match members.iter().find(|member| member.name == self.name) {
+                    Some(member) if !member.is_learner => Probe::Done(()),
+                    Some(_) => Probe::NotYet("it is still a learner".into()),
+                    None => Probe::NotYet("it is not a member yet".into()),
+                },
+                Err(error) => Probe::NotYet::<_, Diagnostics>(error.to_string()),
+            }
+        });
+        Ok(voting.await?)
+    }
+
+    // ---- afterwards ----
+
+    async fn mark(&self) -> Result<(), Diagnostics> {
+        let role = if self.control_plane {
+            "control-plane"
+        } else {
+            "worker"
+        };
+        let marker = Marker {
+            role: role.into(),
+            address: self.address,
+            peers: self.peers(),
+        };
+        self.access.shared().forget_nodes();
+        marker::write(self.access.store(), self.name, &marker)
+            .await
+            .map_err(|error| store_failed("write", "member", &error))
+    }
+
+    async fn label(&self) -> Result<(), Diagnostics> {
+        if self.labels.is_empty() {
+            return Ok(());
+        }
+        let client = self.access.client(self.cluster).await?;
+        node::set_labels(&client, self.name, &self.labels)
+            .await
+            .map_err(|error| self.failed("label", &error))
+    }
+}

@@ -1,0 +1,261 @@
+//! `strata_kubeadm_node`: a machine with Flatcar becomes a node. Init or join is decided inside Create by the claim in the store (FN7).
+//!
+//! Identity is the name. A change of role, address or machine replaces the node; everything in `cluster` counts only at creation and is otherwise recorded. Ready is not
+//! awaited: that needs the CNI. Not handled: upgrades of Kubernetes (they belong to the cluster resource).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use strata_framework::{
+    Attr, Change, Diagnostics, Found, Limit, Of, Path, Planned, Resource, Schema, Timeouts,
+};
+
+use super::bring_up::Newcomer;
+use super::config::Taint;
+use super::leave::Leaver;
+use crate::access::Access;
+use crate::kubernetes::node;
+use crate::provider::Strata;
+use crate::services::attribute::{Cluster, Ssh};
+
+/// A node of a kubeadm cluster.
+///
+/// All control planes are one resource with `for_each`; whichever comes first initialises the cluster, the others join.
+#[derive(Schema, Clone, Debug, PartialEq)]
+#[schema(name = "kubeadm_node", version = 0)]
+pub struct KubeadmNode {
+    /// Name of the node, for life: the same as `/etc/hostname` of the machine. A change replaces the node.
+    #[schema(required, replace, pattern("[a-z0-9]([a-z0-9.-]*[a-z0-9])?"))]
+    pub name: Attr<String>,
+    /// `control-plane` or `worker`. A change replaces the node.
+    #[schema(required, replace, one_of("control-plane", "worker"))]
+    pub role: Attr<String>,
+    /// Id of the machine. Another machine is another node.
+    #[schema(required)]
+    pub server_id: Attr<String>,
+    /// Whether the machine is ready. A machine that is not is refused.
+    #[schema(required, recorded)]
+    pub server_ready: Attr<bool>,
+    /// IPv4 address of the node. A change replaces the node.
+    #[schema(required, replace, validate = is_address)]
+    pub address: Attr<String>,
+    /// All addresses of the machine, for the firewalls of the other nodes.
+    #[schema(optional, recorded)]
+    pub addresses: Attr<BTreeSet<String>>,
+    /// Labels of the Node object.
+    #[schema(optional)]
+    pub labels: Attr<BTreeMap<String, String>>,
+    /// Taints, like `gpu=yes:NoSchedule`, besides the control planes' own.
+    #[schema(optional)]
+    pub taints: Attr<Vec<String>>,
+    /// The cluster. Counts at creation; later changes are recorded without touching the node.
+    #[schema(required, recorded)]
+    pub cluster: Attr<Cluster>,
+    /// How to log in to the machine.
+    #[schema(required, recorded)]
+    pub ssh: Attr<Ssh>,
+    /// Name of the node.
+    #[schema(computed, keep_prior)]
+    pub id: Attr<String>,
+    /// Whether this node initialised the cluster.
+    #[schema(computed, keep_prior)]
+    pub initialised: Attr<bool>,
+    /// How long operations may take.
+    #[schema(optional)]
+    pub timeouts: Attr<Timeouts>,
+}
+
+#[allow(clippy::ptr_arg, reason = "the framework passes the field's own type")]
+fn is_address(text: &String) -> Result<(), String> {
+    text.parse::<IpAddr>()
+        .map(drop)
+        .map_err(|_| format!("`{text}` is not an IP address."))
+}
+
+impl KubeadmNode {
+    fn is_control_plane(&self) -> bool {
+        self.role.text() == "control-plane"
+    }
+
+    fn taints(&self) -> Vec<Taint> {
+        self.taints
+            .or_default()
+            .iter()
+            .filter_map(|text| Taint::parse(text))
+            .collect()
+    }
+
+    fn addresses(&self) -> BTreeSet<IpAddr> {
+        let all = self.addresses.or_default();
+        all.iter()
+            .chain(self.address.known())
+            .filter_map(|text| text.parse().ok())
+            .collect()
+    }
+}
+
+fn api_taints(taints: &[Taint]) -> Vec<node::Taint> {
+    let value = |taint: &Taint| Some(taint.value.clone()).filter(|value| !value.is_empty());
+    let one = |taint: &Taint| node::Taint {
+        key: taint.key.clone(),
+        effect: taint.effect.clone(),
+        value: value(taint),
+        time_added: None,
+    };
+    taints.iter().map(one).collect()
+}
+
+impl Resource for KubeadmNode {
+    type Provider = Strata;
+    type Model = Self;
+    type Private = ();
+    const TIMEOUTS: Limit = Limit::minutes(30, 2, 10, 20);
+
+    fn validate(config: &Self, found: &mut Diagnostics) {
+        for text in config.taints.known().into_iter().flatten() {
+            if Taint::parse(text).is_none() {
+                found.merge(Diagnostics::invalid(Path::of("taints"), format!("`{text}` is not `key=value:Effect` with effect NoSchedule, PreferNoSchedule or NoExecute.")));
+            }
+        }
+    }
+
+    async fn plan(
+        _: &Of<'_, Self>,
+        change: Change<'_, Self>,
+        mut planned: Planned<Self>,
+    ) -> Result<Planned<Self>, Diagnostics> {
+        // Not `replace` in the schema: after an import the machine is not known yet, and learning it must not replace a serving node.
+        if let Some(prior) = change.prior()
+            && !prior.server_id.is_null()
+            && prior.server_id != planned.state.server_id
+        {
+            planned.replace.push(Path::of("server_id"));
+        }
+        Ok(planned)
+    }
+
+    async fn create(cx: &Of<'_, Self>, _: Self, mut planned: Self) -> Result<Self, Diagnostics> {
+        let name = planned.name.require("name")?.clone();
+        if !*planned.server_ready.require("server_ready")? {
+            return Err(Diagnostics::error(
+                format!("Cannot create node \"{name}\""),
+                format!(
+                    "Machine {} is not ready yet, so nothing was done. Run apply again when it is: it continues by itself.",
+                    planned.server_id.text()
+                ),
+            ));
+        }
+        let access = Access::of(cx.provider).await?;
+        let newcomer = Newcomer {
+            access: &access,
+            limits: cx.limits(),
+            owner: cx.provider.owner()?,
+            cluster: planned.cluster.require("cluster")?,
+            ssh: planned.ssh.require("ssh")?,
+            name: &name,
+            control_plane: planned.is_control_plane(),
+            address: planned
+                .address
+                .require("address")?
+                .parse()
+                .expect("checked by the schema"),
+            addresses: planned.addresses(),
+            labels: planned.labels.or_default(),
+            taints: planned.taints(),
+        };
+        let initialised = newcomer.bring_up().await?;
+        planned.id.fill(name);
+        planned.initialised.fill(initialised);
+        Ok(planned)
+    }
+
+    async fn read(cx: &Of<'_, Self>, prior: Self) -> Result<Found<Self>, Diagnostics> {
+        // Straight after an import the cluster is not known; the next apply records it.
+        let Some(cluster) = prior.cluster.known() else {
+            return Ok(Found::Present(prior));
+        };
+        let access = Access::of(cx.provider).await?;
+        let client = access.client(cluster).await?;
+        match cx.provider.shared().nodes(&client).await {
+            Ok(nodes) if nodes.iter().any(|node| node.name == prior.name.text()) => {
+                Ok(Found::Present(prior))
+            }
+            Ok(_) => Ok(Found::Gone),
+            Err(error) => Ok(Found::Unknown(
+                Diagnostics::failed("observe", "cluster", client.endpoint(), &error)
+                    .left("What depends on its API was not observed; its state is kept as it was."),
+            )),
+        }
+    }
+
+    async fn update(
+        cx: &Of<'_, Self>,
+        _: Self,
+        prior: Self,
+        mut planned: Self,
+    ) -> Result<Self, Diagnostics> {
+        let access = Access::of(cx.provider).await?;
+        let name = planned.name.require("name")?.clone();
+        let client = access.client(planned.cluster.require("cluster")?).await?;
+        let failed = |error| Diagnostics::failed("update", "node", &name, &error);
+        if prior.labels != planned.labels {
+            node::set_labels(&client, &name, &planned.labels.or_default())
+                .await
+                .map_err(failed)?;
+        }
+        if prior.taints != planned.taints {
+            let (remove, add) = (api_taints(&prior.taints()), api_taints(&planned.taints()));
+            node::change_taints(&client, &name, &remove, &add)
+                .await
+                .map_err(failed)?;
+        }
+        planned.id.fill(name);
+        planned.initialised.fill(false);
+        Ok(planned)
+    }
+
+    async fn delete(cx: &Of<'_, Self>, prior: Self) -> Result<(), Diagnostics> {
+        let access = Access::of(cx.provider).await?;
+        let leaver = Leaver {
+            access: &access,
+            limits: cx.limits(),
+            cluster: prior.cluster.require("cluster")?,
+            ssh: prior.ssh.require("ssh")?,
+            name: prior.name.require("name")?,
+            control_plane: prior.is_control_plane(),
+            address: prior.address.text(),
+        };
+        let warnings = leaver.leave().await?;
+        if !warnings.is_empty() {
+            cx.warn(warnings);
+        }
+        Ok(())
+    }
+
+    async fn import(_: &Of<'_, Self>, id: &str) -> Result<Self, Diagnostics> {
+        let parts: Vec<&str> = id.split(',').collect();
+        let [name, address, role @ ("control-plane" | "worker")] = parts[..] else {
+            return Err(Diagnostics::error(
+                "Cannot import node",
+                format!(
+                    "`{id}` is not `name,address,role`, like `cp-1,198.51.100.10,control-plane`."
+                ),
+            ));
+        };
+        Ok(Self {
+            name: name.into(),
+            role: role.into(),
+            address: address.into(),
+            id: name.into(),
+            initialised: false.into(),
+            server_id: Attr::Null,
+            server_ready: Attr::Null,
+            addresses: Attr::Null,
+            labels: Attr::Null,
+            taints: Attr::Null,
+            cluster: Attr::Null,
+            ssh: Attr::Null,
+            timeouts: Attr::Null,
+        })
+    }
+}

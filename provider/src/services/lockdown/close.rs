@@ -1,0 +1,328 @@
+//! The lockdown of one node, with a dead man's switch (contracts/kubeadm-flatcar.md 12.4): check, arm, apply, prove from outside, confirm through the door.
+//!
+//! Guarantees: until the new rules are proven and confirmed, a timer on the node restores the open ones, also when this process dies. The step that confirms does
+//! not depend on the SSH session that the rules cut.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use strata_framework::{Diagnostics, Limits, Probe, chain, wait};
+
+use super::probe::{self, Seen, Verdict, family};
+use crate::access::Access;
+use crate::firewall::Rules;
+use crate::kubernetes::{self, Client};
+use crate::marker;
+use crate::provider::store_failed;
+use crate::services::attribute::{Cluster, Ssh};
+use crate::ssh;
+use crate::verb::Verb;
+
+/// Until the open rules come back by themselves.
+const RESTORE: Duration = Duration::from_secs(120);
+/// The same on this machine's clock when the lab's runs faster: probing takes wall time there, too.
+const RESTORE_IN_LAB: Duration = Duration::from_secs(30);
+/// How long the firewall may take to show from outside.
+const PROOF: Duration = Duration::from_secs(15);
+const RULES: &str = "/etc/strata/nft/locked.nft";
+
+/// A node to close, to open, or to tell about its peers.
+pub struct Gate<'a> {
+    /// The ways.
+    pub access: &'a Access<'a>,
+    /// Deadline and stop signal.
+    pub limits: Limits,
+    /// The cluster.
+    pub cluster: &'a Cluster,
+    /// User and keys.
+    pub ssh: &'a Ssh,
+    /// Node name.
+    pub name: &'a str,
+    /// The address that is used for SSH.
+    pub address: IpAddr,
+    /// All addresses, that one included.
+    pub addresses: Vec<IpAddr>,
+    /// Control planes must keep answering on 6443.
+    pub control_plane: bool,
+    /// Addresses of all nodes.
+    pub peers: BTreeSet<IpAddr>,
+}
+
+impl Gate<'_> {
+    fn failed(&self, error: &dyn std::error::Error) -> Diagnostics {
+        Diagnostics::failed("lock down", "node", self.name, error)
+    }
+
+    fn not_locked(&self, reason: &str) -> Diagnostics {
+        Diagnostics::error(format!("Cannot lock down node \"{}\"", self.name), reason)
+    }
+
+    /// Runs a verb through the door.
+    pub async fn knock(&self, client: &Client, verb: &Verb) -> Result<String, Diagnostics> {
+        self.access
+            .through_door(&self.limits, client, self.name, verb)
+            .await
+            .map_err(|error| self.failed(&error))
+    }
+
+    /// Closes the node and returns what was observed per family.
+    pub async fn close(&self, rules: &Rules) -> Result<BTreeMap<String, String>, Diagnostics> {
+        let client = self.access.client(self.cluster).await?;
+        // The door must be there before the other way in is closed; a run that broke off may have left a pod in it.
+        client.probe().await.map_err(|error| {
+            self.failed(&error)
+                .left("The node was not locked: without the API there would be no way in.")
+        })?;
+        kubernetes::door::sweep(&client, self.name)
+            .await
+            .map_err(|error| self.failed(&error))?;
+        if probe::port(self.access.dialer(), self.address, 22).await != Seen::Connects {
+            // Locked already, by other rules or by a run whose state was lost.
+            self.knock(&client, &Verb::Unlock).await?;
+        }
+        let before = self.arm(rules).await?;
+        match self.prove_and_confirm(&client, &before).await {
+            Ok(observed) => {
+                self.note_peers().await?;
+                Ok(observed)
+            }
+            Err(diagnostics) => Err(diagnostics.left(&self.wait_for_restore().await)),
+        }
+    }
+
+    /// Puts the rules and applies them with the timer armed. Returns what port 22 said before, per address.
+    async fn arm(&self, rules: &Rules) -> Result<Vec<(IpAddr, Seen)>, Diagnostics> {
+        let address = self.address.to_string();
+        let session = self
+            .access
+            .session_within(
+                &self.limits,
+                self.ssh,
+                self.name,
+                &address,
+                Duration::from_mins(2),
+            )
+            .await?;
+        let step = async {
+            session
+                .run(&Verb::Peers(self.peers.iter().copied().collect()), b"")
+                .await?;
+            session
+                .put("0600", RULES, rules.render().as_bytes())
+                .await?;
+            session.run(&Verb::LockCheck, b"").await
+        };
+        step.await.map_err(|error| {
+            self.failed(&error)
+                .left("The node was not locked and its rules are as before.")
+        })?;
+        let before = probe::ports(self.access.dialer(), &self.addresses, 22).await;
+        match session
+            .run(
+                &Verb::LockArm {
+                    seconds: self.restore_seconds(),
+                },
+                b"",
+            )
+            .await
+        {
+            Ok(_) => {}
+            // The rules end this very session: that is what they are for.
+            Err(ssh::Error::Lost { .. }) => {}
+            Err(error) => return Err(self.failed(&error).left("The node was not locked.")),
+        }
+        Ok(before)
+    }
+
+    fn restore_seconds(&self) -> u64 {
+        let speed = self.access.speed();
+        if speed <= 1.0 {
+            return RESTORE.as_secs();
+        }
+        RESTORE_IN_LAB.mul_f64(speed).as_secs()
+    }
+
+    async fn prove_and_confirm(
+        &self,
+        client: &Client,
+        before: &[(IpAddr, Seen)],
+    ) -> Result<BTreeMap<String, String>, Diagnostics> {
+        let policy = self
+            .access
+            .policy(
+                format!("port 22 of node {} to close", self.name),
+                Duration::from_secs(1),
+                Duration::from_secs(2),
+            )
+            .at_most(PROOF);
+        let observed = wait(&self.limits, &policy, async || {
+            let after = probe::ports(self.access.dialer(), &self.addresses, 22).await;
+            judge(before, &after)
+        });
+        let observed = observed
+            .await
+            .map_err(|error| self.not_locked(&error.to_string()))?;
+        if self.control_plane {
+            self.prove_api().await?;
+        }
+        client.try_again();
+        self.knock(client, &Verb::Confirm).await?;
+        Ok(observed)
+    }
+
+    /// Rules that also close the API would lock everybody out.
+    async fn prove_api(&self) -> Result<(), Diagnostics> {
+        let pki = self.access.pki(self.cluster.pki.text()).await?;
+        let endpoint = self.cluster.endpoint.text();
+        let port = *self.cluster.port.require("cluster.port")?;
+        let address = self.address.to_string();
+        let policy = self
+            .access
+            .policy(
+                format!("port {port} of node {} to answer", self.name),
+                Duration::from_secs(1),
+                Duration::from_secs(2),
+            )
+            .at_most(PROOF);
+        let answers = wait(
+            &self.limits,
+            &policy,
+            async || match kubernetes::answers_tls(
+                self.access.dialer(),
+                &address,
+                endpoint,
+                port,
+                &pki.ca_crt,
+                probe::SILENCE,
+            )
+            .await
+            {
+                Ok(()) => Probe::Done(()),
+                Err(error) if error.is_unreachable() => Probe::NotYet(chain(&error)),
+                Err(error) => Probe::Failed(error),
+            },
+        );
+        answers.await.map_err(|error| {
+            self.not_locked(&format!(
+                "With the new rules its API does not answer from here: {error}"
+            ))
+        })
+    }
+
+    /// Waits until the timer has brought the open rules back, and says how that went.
+    async fn wait_for_restore(&self) -> String {
+        let left = if self.access.speed() > 1.0 {
+            RESTORE_IN_LAB
+        } else {
+            RESTORE
+        };
+        let policy = self
+            .access
+            .policy(
+                format!("the old rules of node {} to come back", self.name),
+                Duration::from_secs(5),
+                Duration::from_secs(10),
+            )
+            .at_most(left + PROOF);
+        // Even after a stop: what state the node is in is the answer that the user needs.
+        let patient = Limits::within(left + PROOF);
+        let back = wait(&patient, &policy, async || {
+            match probe::port(self.access.dialer(), self.address, 22).await {
+                Seen::Connects => Probe::Done::<_, Diagnostics>(()),
+                _ => Probe::NotYet("port 22 is silent".into()),
+            }
+        });
+        match back.await {
+            Ok(()) => "The node is not locked: its timer restored the open rules, and port 22 answers.".into(),
+            Err(_) => "It is not known whether the node is locked: its timer should have restored the open rules, but port 22 does not answer from here.".into(),
+        }
+    }
+
+    /// Tells the node which addresses are nodes. The same verb changes the running table and what is loaded at the next boot.
+    pub async fn tell_peers(&self) -> Result<(), Diagnostics> {
+        let client = self.access.client(self.cluster).await?;
+        self.knock(&client, &Verb::Peers(self.peers.iter().copied().collect()))
+            .await?;
+        self.note_peers().await
+    }
+
+    async fn note_peers(&self) -> Result<(), Diagnostics> {
+        marker::told(self.access.store(), self.name, &self.peers)
+            .await
+            .map_err(|error| store_failed("write", "member", &error))
+    }
+
+    /// Back to the open rules; an open node is left alone.
+    pub async fn open(&self) -> Result<(), Diagnostics> {
+        if probe::port(self.access.dialer(), self.address, 22).await == Seen::Connects {
+            return Ok(());
+        }
+        let client = self.access.client(self.cluster).await?;
+        self.knock(&client, &Verb::Unlock).await.map(drop)
+    }
+}
+
+/// All addresses together: closed only when each that answered before is silent now.
+fn judge(
+    before: &[(IpAddr, Seen)],
+    after: &[(IpAddr, Seen)],
+) -> Probe<BTreeMap<String, String>, Diagnostics> {
+    let mut observed = BTreeMap::new();
+    let mut proven = false;
+    for ((address, before), (_, after)) in before.iter().zip(after) {
+        let word = match probe::verdict(*before, *after) {
+            Verdict::Open => return Probe::NotYet(format!("{address} still answers on port 22")),
+            Verdict::Unproven => {
+                return Probe::NotYet(format!(
+                    "{address} neither answers nor is silent on port 22"
+                ));
+            }
+            Verdict::Closed => {
+                proven = true;
+                "closed"
+            }
+            Verdict::NotObserved => "not observed",
+        };
+        observed.insert(family(*address).to_owned(), word.to_owned());
+    }
+    if proven {
+        Probe::Done(observed)
+    } else {
+        Probe::NotYet("port 22 did not answer before either, so silence proves nothing".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(v4: Seen, v6: Seen) -> Vec<(IpAddr, Seen)> {
+        vec![
+            ("198.51.100.1".parse().unwrap(), v4),
+            ("2001:db8::1".parse().unwrap(), v6),
+        ]
+    }
+
+    #[test]
+    fn a_family_that_was_never_reached_is_not_called_closed() {
+        use Seen::{Connects, Silent, Unclear};
+        let Probe::Done(observed) = judge(&seen(Connects, Unclear), &seen(Silent, Unclear)) else {
+            panic!("not proven")
+        };
+        assert_eq!(
+            observed,
+            BTreeMap::from([
+                ("ipv4".into(), "closed".into()),
+                ("ipv6".into(), "not observed".into())
+            ])
+        );
+        assert!(
+            matches!(judge(&seen(Connects, Connects), &seen(Silent, Connects)), Probe::NotYet(status) if status.contains("2001:db8::1"))
+        );
+        assert!(matches!(
+            judge(&seen(Silent, Silent), &seen(Silent, Silent)),
+            Probe::NotYet(_)
+        ));
+    }
+}

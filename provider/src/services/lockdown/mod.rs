@@ -1,0 +1,281 @@
+//! `strata_node_lockdown`: port 22 of a node closes, proven from outside; after it the way in is a one-shot pod (FN1).
+//!
+//! Identity is the node's name. What a plan changes is decided in [`plan`], what is seen in [`probe`], done in [`close`]. An unreachable node is no evidence: only a
+//! connection to port 22 is drift. Not handled: `ssh-open` windows (a command of the cli).
+
+pub mod close;
+pub mod plan;
+pub mod probe;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use strata_framework::{
+    Attr, Change, Diagnostics, Found, Limit, Of, Path, Planned, Resource, Schema, Timeouts,
+};
+
+use self::close::Gate;
+use self::plan::{Lock, Step};
+use self::probe::Seen;
+use crate::access::{self, Access};
+use crate::claim;
+use crate::firewall::Rules;
+use crate::provider::{Strata, store_failed};
+use crate::services::attribute::{Cluster, Ssh};
+
+/// The lockdown of a node.
+///
+/// Replaces the firewall rules of the first boot by rules without the line for port 22. A timer on the node restores the old rules unless the new ones are proven from outside and confirmed
+/// through the Kubernetes API.
+#[derive(Schema, Clone, Debug, PartialEq)]
+#[schema(name = "node_lockdown", version = 0)]
+pub struct NodeLockdown {
+    /// Name of the node. A change replaces the lockdown.
+    #[schema(required, replace)]
+    pub name: Attr<String>,
+    /// `control-plane` or `worker`. A change replaces the lockdown.
+    #[schema(required, replace, one_of("control-plane", "worker"))]
+    pub role: Attr<String>,
+    /// Address of the node. A change replaces the lockdown.
+    #[schema(required, replace)]
+    pub address: Attr<String>,
+    /// All addresses of the node; each is probed.
+    #[schema(optional, recorded)]
+    pub addresses: Attr<BTreeSet<String>>,
+    /// `false` leaves the node open, or opens it again.
+    #[schema(default = true)]
+    pub enabled: Attr<bool>,
+    /// Addresses of all nodes of the cluster.
+    #[schema(required)]
+    pub peers: Attr<BTreeSet<String>>,
+    /// CIDRs of the operators, e.g. `203.0.113.0/28`: what `operators` in `api` stands for.
+    #[schema(optional)]
+    pub operators: Attr<BTreeSet<String>>,
+    /// CIDR of the pods.
+    #[schema(required)]
+    pub pods: Attr<String>,
+    /// TCP ports that workers open to everyone, e.g. `[80, 443]`.
+    #[schema(optional)]
+    pub public_ports: Attr<BTreeSet<u16>>,
+    /// Who reaches port 6443 of control planes: `any` (default), `operators`, `nodes`, CIDRs.
+    #[schema(optional)]
+    pub api: Attr<BTreeSet<String>>,
+    /// The cluster, whose API is the way in afterwards.
+    #[schema(required, recorded)]
+    pub cluster: Attr<Cluster>,
+    /// How to log in while the node is open.
+    #[schema(required, recorded)]
+    pub ssh: Attr<Ssh>,
+    /// Hash of the rules, node addresses left out.
+    #[schema(computed)]
+    pub rules_sha256: Attr<String>,
+    /// Whether port 22 is closed.
+    #[schema(computed)]
+    pub locked: Attr<bool>,
+    /// What was seen at the lockdown, by address family: `closed`, or `not observed` where this machine has no way to look.
+    #[schema(computed)]
+    pub observed: Attr<BTreeMap<String, String>>,
+    /// How long operations may take.
+    #[schema(optional)]
+    pub timeouts: Attr<Timeouts>,
+}
+
+fn networks<'a>(
+    texts: impl IntoIterator<Item = &'a String>,
+    attribute: &'static str,
+) -> Result<Vec<IpNet>, Diagnostics> {
+    let one = |text: &String| {
+        plan::network(text.trim())
+            .map_err(|sentence| Diagnostics::invalid(Path::of(attribute), sentence))
+    };
+    texts.into_iter().map(one).collect()
+}
+
+impl NodeLockdown {
+    /// The rules; `None` while something they need is unknown.
+    fn rules(&self) -> Result<Option<Rules>, Diagnostics> {
+        let unknown = [
+            self.operators.is_unknown(),
+            self.public_ports.is_unknown(),
+            self.api.is_unknown(),
+            self.role.is_unknown(),
+        ];
+        let Attr::Known(pods) = &self.pods else {
+            return Ok(None);
+        };
+        if unknown.contains(&true) {
+            return Ok(None);
+        }
+        let operators = networks(&self.operators.or_default(), "operators")?;
+        let api = plan::api(&self.api.or_default(), &operators)
+            .map_err(|sentence| Diagnostics::invalid(Path::of("api"), sentence))?;
+        let pods: Vec<String> = pods.split(',').map(str::to_owned).collect();
+        let pods = networks(&pods, "pods")?;
+        Ok(Some(plan::locked(
+            self.role.text() == "control-plane",
+            self.peers()?,
+            api,
+            pods,
+            self.public_ports.or_default(),
+        )))
+    }
+
+    /// Node addresses, as far as known.
+    fn peers(&self) -> Result<BTreeSet<IpAddr>, Diagnostics> {
+        let peers = self.peers.or_default();
+        Ok(access::addresses(&peers)
+            .map_err(|error| error.at(Path::of("peers")))?
+            .into_iter()
+            .collect())
+    }
+
+    fn is_enabled(&self) -> bool {
+        self.enabled.known().copied().unwrap_or(true)
+    }
+
+    fn gate<'a>(
+        &'a self,
+        cx: &Of<'_, Self>,
+        access: &'a Access<'a>,
+    ) -> Result<Gate<'a>, Diagnostics> {
+        let address = self.address.require("address")?;
+        let own = [address.clone()];
+        let all = self.addresses.or_default();
+        Ok(Gate {
+            access,
+            limits: cx.limits(),
+            cluster: self.cluster.require("cluster")?,
+            ssh: self.ssh.require("ssh")?,
+            name: self.name.require("name")?,
+            address: address
+                .parse()
+                .map_err(|_| Diagnostics::invalid(Path::of("address"), "Must be an IP address."))?,
+            addresses: access::addresses(all.iter().chain(&own))?,
+            control_plane: self.role.text() == "control-plane",
+            peers: self.peers()?,
+        })
+    }
+
+    /// Create and Update are one: from whatever there is to what is planned.
+    async fn converge(
+        cx: &Of<'_, Self>,
+        prior: Lock<'_>,
+        peers_changed: bool,
+        mut planned: Self,
+    ) -> Result<Self, Diagnostics> {
+        let access = Access::of(cx.provider).await?;
+        let rules = planned
+            .rules()?
+            .ok_or_else(|| Diagnostics::bug("The rules are unknown at apply."))?;
+        let hash = plan::hash(&rules);
+        let mut observed = BTreeMap::new();
+        {
+            let gate = planned.gate(cx, &access)?;
+            match plan::step(prior, planned.is_enabled(), &hash, peers_changed) {
+                Step::Lock => observed = gate.close(&rules).await?,
+                Step::Peers => gate.tell_peers().await?,
+                Step::Unlock => gate.open().await?,
+                Step::Nothing => {}
+            }
+        }
+        planned.rules_sha256.fill(hash);
+        let locked = planned.is_enabled();
+        planned.locked.fill(locked);
+        planned.observed.fill(observed);
+        Ok(planned)
+    }
+}
+
+impl Resource for NodeLockdown {
+    type Provider = Strata;
+    type Model = Self;
+    type Private = ();
+    const TIMEOUTS: Limit = Limit::minutes(10, 2, 10, 10);
+
+    fn validate(config: &Self, found: &mut Diagnostics) {
+        found.take(config.rules().map(drop));
+    }
+
+    async fn plan(
+        _: &Of<'_, Self>,
+        change: Change<'_, Self>,
+        mut planned: Planned<Self>,
+    ) -> Result<Planned<Self>, Diagnostics> {
+        let state = &mut planned.state;
+        let Some(rules) = state.rules()? else {
+            return Ok(planned);
+        };
+        state.rules_sha256 = plan::hash(&rules).into();
+        if !state.enabled.is_unknown() {
+            // An opened node is drift: the plan says "closed" and the state says "open".
+            state.locked = state.is_enabled().into();
+        }
+        if let Some(prior) = change.prior() {
+            let same = prior.locked == state.locked && prior.rules_sha256 == state.rules_sha256;
+            // New peers leave the lock and what was seen of it as they are.
+            state.observed = if same {
+                prior.observed.clone()
+            } else {
+                Attr::Unknown
+            };
+        }
+        Ok(planned)
+    }
+
+    async fn create(cx: &Of<'_, Self>, _: Self, planned: Self) -> Result<Self, Diagnostics> {
+        Self::converge(
+            cx,
+            Lock {
+                locked: false,
+                rules: None,
+            },
+            true,
+            planned,
+        )
+        .await
+    }
+
+    async fn read(cx: &Of<'_, Self>, mut prior: Self) -> Result<Found<Self>, Diagnostics> {
+        if !prior.is_enabled() {
+            return Ok(Found::Present(prior));
+        }
+        let environment = cx.provider.environment().await?;
+        if let Ok(address) = prior.address.text().parse()
+            && probe::port(environment.dialer(), address, 22).await == Seen::Connects
+        {
+            prior.locked = false.into();
+        }
+        Ok(Found::Present(prior))
+    }
+
+    async fn update(
+        cx: &Of<'_, Self>,
+        _: Self,
+        prior: Self,
+        planned: Self,
+    ) -> Result<Self, Diagnostics> {
+        let lock = Lock {
+            locked: prior.locked.known().copied().unwrap_or(false),
+            rules: prior.rules_sha256.known().map(String::as_str),
+        };
+        Self::converge(cx, lock, prior.peers != planned.peers, planned).await
+    }
+
+    async fn delete(cx: &Of<'_, Self>, prior: Self) -> Result<(), Diagnostics> {
+        let access = Access::of(cx.provider).await?;
+        let teardown = claim::is_teardown(access.store())
+            .await
+            .map_err(|error| store_failed("read", claim::ENTRY, &error))?;
+        if teardown || !prior.is_enabled() {
+            return Ok(());
+        }
+        // A node that stays locked is safe, and a dead one must not keep its replacement from coming.
+        if let Err(error) = prior.gate(cx, &access)?.open().await {
+            cx.warn(error.left(
+                "The node stays locked. That is no reason to keep its lockdown in the state.",
+            ));
+        }
+        Ok(())
+    }
+}
