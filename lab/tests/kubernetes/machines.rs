@@ -290,3 +290,78 @@ async fn a_node_is_drained_and_deleted() {
     cluster.kubectl(&["delete", "node", "w-2"]).await;
     assert!(!cluster.kubectl(&["get", "nodes"]).await.contains("w-2"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn typed_clients_read_every_list() {
+    use k8s_openapi::api::{apps::v1 as apps, core::v1 as core, rbac::v1 as rbac};
+    use k8s_openapi::{List, ListableResource};
+
+    async fn read<T: ListableResource + serde::de::DeserializeOwned>(
+        cluster: &Cluster,
+        path: &str,
+    ) -> Vec<T> {
+        let response = cluster
+            .http(Some("admin"))
+            .get(cluster.url(path))
+            .send()
+            .await
+            .unwrap();
+        let text = response.text().await.unwrap();
+        serde_json::from_str::<List<T>>(&text)
+            .unwrap_or_else(|error| panic!("{path}: {error}: {text}"))
+            .items
+    }
+
+    let cluster = with_cilium(600.0).await;
+    cluster.node("cp-1", 1, true);
+    cluster
+        .kubectl(&[
+            "wait",
+            "--for=condition=Available",
+            "-n",
+            "kube-system",
+            "deployment/coredns",
+            "--timeout=30s",
+        ])
+        .await;
+    let nodes = read::<core::Node>(&cluster, "/api/v1/nodes").await;
+    assert_eq!(nodes[0].metadata.name.as_deref(), Some("cp-1"));
+    assert_eq!(
+        read::<core::Pod>(&cluster, "/api/v1/pods").await.len(),
+        7,
+        "cilium, two of coredns, four static"
+    );
+    assert!(
+        !read::<core::ConfigMap>(&cluster, "/api/v1/configmaps")
+            .await
+            .is_empty()
+    );
+    assert!(
+        !read::<core::Service>(&cluster, "/api/v1/services")
+            .await
+            .is_empty()
+    );
+    assert!(
+        !read::<core::Namespace>(&cluster, "/api/v1/namespaces")
+            .await
+            .is_empty()
+    );
+    let sets = read::<apps::DaemonSet>(&cluster, "/apis/apps/v1/daemonsets").await;
+    assert_eq!(sets[0].status.as_ref().unwrap().number_ready, 1);
+    assert!(
+        !read::<apps::Deployment>(&cluster, "/apis/apps/v1/deployments")
+            .await
+            .is_empty()
+    );
+    assert!(
+        !read::<apps::ReplicaSet>(&cluster, "/apis/apps/v1/replicasets")
+            .await
+            .is_empty()
+    );
+    let bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
+    assert!(
+        !read::<rbac::ClusterRoleBinding>(&cluster, bindings)
+            .await
+            .is_empty()
+    );
+}
