@@ -128,7 +128,7 @@ fn attribute(field: &Field, name: &str) -> Result<TokenStream> {
         .map_or(none, |text| quote!(::core::option::Option::Some(#text)));
     Ok(quote! {
         Attribute {
-            sensitive: #sensitive,
+            sensitive: #sensitive || <#of as Field>::SECRET,
             write_only: #write_only,
             block: #block,
             default: #default,

@@ -111,7 +111,7 @@ pub(crate) fn validate<M: Model>(config: &Value, rules: fn(&M, &mut Diagnostics)
 /// A data source's or ephemeral resource's configuration with its defaults.
 fn with_defaults<M: Model>(config: &Value) -> Result<M, Diagnostics> {
     M::decode_object(
-        &crate::plan::filled_with_defaults(M::schema(), config),
+        &crate::plan::with_defaults(M::schema(), config, config),
         Source::Config,
     )
 }

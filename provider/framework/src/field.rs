@@ -22,6 +22,8 @@ pub enum Source {
 
 /// A type that an attribute can have.
 pub trait Field: Clone + Send + Sync + 'static {
+    /// Whether a value is a secret: sensitive, and refused wherever it would reach state.
+    const SECRET: bool = false;
     /// Its shape in the schema.
     fn shape() -> Shape;
     /// From a value; the error's paths are relative to the value.
@@ -49,6 +51,7 @@ pub(crate) fn mismatch(expected: &str, value: &Value) -> Diagnostics {
 }
 
 impl<T: Field> Field for Attr<T> {
+    const SECRET: bool = T::SECRET;
     fn shape() -> Shape {
         T::shape()
     }
@@ -138,6 +141,7 @@ fn elements<T: Field>(
 }
 
 impl<T: Field> Field for Vec<T> {
+    const SECRET: bool = T::SECRET;
     fn shape() -> Shape {
         T::shape().list_of()
     }
@@ -155,6 +159,7 @@ impl<T: Field> Field for Vec<T> {
 }
 
 impl<T: Field + Ord> Field for BTreeSet<T> {
+    const SECRET: bool = T::SECRET;
     fn shape() -> Shape {
         Shape::Plain(Type::Set(Box::new(T::shape().value_type())))
     }
@@ -177,6 +182,7 @@ impl<T: Field + Ord> Field for BTreeSet<T> {
 }
 
 impl<T: Field> Field for BTreeMap<String, T> {
+    const SECRET: bool = T::SECRET;
     fn shape() -> Shape {
         T::shape().map_of()
     }

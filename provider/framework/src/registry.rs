@@ -118,31 +118,47 @@ impl<P: Provider> Registry<P> {
             .iter()
             .map(|name| format!("{name}: declared twice"))
             .collect();
-        let mut check = |kind: &str, name: &str, schema: &crate::Schema, reserved: &[&str]| {
-            if !is_identifier(name) {
-                faults.push(format!("{kind} {name}: not an identifier"));
-            }
-            faults.extend(
-                schema
-                    .faults(reserved)
-                    .into_iter()
-                    .map(|fault| format!("{kind} {name}: {fault}")),
-            );
-        };
+        let mut check =
+            |kind: &str, name: &str, schema: &crate::Schema, reserved: &[&str], stored: bool| {
+                if !is_identifier(name) {
+                    faults.push(format!("{kind} {name}: not an identifier"));
+                }
+                let leaks = if stored { schema.leaks() } else { Vec::new() };
+                let all = schema.faults(reserved).into_iter().chain(leaks);
+                faults.extend(all.map(|fault| format!("{kind} {name}: {fault}")));
+            };
         check(
             "provider",
             self.name,
             P::Config::schema(),
             &RESERVED_PROVIDER,
+            false,
         );
         for (name, resource) in &self.resources {
-            check("resource", name, resource.schema(), &RESERVED);
+            check("resource", name, resource.schema(), &RESERVED, true);
         }
         for (name, source) in &self.data_sources {
-            check("data source", name, source.schema(), &RESERVED);
+            check("data source", name, source.schema(), &RESERVED, true);
         }
         for (name, ephemeral) in &self.ephemerals {
-            check("ephemeral resource", name, ephemeral.schema(), &RESERVED);
+            check(
+                "ephemeral resource",
+                name,
+                ephemeral.schema(),
+                &RESERVED,
+                false,
+            );
+        }
+        for (name, function) in &self.functions {
+            let parameters = function.parameters();
+            let names = parameters
+                .iter()
+                .map(|(parameter, _)| parameter.name)
+                .chain([name.as_str()]);
+            let wrong = names.filter(|name| !is_identifier(name));
+            faults.extend(
+                wrong.map(|wrong| format!("function {name}: {wrong:?} is not an identifier")),
+            );
         }
         faults
     }

@@ -76,6 +76,8 @@ pub struct Attribute {
     pub mode: Mode,
     /// Whether core hides it.
     pub sensitive: bool,
+    /// Whether its type says that it is a secret.
+    pub secret: bool,
     /// Whether it exists in the configuration only.
     pub write_only: bool,
     /// Whether it is written as nested blocks instead of an attribute.
@@ -111,7 +113,8 @@ impl Attribute {
             description,
             shape: F::shape(),
             mode,
-            sensitive: false,
+            sensitive: F::SECRET,
+            secret: F::SECRET,
             write_only: false,
             block: false,
             default: None,
@@ -174,6 +177,30 @@ impl Schema {
     pub fn value_type(&self) -> Type {
         let one = |attribute: &Attribute| (attribute.name.to_owned(), attribute.shape.value_type());
         Type::Object(self.attributes.iter().map(one).collect())
+    }
+
+    /// Attributes that would carry a secret into state. Empty for a good resource or data source.
+    pub fn leaks(&self) -> Vec<String> {
+        let mut leaks = Vec::new();
+        for attribute in self
+            .attributes
+            .iter()
+            .filter(|attribute| !attribute.write_only)
+        {
+            if attribute.secret {
+                leaks.push(format!(
+                    "{}: a secret that is not write-only would be in state",
+                    attribute.name
+                ));
+            }
+            let inner = attribute.nested().map(Self::leaks).unwrap_or_default();
+            leaks.extend(
+                inner
+                    .into_iter()
+                    .map(|leak| format!("{}.{leak}", attribute.name)),
+            );
+        }
+        leaks
     }
 
     /// An attribute by name.

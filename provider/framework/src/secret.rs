@@ -53,6 +53,7 @@ impl<T> fmt::Debug for Secret<T> {
 }
 
 impl Field for Secret<String> {
+    const SECRET: bool = true;
     fn shape() -> Shape {
         Shape::Plain(Type::String)
     }

@@ -131,6 +131,8 @@ async fn run<P: Provider>(
     let server = Server::builder()
         .initial_stream_window_size(1024 * 1024)
         .initial_connection_window_size(4 * 1024 * 1024)
+        // Above hyper's default of 200, calls would wait for calls that may wait for them.
+        .max_concurrent_streams(10_000)
         .add_service(provider)
         .add_service(GrpcControllerServer::new(plugin.clone()))
         .add_service(GrpcStdioServer::new(plugin.clone()))

@@ -56,11 +56,6 @@ impl<R: Resource> Typed<R> {
         } else {
             Some(R::Model::decode_object(prior, Source::State)?)
         };
-        let kind = if prior.is_null() {
-            Kind::Create
-        } else {
-            Kind::Read
-        };
 
         let mut base = plan::with_defaults(schema, config, proposed);
         let mut noop = !plan::differs(schema, &base, prior);
@@ -82,7 +77,7 @@ impl<R: Resource> Typed<R> {
                     prior,
                 },
             };
-            let cx = operation.cx(private, limit(kind, R::TIMEOUTS, &given));
+            let cx = operation.cx(private, limit(Kind::Read, R::TIMEOUTS, &given));
             let wanted = R::plan(
                 &cx,
                 change,

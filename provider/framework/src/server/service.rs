@@ -455,7 +455,7 @@ impl<P: Provider> Service<P> {
         let mut found = Diagnostics::none();
         check::config(schema, &config, &crate::Path::root(), &mut found);
         found.into_result()?;
-        let config = crate::plan::filled_with_defaults(schema, &config);
+        let config = crate::plan::with_defaults(schema, &config, &config);
         let provider = P::new(P::Config::decode_object(&config, crate::Source::Config)?)?;
         *self
             .inner
@@ -470,3 +470,6 @@ impl<P: Provider> Service<P> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

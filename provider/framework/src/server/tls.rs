@@ -130,3 +130,6 @@ impl ClientCertVerifier for Pinned {
         vec![SignatureScheme::ECDSA_NISTP521_SHA512]
     }
 }
+
+#[cfg(test)]
+mod tests;

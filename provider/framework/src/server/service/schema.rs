@@ -162,7 +162,7 @@ impl<P: Provider> Service<P> {
 }
 
 /// An old client ignores `write_only` and would keep the value in state.
-fn refuse_write_only(schema: &Schema, config: &Value, found: &mut Diagnostics) {
+pub(super) fn refuse_write_only(schema: &Schema, config: &Value, found: &mut Diagnostics) {
     for attribute in schema
         .attributes
         .iter()
