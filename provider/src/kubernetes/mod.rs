@@ -20,6 +20,8 @@ pub mod compare;
 pub mod door;
 mod error;
 pub mod node;
+#[cfg(test)]
+mod tests;
 pub mod token;
 mod transport;
 
