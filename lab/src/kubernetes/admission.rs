@@ -308,9 +308,13 @@ pub(super) fn decodable(kind: &Kind, object: &Value) -> Result<(), ApiError> {
         "/status",
         "/data",
         "/stringData",
+        "/spec/selector",
+        "/spec/selector/matchLabels",
         "/spec/template",
         "/spec/template/spec",
         "/spec/template/metadata",
+        "/spec/template/metadata/labels",
+        "/spec/template/metadata/annotations",
     ];
     for path in structs.into_iter().filter(|_| !kind.is_custom()) {
         if object
@@ -320,6 +324,17 @@ pub(super) fn decodable(kind: &Kind, object: &Value) -> Result<(), ApiError> {
             let field = path.trim_start_matches('/').replace('/', ".");
             return Err(refused(format!(
                 "json: cannot unmarshal into Go struct field {}.{field}",
+                kind.kind
+            )));
+        }
+    }
+    for path in ["/spec/containers", "/spec/template/spec/containers"] {
+        let items = object.pointer(path).filter(|_| !kind.is_custom());
+        let items = items.and_then(Value::as_array).into_iter().flatten();
+        if items.clone().any(|item| !item.is_object()) {
+            let field = path.trim_start_matches('/').replace('/', ".");
+            return Err(refused(format!(
+                "json: cannot unmarshal into Go struct field {}.{field} of type v1.Container",
                 kind.kind
             )));
         }

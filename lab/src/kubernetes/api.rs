@@ -15,6 +15,7 @@ use super::plane::{ControlPlane, State};
 use super::rbac::{self, Action};
 use super::request::{Request, Route, Target};
 use super::review;
+use super::scale;
 use super::selector::Selector;
 use super::status::ApiError;
 use super::store::Key;
@@ -96,7 +97,7 @@ impl ControlPlane {
         if *rest
             || matches!(
                 target.subresource.as_str(),
-                "exec" | "attach" | "portforward" | "proxy" | "scale"
+                "exec" | "attach" | "portforward" | "proxy"
             )
         {
             return Err(ApiError::unknown_to_lab(&format!(
@@ -116,6 +117,9 @@ impl ControlPlane {
         let form = Form::of(request);
         let reply = match (verb, target.subresource.as_str()) {
             ("get", "log") => state.log(&target),
+            (_, "scale") if scale::has_scale(&target.kind.group, &target.kind.plural) => state
+                .scale(verb, &target, request, &write)
+                .map(|view| Reply::json(200, view)),
             ("get", "" | "status") => state.get(&target, &form, &write),
             ("list", "") => state.list(&target, &selector, request, &form, &write),
             ("watch", "") => state.watch(&target, selector, request, form),

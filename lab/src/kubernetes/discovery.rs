@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::kind::Kind;
+use super::scale;
 
 /// Kinds that exist only as answers to a POST.
 const REVIEWS: &[(&str, &str, &str)] = &[
@@ -61,6 +62,10 @@ fn subresources(kind: &Kind) -> Vec<(String, Value, Vec<&'static str>)> {
             own.clone(),
             vec!["get", "patch", "update"],
         ));
+    }
+    if scale::has_scale(&kind.group, &kind.plural) {
+        let body = json!({"group": "autoscaling", "version": "v1", "kind": "Scale"});
+        all.push(("scale".into(), body, vec!["get", "patch", "update"]));
     }
     if kind.is("", "pods") {
         all.push((

@@ -31,6 +31,7 @@ mod rbac;
 mod reading;
 mod request;
 mod review;
+mod scale;
 mod schema;
 mod seed;
 mod selector;

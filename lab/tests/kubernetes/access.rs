@@ -289,3 +289,138 @@ async fn faults_are_honoured_and_calls_counted() {
     assert_eq!(counts["kubernetes POST /api/v1/namespaces"], 4);
     assert_eq!(counts["kubernetes GET /api/v1/namespaces/{name}"], 2);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_have_pages_watches_a_start_and_writes_a_version() {
+    let cluster = Cluster::start(60.0).await;
+    let client = cluster.http(Some("admin"));
+    let page = |token: String| {
+        let request = client
+            .get(cluster.url("/api/v1/namespaces"))
+            .query(&[("limit", "3"), ("continue", &token)]);
+        async move { request.send().await.unwrap().json::<Value>().await.unwrap() }
+    };
+    let first = page(String::new()).await;
+    assert_eq!(
+        (
+            first["items"].as_array().unwrap().len(),
+            &first["metadata"]["remainingItemCount"]
+        ),
+        (3, &json!(1))
+    );
+    let second = page(first["metadata"]["continue"].as_str().unwrap().into()).await;
+    assert_eq!(second["items"][0]["metadata"]["name"], "kube-system");
+    assert!(second["metadata"].get("continue").is_none());
+
+    let watch = cluster.url("/api/v1/namespaces?watch=true&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan&timeoutSeconds=1");
+    let text = client
+        .get(watch)
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    let events: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(events.len(), 5);
+    assert_eq!(
+        events[4]["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"],
+        "true"
+    );
+
+    // A replacement with an old resourceVersion is refused, one without is taken.
+    let url = cluster.url("/api/v1/namespaces/default/configmaps");
+    let body = json!({"metadata": {"name": "m"}, "data": {"a": "1"}});
+    let made: Value = client
+        .post(&url)
+        .json(&body)
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    let put = |body: Value| client.put(format!("{url}/m")).json(&body).send();
+    assert_eq!(
+        put(json!({"metadata": {"name": "m"}, "data": {"a": "2"}}))
+            .await
+            .unwrap()
+            .status(),
+        200
+    );
+    let stale = put(made).await.unwrap();
+    assert_eq!(stale.status(), 409);
+    let stale: Value = stale.json().await.unwrap();
+    assert!(
+        stale["message"]
+            .as_str()
+            .unwrap()
+            .contains("the object has been modified"),
+        "{stale}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nonsense_is_refused_and_harms_nothing() {
+    let cluster = Cluster::start(60.0).await;
+    let client = cluster.http(Some("admin"));
+    let url = cluster.url("/apis/apps/v1/namespaces/default/deployments");
+    let good = json!({"metadata": {"name": "d"}, "spec": {"selector": {"matchLabels": {"a": "b"}},
+        "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}});
+    for path in [
+        "/metadata",
+        "/metadata/labels",
+        "/spec",
+        "/spec/selector",
+        "/spec/selector/matchLabels",
+        "/spec/template",
+        "/spec/template/metadata",
+        "/spec/template/metadata/labels",
+        "/spec/template/spec",
+        "/spec/template/spec/containers",
+    ] {
+        for nonsense in [json!("text"), json!([1]), json!(7)] {
+            let mut body = good.clone();
+            if path == "/metadata/labels" {
+                body["metadata"]["labels"] = json!({});
+            }
+            *body.pointer_mut(path).unwrap() = nonsense;
+            let status = client
+                .post(&url)
+                .json(&body)
+                .send()
+                .await
+                .unwrap()
+                .status()
+                .as_u16();
+            assert!(matches!(status, 400 | 422), "{path}: {status}");
+        }
+    }
+    let wrong_kind = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "d"}});
+    assert_eq!(
+        client
+            .post(&url)
+            .json(&wrong_kind)
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        400
+    );
+    assert_eq!(
+        client.post(&url).json(&good).send().await.unwrap().status(),
+        201
+    );
+    assert_eq!(
+        client
+            .get(cluster.url("/apis/nothing/v1/things"))
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        404
+    );
+}

@@ -434,3 +434,90 @@ spec:
             .contains("unknown field \"spec.weight\"")
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deletion_follows_owners_and_waits_for_finalizers() {
+    let cluster = Cluster::start(600.0).await;
+    let file = cluster.file("demo.yaml", DEMO);
+    cluster.kubectl(&["apply", "-f", &file]).await;
+    cluster
+        .kubectl(&["scale", "-n", "demo", "deploy/web", "--replicas=1"])
+        .await;
+    let pods = ["get", "pods", "-n", "demo", "-o", "name"];
+    assert_eq!(cluster.kubectl(&pods).await.lines().count(), 1);
+    cluster
+        .kubectl(&[
+            "delete",
+            "deploy",
+            "web",
+            "-n",
+            "demo",
+            "--cascade=foreground",
+        ])
+        .await;
+    assert_eq!(
+        cluster
+            .kubectl(&["get", "rs,pods", "-n", "demo", "-o", "name"])
+            .await,
+        ""
+    );
+
+    cluster.kubectl(&["apply", "-f", &file]).await;
+    cluster
+        .kubectl(&["delete", "deploy", "web", "-n", "demo", "--cascade=orphan"])
+        .await;
+    assert_eq!(
+        cluster
+            .kubectl(&["get", "rs", "-n", "demo", "-o", "name"])
+            .await
+            .lines()
+            .count(),
+        1
+    );
+
+    cluster
+        .kubectl(&[
+            "patch",
+            "cm",
+            "-n",
+            "demo",
+            "settings",
+            "--type=merge",
+            "-p",
+            r#"{"metadata":{"finalizers":["example.org/hold"]}}"#,
+        ])
+        .await;
+    cluster
+        .kubectl(&["delete", "cm", "-n", "demo", "settings", "--wait=false"])
+        .await;
+    cluster
+        .kubectl(&["delete", "ns", "demo", "--wait=false"])
+        .await;
+    let conditions = cluster.kubectl(&["get", "ns", "demo", "-o", "yaml"]).await;
+    assert!(
+        conditions.contains("phase: Terminating") && conditions.contains("configmaps settings"),
+        "{conditions}"
+    );
+    let refused = cluster
+        .refused(&["create", "cm", "late", "-n", "demo"])
+        .await;
+    assert!(
+        refused.contains("because it is being terminated"),
+        "{refused}"
+    );
+    cluster
+        .kubectl(&[
+            "patch",
+            "cm",
+            "-n",
+            "demo",
+            "settings",
+            "--type=json",
+            "-p",
+            r#"[{"op":"remove","path":"/metadata/finalizers"}]"#,
+        ])
+        .await;
+    cluster
+        .kubectl(&["wait", "--for=delete", "ns/demo", "--timeout=20s"])
+        .await;
+}
