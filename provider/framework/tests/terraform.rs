@@ -127,6 +127,29 @@ fn a_changed_secret_is_an_update_and_a_changed_name_a_replacement() {
 
 #[test]
 #[ignore = "needs terraform"]
+fn private_state_lives_through_every_call() {
+    let space = Workspace::new("resource \"example_thing\" \"a\" { name = \"a\" }\n");
+    let writes = || {
+        let private = space.state()["resources"][0]["instances"][0]["private"].clone();
+        let bytes = data_encoding::BASE64
+            .decode(private.as_str().unwrap().as_bytes())
+            .unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        json["value"]["writes"].clone()
+    };
+    space.run(&["apply", "-auto-approve"]).succeeds();
+    assert_eq!(writes(), 1);
+    space
+        .run(&["apply", "-refresh-only", "-auto-approve"])
+        .succeeds();
+    assert_eq!(writes(), 1);
+    space.write("resource \"example_thing\" \"a\" {\n name = \"a\"\n colour = \"red\"\n}\n");
+    space.run(&["apply", "-auto-approve"]).succeeds();
+    assert_eq!(writes(), 2);
+}
+
+#[test]
+#[ignore = "needs terraform"]
 fn a_recorded_change_touches_nothing() {
     let space = Workspace::new("resource \"example_thing\" \"a\" { name = \"a\" }\n");
     space.run(&["apply", "-auto-approve"]).succeeds();
