@@ -1,0 +1,83 @@
+# The developer's commands. `make help` lists them. CI runs `make test` and nothing else.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION  := 0.1.0
+OS_ARCH  := $(shell uname -s | tr '[:upper:]' '[:lower:]')_$(shell uname -m | sed 's/x86_64/amd64/;s/aarch64/arm64/')
+SOURCE   := strata.internal/strata-iac/strata
+BIN      := $(CURDIR)/target/debug
+PROVIDER := $(BIN)/terraform-provider-strata
+PLUGINS  := $(HOME)/.terraform.d/plugins
+LAYERS   := $(sort $(wildcard terraform/0*))
+MODULES  := $(sort $(wildcard terraform/modules/*))
+# Terraform as the checks use it: own CLI configuration, own plugin mirror, no registry, nothing of the user's.
+CHECKS   := $(CURDIR)/target/checks
+TF       := env -u TF_WORKSPACE -u TF_DATA_DIR TF_CLI_CONFIG_FILE=$(CHECKS)/terraform.rc CHECKPOINT_DISABLE=1 terraform
+
+.PHONY: help build test check fmt clippy unit acceptance shell terraform deny size tools install dev
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+build: ## Build provider, cli and lab (dev profile)
+	cargo build --workspace --bins
+
+test: tools check unit acceptance terraform ## Everything CI runs: format, lints, unit and acceptance tests, shell, Terraform
+
+check: fmt clippy shell size deny ## Format, lints, shellcheck, sizes, dependencies
+
+fmt: ## Rust and HCL are formatted
+	cargo fmt --all --check
+	TF_CLI_CONFIG_FILE=/dev/null terraform fmt -check -recursive -diff terraform examples
+
+clippy: ## Lints, warnings are errors
+	cargo clippy --workspace --all-targets -- -D warnings
+
+unit: ## Tests that need nothing but this machine
+	cargo nextest run --workspace
+
+acceptance: build ## Tests with the real terraform, kubectl and ssh (the ignored ones)
+	cargo nextest run --workspace --run-ignored only --no-tests pass
+
+shell: ## bash -n and shellcheck over all scripts
+	for script in bootstrap.sh .ci/run .ci/tools provider/src/services/flatcar/strata-node.sh; do bash -n "$$script"; shellcheck "$$script"; done
+
+terraform: build ## Validate layers and modules, run the modules' tests with the built provider
+	mkdir -p $(CHECKS)/mirror/$(SOURCE)/$(VERSION)/$(OS_ARCH)
+	cp -f $(PROVIDER) $(CHECKS)/mirror/$(SOURCE)/$(VERSION)/$(OS_ARCH)/terraform-provider-strata_v$(VERSION)
+	printf 'disable_checkpoint = true\nprovider_installation {\n  filesystem_mirror {\n    path = "%s"\n  }\n}\n' $(CHECKS)/mirror >$(CHECKS)/terraform.rc
+	rm -rf $(CHECKS)/terraform && cp -R terraform $(CHECKS)/terraform
+	find $(CHECKS)/terraform \( -name .terraform -o -name .terraform.lock.hcl -o -name 'terraform.tfstate*' \) -prune -exec rm -rf {} +
+	for folder in $(LAYERS) $(MODULES); do \
+	  echo "== $$folder"; \
+	  $(TF) -chdir=$(CHECKS)/$$folder init -input=false -backend=false -no-color >$(CHECKS)/init.log || { cat $(CHECKS)/init.log; exit 1; }; \
+	  $(TF) -chdir=$(CHECKS)/$$folder validate -no-color; \
+	  if compgen -G "$$folder/tests/*.tftest.hcl" >/dev/null; then $(TF) -chdir=$(CHECKS)/$$folder test -no-color; fi; \
+	done
+
+deny: ## Licences, sources and duplicate versions of dependencies
+	if command -v cargo-deny >/dev/null; then cargo deny --all-features check licenses bans sources; \
+	else echo "cargo-deny is not installed: dependencies were not checked (cargo install --locked cargo-deny)"; fi
+
+size: ## No source file over 600 lines, tests apart
+	@long=$$(git ls-files '*.rs' ':!:**/tests.rs' ':!:**/tests/**' | xargs wc -l | awk '$$2 != "total" && $$1 > 600 { print $$2 ": " $$1 " lines" }'); \
+	if [[ -n $$long ]]; then echo "split these, 600 lines is the limit:"; echo "$$long"; exit 1; fi
+
+tools: ## Check the prerequisites; as root on Debian, install what is missing
+	.ci/tools
+
+install: build ## Put the provider where a plain terraform finds it, and drop the layers' locks on the old build
+	install -D -m 755 $(PROVIDER) $(PLUGINS)/$(SOURCE)/$(VERSION)/$(OS_ARCH)/terraform-provider-strata_v$(VERSION)
+	for layer in $(LAYERS); do rm -f "$$layer/.terraform.lock.hcl"; done
+	@echo "installed. By hand: eval \"\$$(target/debug/strata-lab env)\" and README.md, section 'By hand'"
+
+dev: build ## Write a CLI file with dev_overrides, for use while changing the provider
+	mkdir -p .strata/dev/mirror/$(SOURCE)/$(VERSION)/$(OS_ARCH) .strata/dev/bin
+	ln -sf $(PROVIDER) .strata/dev/bin/terraform-provider-strata
+	printf '#!/bin/sh\nexit 1\n' >.strata/dev/mirror/$(SOURCE)/$(VERSION)/$(OS_ARCH)/terraform-provider-strata_v$(VERSION)
+	chmod 755 .strata/dev/mirror/$(SOURCE)/$(VERSION)/$(OS_ARCH)/terraform-provider-strata_v$(VERSION)
+	printf 'disable_checkpoint = true\nprovider_installation {\n  dev_overrides {\n    "%s" = "%s"\n  }\n  filesystem_mirror {\n    path = "%s"\n  }\n}\n' $(SOURCE) $(CURDIR)/.strata/dev/bin $(CURDIR)/.strata/dev/mirror >.strata/dev/terraform.rc
+	for layer in $(LAYERS); do rm -f "$$layer/.terraform.lock.hcl"; done
+	@echo 'export TF_CLI_CONFIG_FILE=$(CURDIR)/.strata/dev/terraform.rc'
