@@ -22,6 +22,7 @@ use hyper_util::client::legacy::Client as Hyper;
 use hyper_util::rt::TokioExecutor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::connect::Connector;
@@ -30,6 +31,8 @@ use crate::secret::Secret;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
+/// Requests of one credential at the same time: more only meet the service's limits.
+const CONCURRENT: usize = 16;
 /// Tries of one idempotent request, the first included.
 const ATTEMPTS: u32 = 5;
 /// Tries while the service asks to slow down; more, because it said that waiting helps.
@@ -200,6 +203,7 @@ pub struct Client {
     settings: Settings,
     credential: HeaderValue,
     hyper: Hyper<Connector, Full<Bytes>>,
+    turns: Semaphore,
     /// No request starts before this moment: set by 429 and `Retry-After`.
     open_at: Mutex<Option<Instant>>,
 }
@@ -229,6 +233,7 @@ impl Client {
             settings,
             credential,
             hyper,
+            turns: Semaphore::new(CONCURRENT),
             open_at: Mutex::new(None),
         })
     }
@@ -357,6 +362,7 @@ impl Request<'_> {
     async fn attempt(&self, attempt: u32) -> Result<Bytes, Error> {
         let client = self.client;
         let service = client.settings.service;
+        let _turn = client.turns.acquire().await.expect("never closed");
         client.wait_until_open().await;
         let lost = |reason: String| Error::Lost {
             service,

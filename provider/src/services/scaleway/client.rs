@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use data_encoding::BASE64;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -16,6 +17,9 @@ use crate::secret::Secret;
 
 /// More than the default of 20, and what every list of the API takes.
 const PAGE: usize = 100;
+
+/// IAM changes reach every gateway within this time.
+const PROPAGATION: Duration = Duration::from_mins(2);
 
 /// The limit of the vendor's own client, before base64.
 pub const USER_DATA_LIMIT: usize = 127_998;
@@ -292,6 +296,14 @@ struct Page {
     rest: HashMap<String, serde_json::Value>,
 }
 
+fn is_unexplained_denial(error: &Error) -> bool {
+    let Error::Status { status, body, .. } = error else {
+        return false;
+    };
+    let body: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+    *status == http::StatusCode::FORBIDDEN && body.get("type").is_none()
+}
+
 fn absent<T>(error: Error) -> Result<Option<T>, Error> {
     if error.is_not_found() {
         Ok(None)
@@ -310,8 +322,23 @@ impl Client {
     }
 
     /// The wall-clock length of a duration of the API's clock (shorter in the lab).
-    pub fn scaled(&self, duration: std::time::Duration) -> std::time::Duration {
+    pub fn scaled(&self, duration: Duration) -> Duration {
         self.http.scaled(duration)
+    }
+
+    /// A GET. A 403 that names no missing permission is IAM catching up, gateway by gateway, or a burst: it is asked again for two minutes.
+    async fn read<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        let mut waited = Duration::ZERO;
+        loop {
+            match self.http.get(path).send().await {
+                Err(error) if waited < PROPAGATION && is_unexplained_denial(&error) => {
+                    let pause = Duration::from_secs(5) + waited / 2;
+                    tokio::time::sleep(self.http.scaled(pause)).await;
+                    waited += pause;
+                }
+                answer => return answer,
+            }
+        }
     }
 
     async fn all<T: serde::de::DeserializeOwned>(
@@ -323,7 +350,7 @@ impl Client {
         let mut items: Vec<T> = Vec::new();
         for page in 1.. {
             let path = format!("{path}?page={page}&page_size={PAGE}{query}");
-            let answer: Page = self.http.get(path.as_str()).send().await?;
+            let answer: Page = self.read(&path).await?;
             let list = answer.rest.get(key).cloned().unwrap_or_default();
             let unreadable = |error: serde_json::Error| Error::Answer {
                 service: "scaleway",
@@ -405,9 +432,7 @@ impl Client {
 
     /// One server; `None` when it does not exist.
     pub async fn server(&self, zone: &str, id: &str) -> Result<Option<Server>, Error> {
-        self.http
-            .get(format!("baremetal/v1/zones/{zone}/servers/{id}"))
-            .send()
+        self.read(&format!("baremetal/v1/zones/{zone}/servers/{id}"))
             .await
             .map(Some)
             .or_else(absent)
@@ -478,9 +503,7 @@ impl Client {
 
     /// One SSH key; `None` when it does not exist.
     pub async fn ssh_key(&self, id: &str) -> Result<Option<SshKey>, Error> {
-        self.http
-            .get(format!("iam/v1alpha1/ssh-keys/{id}"))
-            .send()
+        self.read(&format!("iam/v1alpha1/ssh-keys/{id}"))
             .await
             .map(Some)
             .or_else(absent)

@@ -9,7 +9,7 @@ use strata_framework::{Attr, Bounded, Diagnostics, Of, Policy, Secret, WaitError
 
 use super::client::{Server, ServerPatch};
 use super::order;
-use super::poll::{Waited, wait_installed};
+use super::poll::{Pace, Waited, wait_installed};
 use super::server::{BaremetalServer, FirstContact, failed, wait_gone};
 use crate::provider::{Scaleway, store_failed};
 use crate::ssh::{self, HostKey, Target};
@@ -96,7 +96,7 @@ async fn steps(
     if was_ready {
         return Ok(());
     }
-    let server = install(cx, scaleway, config, state, server).await?;
+    let server = install(cx, scaleway, config, state, server, made).await?;
     state.see(&server);
     cx.save(state);
     if let Some(contact) = state.first_contact.known().cloned() {
@@ -148,11 +148,15 @@ async fn install(
     config: &BaremetalServer,
     state: &mut BaremetalServer,
     server: Server,
+    mut fresh: bool,
 ) -> Result<Server, Stop> {
     let zone = state.zone.require("zone")?.clone();
     let id = server.id.clone();
     loop {
-        let fast = cx.private().fast;
+        let pace = Pace {
+            fast: cx.private().fast,
+            fresh,
+        };
         let (cancel, deadline) = (cx.cancel().clone(), cx.deadline());
         // Both arms are cancel-safe: a token and a timer.
         let stop = async move {
@@ -161,7 +165,7 @@ async fn install(
                 () = tokio::time::sleep_until(deadline) => {}
             }
         };
-        let waited = wait_installed(&scaleway.client, &scaleway.poll, &zone, &id, fast, stop).await;
+        let waited = wait_installed(&scaleway.client, &scaleway.poll, &zone, &id, pace, stop).await;
         match waited.map_err(|error| failed("read", &id, &error))? {
             Waited::Installed(server) => return Ok(server),
             Waited::Gone => {
@@ -187,6 +191,7 @@ async fn install(
                 state.see(&server);
                 cx.save(state);
                 failure(cx, scaleway, config, state, &server, &reason).await?;
+                fresh = true;
             }
         }
     }
@@ -202,9 +207,10 @@ async fn failure(
     reason: &str,
 ) -> Result<(), Stop> {
     let (zone, id) = (state.zone.text(), &server.id);
-    let retried = std::mem::replace(&mut cx.private().retried, true);
+    let retried = cx.private().retried;
     match state.on_create_failure.text() {
         "retry" if !retried && server.install_status() == "error" && server.status == "ready" => {
+            cx.private().retried = true;
             cx.warn(Diagnostics::warning(
                 format!("Installing server \"{}\" again", state.name.text()),
                 format!("The first try failed: {reason}."),

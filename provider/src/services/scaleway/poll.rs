@@ -111,12 +111,27 @@ pub enum Waited {
     Gone,
 }
 
+/// What is known of an installation before the first look.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// The offer installs within minutes.
+    pub fast: bool,
+    /// The order was placed just now; otherwise it may be done at any moment.
+    pub fresh: bool,
+}
+
+/// Nothing completes earlier after an order.
+const FEWEST: Duration = Duration::from_secs(270);
+/// A listing may be this much older than the moment somebody wants one for, so that waiters fall into step.
+const SHARED: Duration = Duration::from_secs(15);
+/// For so long after an order a 404 may only mean that not every part of the API knows of it yet.
+const UNSETTLED: Duration = Duration::from_secs(30);
+
 /// How long after the last write until the next look, by time since the order (contract: nothing completes before 270 s).
 pub fn interval(since_order: Duration, server: Option<&Server>, usual: Duration) -> Duration {
     const FIRST: Duration = Duration::from_secs(5);
     const CALM: Duration = Duration::from_secs(30);
     const NEAR: Duration = Duration::from_secs(10);
-    const FEWEST: Duration = Duration::from_secs(270);
     let delivered = server.is_some_and(|server| server.status == "ready");
     if since_order < FIRST {
         FIRST
@@ -140,23 +155,20 @@ pub async fn wait_installed(
     poll: &Poll,
     zone: &str,
     id: &str,
-    fast: bool,
+    pace: Pace,
     stop: impl Future<Output = ()>,
 ) -> Result<Waited, Error> {
     tokio::pin!(stop);
     let started = Instant::now();
+    // What `scaled` divides is the API's time; the wall's time since the start is multiplied back.
+    let speed = 1.0 / client.scaled(Duration::from_secs(1)).as_secs_f64();
+    let before = if pace.fresh { Duration::ZERO } else { FEWEST };
     let mut looked = started;
     let mut last: Option<Server> = None;
     let mut first = true;
     loop {
-        // What `scaled` divides is the API's time: the wall's time since the start, multiplied back.
-        let speed = Duration::from_secs(1000).as_secs_f64()
-            / client.scaled(Duration::from_secs(1000)).as_secs_f64();
-        let pause = client.scaled(interval(
-            started.elapsed().mul_f64(speed),
-            last.as_ref(),
-            usual(fast),
-        ));
+        let since_order = before + started.elapsed().mul_f64(speed);
+        let pause = client.scaled(interval(since_order, last.as_ref(), usual(pace.fast)));
         // In the lab the clock can be advanced by hand, so no pause is long there.
         let pause = if speed > 1.0 {
             pause.min(Duration::from_secs(5))
@@ -170,22 +182,34 @@ pub async fn wait_installed(
             () = tokio::time::sleep_until(due) => {}
             () = &mut stop => return Ok(Waited::Unfinished(last)),
         }
-        let listing = match poll.fresh(client, zone, due - pause / 2).await {
-            Ok(listing) => listing,
-            Err(error) if error.is_transient() => {
+        let early = (pause / 2).min(client.scaled(SHARED));
+        let look = async {
+            let listing = poll
+                .fresh(client, zone, due.checked_sub(early).unwrap_or(due))
+                .await?;
+            let seen = match listing.server(id) {
+                Some(server) if verdict(server).is_none() => Some(server.clone()),
+                // The list may lag behind: anything that ends the wait is confirmed by a get.
+                _ => client.server(zone, id).await?,
+            };
+            Ok((listing.taken, seen))
+        };
+        let seen = match look.await {
+            Ok((taken, seen)) => {
+                looked = taken;
+                seen
+            }
+            Err(error) if Error::is_transient(&error) => {
                 tracing::warn!(zone, id, %error, "cannot look at the server; waiting");
                 looked = Instant::now();
                 continue;
             }
             Err(error) => return Err(error),
         };
-        looked = listing.taken;
-        let seen = match listing.server(id) {
-            Some(server) if !decides(server) => Some(server.clone()),
-            // The list may lag behind: anything that ends the wait is confirmed by a get.
-            _ => client.server(zone, id).await?,
-        };
         let Some(server) = seen else {
+            if pace.fresh && since_order < UNSETTLED {
+                continue;
+            }
             return Ok(Waited::Gone);
         };
         tracing::info!(
@@ -202,10 +226,6 @@ pub async fn wait_installed(
             None => last = Some(server),
         }
     }
-}
-
-fn decides(server: &Server) -> bool {
-    verdict(server).is_some()
 }
 
 /// Installed, failed, or neither yet.

@@ -189,3 +189,148 @@ impl Resource for SshKey {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use strata_framework::Harness;
+
+    use super::*;
+    use crate::lab_test::World;
+
+    const MATERIAL: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
+
+    fn config() -> SshKey {
+        SshKey {
+            name: "home".into(),
+            public_key: Attr::Known(format!("{MATERIAL} me@laptop")),
+            project: Attr::Null,
+            id: Attr::Unknown,
+            fingerprint: Attr::Unknown,
+            timeouts: Attr::Null,
+        }
+    }
+
+    async fn count(world: &World) -> usize {
+        world.estate().await["ssh_keys"].as_array().unwrap().len()
+    }
+
+    #[tokio::test]
+    async fn a_key_is_registered_once_whatever_is_lost() {
+        let world = World::start().await;
+        for fault in [
+            json!("lose_reply"),
+            json!("disconnect"),
+            json!({"status": {"code": 500}}),
+        ] {
+            let process: Harness<Strata> = Harness::new(world.provider("estate-1").await);
+            world
+                .fault("scaleway", "POST /iam/v1alpha1/ssh-keys", fault.clone())
+                .await;
+            let state = SshKey::create(&process.cx(), config(), config())
+                .await
+                .unwrap();
+            assert!(world.all_faults_happened().await, "{fault}");
+            assert_eq!(count(&world).await, 1, "{fault}");
+            let again = SshKey::create(&process.cx(), config(), config())
+                .await
+                .unwrap();
+            assert_eq!(again, state, "adopted");
+            let Found::Present(read) = SshKey::read(&process.cx(), state.clone()).await.unwrap()
+            else {
+                panic!("gone")
+            };
+            assert_eq!(read, state, "the comment that the API drops is no drift");
+            SshKey::delete(&process.cx(), state.clone()).await.unwrap();
+            SshKey::delete(&process.cx(), state.clone()).await.unwrap();
+            assert!(matches!(
+                SshKey::read(&process.cx(), state).await.unwrap(),
+                Found::Gone
+            ));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_changes_in_place_a_comment_means_nothing_and_a_key_replaces() {
+        let world = World::start().await;
+        let process: Harness<Strata> = Harness::new(world.provider("estate-1").await);
+        let prior = SshKey::create(&process.cx(), config(), config())
+            .await
+            .unwrap();
+        let plan = async |config: &SshKey| {
+            let planned = Planned {
+                state: config.clone(),
+                replace: Vec::new(),
+            };
+            SshKey::plan(
+                &process.cx(),
+                Change::Update {
+                    config,
+                    prior: &prior,
+                },
+                planned,
+            )
+            .await
+            .unwrap()
+            .replace
+        };
+        let comment = SshKey {
+            public_key: Attr::Known(format!("{MATERIAL} other")),
+            ..prior.clone()
+        };
+        assert!(plan(&comment).await.is_empty());
+        let material = SshKey {
+            public_key: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOtherother".into(),
+            ..prior.clone()
+        };
+        assert_eq!(plan(&material).await, [Path::of("public_key")]);
+        let renamed = SshKey {
+            name: "away".into(),
+            ..prior.clone()
+        };
+        SshKey::update(
+            &process.cx(),
+            renamed.clone(),
+            prior.clone(),
+            renamed.clone(),
+        )
+        .await
+        .unwrap();
+        let Found::Present(read) = SshKey::read(&process.cx(), prior.clone()).await.unwrap() else {
+            panic!("gone")
+        };
+        assert_eq!(read, renamed);
+    }
+
+    #[tokio::test]
+    async fn a_denial_that_explains_nothing_is_asked_again() {
+        let world = World::start().await;
+        let process: Harness<Strata> = Harness::new(world.provider("estate-1").await);
+        world
+            .fault(
+                "scaleway",
+                "GET /iam/v1alpha1/ssh-keys",
+                json!({"status": {"code": 403, "body": "{\"message\": \"denied\"}"}}),
+            )
+            .await;
+        SshKey::create(&process.cx(), config(), config())
+            .await
+            .unwrap();
+        let typed = "{\"type\": \"permissions_denied\", \"message\": \"insufficient permissions\"}";
+        world
+            .fault(
+                "scaleway",
+                "GET /iam/v1alpha1/ssh-keys",
+                json!({"status": {"code": 403, "body": typed}}),
+            )
+            .await;
+        let error = SshKey::create(&process.cx(), config(), config())
+            .await
+            .unwrap_err();
+        assert!(
+            error.to_string().contains("insufficient permissions"),
+            "{error}"
+        );
+    }
+}
