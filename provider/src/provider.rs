@@ -35,9 +35,11 @@ pub const TEARDOWN: &str = "STRATA_TEARDOWN";
 /// Everything this provider offers, sorted.
 pub fn registry() -> Registry<Strata> {
     Registry::new("strata")
+        .ephemeral::<crate::services::kubeadm::join_info::EphemeralJoinInfo>()
         .ephemeral::<crate::services::secret::ephemeral::EphemeralSecret>()
         .function::<crate::functions::cluster::Cluster>()
-        .ephemeral::<crate::services::kubeadm::join_info::EphemeralJoinInfo>()
+        .function::<crate::functions::flatcar_install_script::FlatcarInstallScript>()
+        .function::<crate::functions::ignition::Ignition>()
         .resource::<crate::services::dns::record::Record>()
         .resource::<crate::services::kubeadm::join_info::KubeadmJoinInfo>()
         .resource::<crate::services::kubeadm::node::KubeadmNode>()
