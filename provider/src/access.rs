@@ -269,7 +269,7 @@ impl<'a> Access<'a> {
                 Err(error) => Probe::Failed(error),
             }
         });
-        session.await.map_err(|error| waited("reach", "node", node, error).hint("A locked node answers only through the Kubernetes API; a changed operator address or a reinstalled machine looks the same from here."))
+        session.await.map_err(|error| waited("reach", "node", node, &error).hint("A locked node answers only through the Kubernetes API; a changed operator address or a reinstalled machine looks the same from here."))
     }
 
     /// Runs a verb through the door and returns its log.
@@ -386,9 +386,9 @@ pub fn waited<E: std::error::Error + 'static>(
     verb: &str,
     noun: &str,
     identity: &str,
-    error: WaitError<E>,
+    error: &WaitError<E>,
 ) -> Diagnostics {
-    Diagnostics::failed(verb, noun, identity, &error)
+    Diagnostics::failed(verb, noun, identity, error)
 }
 
 /// Why there is no session.

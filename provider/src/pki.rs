@@ -30,8 +30,8 @@ pub const MASTERS: &str = "system:masters";
 pub const OPERATORS: &str = "strata:operators";
 
 /// CAs live for ten years, as kubeadm's do.
-const CA_LIFE: Duration = Duration::from_secs(3650 * 24 * 3600);
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
+const CA_LIFE: Duration = Duration::from_hours(3650 * 24);
+const CLOCK_TOLERANCE: Duration = Duration::from_mins(5);
 
 /// What can be wrong with a PKI entry.
 #[derive(Debug, thiserror::Error)]

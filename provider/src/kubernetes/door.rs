@@ -85,7 +85,9 @@ pub async fn poll(client: &Client, door: &Door) -> Result<Outcome, Error> {
             .iter()
             .flatten()
             .filter_map(|container| container.state.as_ref()?.waiting.as_ref());
-        let reason = waiting.filter_map(|waiting| waiting.reason.clone()).next();
+        let reason = waiting
+            .into_iter()
+            .find_map(|waiting| waiting.reason.clone());
         return Ok(Outcome::Running(reason.map_or_else(
             || phase.clone(),
             |reason| format!("{phase} ({reason})"),
@@ -99,7 +101,7 @@ pub async fn poll(client: &Client, door: &Door) -> Result<Outcome, Error> {
     let code = ended
         .map(|ended| ended.exit_code)
         .next()
-        .unwrap_or(if phase == "Succeeded" { 0 } else { 1 });
+        .unwrap_or(i32::from(phase != "Succeeded"));
     let log = api
         .logs(&door.pod, &LogParams::default())
         .await

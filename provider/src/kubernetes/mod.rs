@@ -40,9 +40,9 @@ use crate::pki::{MASTERS, Pki};
 pub const MANAGER: &str = "strata";
 
 /// Life of the minted client certificate.
-const CERTIFICATE: Duration = Duration::from_secs(3600);
+const CERTIFICATE: Duration = Duration::from_hours(1);
 /// A client is made anew before its certificate ends.
-const REUSE: Duration = Duration::from_secs(3000);
+const REUSE: Duration = Duration::from_mins(50);
 
 /// How to reach a cluster's API.
 #[derive(Debug, Clone)]

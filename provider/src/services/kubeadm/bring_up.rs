@@ -178,9 +178,10 @@ impl Newcomer<'_> {
                     Turn::Claim if courteous && start.elapsed() < courtesy => Probe::NotYet("the first control plane may initialise".into()),
                     Turn::Claim => {
                         let claim = Claim::new(self.owner, self.name, &self.access.shared().run);
-                        match claim::take(store, &claim).await.map_err(broken)? {
-                            true => Probe::Done(Turn::Init { reset: false }),
-                            false => Probe::NotYet("another node took the claim".into()),
+                        if claim::take(store, &claim).await.map_err(broken)? {
+                            Probe::Done(Turn::Init { reset: false })
+                        } else {
+                            Probe::NotYet("another node took the claim".into())
                         }
                     }
                     Turn::TakeOver => {
@@ -353,7 +354,7 @@ impl Newcomer<'_> {
         });
         ready
             .await
-            .map_err(|error| waited("join", "node", self.name, error))
+            .map_err(|error| waited("join", "node", self.name, &error))
     }
 
     async fn join(&self) -> Result<(), Trouble> {
@@ -647,7 +648,7 @@ impl Newcomer<'_> {
         });
         ready
             .await
-            .map_err(|error| waited("set up", "node", self.name, error))
+            .map_err(|error| waited("set up", "node", self.name, &error))
     }
 
     /// The proof that kubeadm did its work is the Node object, not its exit code.
@@ -676,7 +677,7 @@ impl Newcomer<'_> {
         });
         registered
             .await
-            .map_err(|error| waited("set up", "node", self.name, error))
+            .map_err(|error| waited("set up", "node", self.name, &error))
     }
 
     async fn wait_until_voting(&self, neighbours: &Neighbours<'_>) -> Result<(), Diagnostics> {

@@ -61,7 +61,7 @@ fn missing(wanted: &BTreeSet<String>, nodes: &[node::View]) -> Vec<String> {
         {
             Some(Readiness::Ready) => {}
             Some(Readiness::NotReady(reason)) => {
-                missing.push(format!("node {name} is not Ready ({reason})"))
+                missing.push(format!("node {name} is not Ready ({reason})"));
             }
             Some(Readiness::Silent) => missing.push(format!("node {name} has not been heard of")),
             None => missing.push(format!("node {name} is not in the cluster")),

@@ -195,7 +195,7 @@ impl KubernetesManifests {
         });
         applied
             .await
-            .map_err(|error| waited("apply", "manifests", self.name.text(), error))
+            .map_err(|error| waited("apply", "manifests", self.name.text(), &error))
     }
 
     async fn roll_out(
@@ -252,7 +252,7 @@ impl KubernetesManifests {
                 );
                 Ok(())
             }
-            Err(error) => Err(waited("apply", "manifests", self.name.text(), error)),
+            Err(error) => Err(waited("apply", "manifests", self.name.text(), &error)),
             Ok(()) => Ok(()),
         }
     }

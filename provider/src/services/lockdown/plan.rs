@@ -35,11 +35,10 @@ pub struct Lock<'a> {
 pub fn step(prior: Lock<'_>, enabled: bool, rules: &str, peers_changed: bool) -> Step {
     match (enabled, prior.locked) {
         (false, true) => Step::Unlock,
-        (false, false) => Step::Nothing,
         (true, false) => Step::Lock,
         (true, true) if prior.rules != Some(rules) => Step::Lock,
         (true, true) if peers_changed => Step::Peers,
-        (true, true) => Step::Nothing,
+        (true, true) | (false, false) => Step::Nothing,
     }
 }
 
@@ -57,7 +56,7 @@ pub fn api(words: &BTreeSet<String>, operators: &[IpNet]) -> Result<Api, String>
             other => {
                 networks.push(network(other).map_err(|_| {
                     format!("`{other}` is not `any`, `operators`, `nodes` or a CIDR.")
-                })?)
+                })?);
             }
         }
     }
