@@ -219,6 +219,9 @@ pub fn elements(listing: &str, name: &str) -> BTreeSet<IpAddr> {
 }
 
 #[cfg(test)]
+mod nft_test;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

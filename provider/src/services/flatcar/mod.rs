@@ -1,5 +1,7 @@
 //! Flatcar: what turns a rented server into a node that waits for kubeadm (docs/delivery.md sections 1 to 5). Texts only, no I/O.
 
+#[cfg(test)]
+mod boot_test;
 pub mod ignition;
 pub mod install;
 
