@@ -1,5 +1,7 @@
 //! Documentation made from the declaration: the table of fields, the JSON schema for editors, and where a value came from.
 
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -88,6 +90,26 @@ fn kind(shape: &Shape) -> String {
         ),
         Shape::Either(shapes) => shapes.iter().map(kind).collect::<Vec<_>>().join(" or "),
     }
+}
+
+/// The table of all fields in Markdown: the page that people read.
+pub fn markdown() -> String {
+    let mut page = String::from(
+        "# The cluster file\n\nGenerated from the declaration that the parser uses; change `provider/cluster/src/declaration/`, then run\n\
+         `STRATA_WRITE_DOCS=1 cargo test -p strata-cluster`. An editor checks a file against `docs/cluster-file.schema.json` while you write.\n\n\
+         One-key mappings choose a kind, and a bare word is that kind with defaults (`platform: scaleway`). `*` is a name of your choice.\n\
+         Fields marked *later* are understood, checked and refused until a release can do what they say.\n\n\
+         | field | type | default | meaning |\n| --- | --- | --- | --- |\n",
+    );
+    for doc in fields() {
+        let later = if doc.available { "" } else { " *Later.*" };
+        let _infallible = writeln!(
+            page,
+            "| `{}` | {} | {} | {}{later} |",
+            doc.path, doc.kind, doc.default, doc.meaning
+        );
+    }
+    page
 }
 
 /// The value of a field, what it means and where it came from. `None` when there is no such field in this cluster.

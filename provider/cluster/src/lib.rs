@@ -21,7 +21,7 @@ pub use cluster::{
     Access, Cluster, Cni, Distribution, Dns, Endpoint, Kubeadm, Lab, Network, Node, Platform,
     Record, Store, Timeouts, Updates, to_json,
 };
-pub use explain::{FieldDoc, explain, fields, json_schema};
+pub use explain::{FieldDoc, explain, fields, json_schema, markdown};
 use finding::Findings;
 pub use finding::{Finding, Severity};
 use serde_json::Value;

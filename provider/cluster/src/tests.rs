@@ -708,6 +708,27 @@ fn documentation_covers_every_field_once() {
     assert_eq!(json_schema()["properties"]["nodes"]["type"], "object");
 }
 
+#[test]
+fn the_written_documentation_is_current() {
+    let schema = serde_json::to_string_pretty(&json_schema()).expect("JSON") + "\n";
+    for (file, text) in [
+        ("docs/guides/cluster-file.md", markdown()),
+        ("docs/cluster-file.schema.json", schema),
+    ] {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../..")
+            .join(file);
+        if std::env::var_os("STRATA_WRITE_DOCS").is_some() {
+            std::fs::write(&path, &text).expect("the file can be written");
+        }
+        let written = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            written == text,
+            "{file} is out of date: run STRATA_WRITE_DOCS=1 cargo test -p strata-cluster"
+        );
+    }
+}
+
 fn name(longest: usize) -> impl Strategy<Value = String> {
     proptest::string::string_regex(&format!("[a-z]([a-z0-9-]{{0,{longest}}}[a-z0-9])?"))
         .expect("a pattern")
