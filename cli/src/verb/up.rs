@@ -132,7 +132,12 @@ impl Run<'_> {
         session
             .console
             .add("log", &session.project.relative(&session.project.logs()));
-        if options.on_failure == Some(OnFailure::Rollback) && !interrupted {
+        let rollback = options
+            .on_failure
+            .map_or(session.cluster.spec.on_failure == "rollback", |choice| {
+                choice == OnFailure::Rollback
+            });
+        if rollback && !interrupted {
             return self.roll_back().await;
         }
         session.console.add("kept", "everything that was made stays, marked and not tainted: the next run goes on from there and orders nothing twice");

@@ -259,6 +259,20 @@ fn wrong_files_are_refused_with_code_line_and_field() {
             11,
             "access.public_ports[1]",
         ),
+        (
+            "api for nobody",
+            base("access: {api: [nodes]}\n"),
+            "ACC-03",
+            11,
+            "access.api",
+        ),
+        (
+            "api for auto",
+            base("access: {api: [operators]}\n"),
+            "ACC-03",
+            11,
+            "access.api",
+        ),
         ("no dns for three", no_dns(""), "END-01", 5, "endpoint"),
         (
             "no dns for one",
@@ -582,7 +596,7 @@ budget: {max_per_month: 900 EUR}
         "{}",
         show(&findings)
     );
-    assert_eq!(findings.len(), 14, "{}", show(&findings));
+    assert_eq!(findings.len(), 13, "{}", show(&findings));
     for (platform, rest) in [
         (
             "proxmox: {url: \"https://pve1:8006\", ca: pve.pem}",

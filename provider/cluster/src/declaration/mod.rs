@@ -177,8 +177,7 @@ pub(crate) static CLUSTER: &[Field] = &[
         One(Scalar::OneOf(&["resume", "rollback"])),
         "resume",
         "What bootstrap.sh does after a failure.",
-    )
-    .later(),
+    ),
 ];
 
 static LAB: &[Field] = &[

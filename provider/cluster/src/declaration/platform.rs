@@ -59,8 +59,7 @@ pub(super) static SCALEWAY: &[Field] = &[
         BOOL,
         "false",
         "Order the monthly offer and pay its fee.",
-    )
-    .later(),
+    ),
     optional(
         "protect",
         BOOL,

@@ -182,6 +182,7 @@ impl Rules<'_> {
                 );
             }
         }
+        self.api();
         if self.normal["access"]["operators"]
             .as_array()
             .is_some_and(Vec::is_empty)
@@ -191,6 +192,31 @@ impl Rules<'_> {
                 "access.operators",
                 "nobody could reach the nodes to set them up",
                 "write [auto] or your network",
+            );
+        }
+    }
+
+    fn api(&mut self) {
+        let words = |field: &str| -> Vec<String> {
+            let list = self.normal["access"][field].as_array();
+            list.into_iter()
+                .flatten()
+                .filter_map(|word| word.as_str().map(str::to_owned))
+                .collect()
+        };
+        let (api, operators) = (words("api"), words("operators"));
+        let reachable = api.iter().any(|word| match word.as_str() {
+            "nodes" => false,
+            // `auto` is an address of the moment, and rules on a node outlive the moment.
+            "operators" => operators.iter().any(|operator| operator != "auto"),
+            _ => true,
+        });
+        if !reachable && self.is_written("access.api") {
+            self.error(
+                "ACC-03",
+                "access.api",
+                "after lockdown nobody outside the cluster could reach the API, not even to unlock it",
+                "add a network, or `operators` with networks in access.operators (`auto` is not one), or `any`",
             );
         }
     }
