@@ -42,7 +42,7 @@ acceptance: build ## Tests with the real terraform, kubectl and ssh (the ignored
 	cargo nextest run --workspace --run-ignored only --no-tests pass
 
 shell: ## bash -n and shellcheck over all scripts
-	for script in bootstrap.sh .ci/run .ci/tools provider/src/services/flatcar/strata-node.sh; do bash -n "$$script"; shellcheck "$$script"; done
+	@for script in bootstrap.sh .ci/run .ci/tools provider/src/services/flatcar/strata-node.sh; do bash -n "$$script"; shellcheck "$$script"; done
 
 terraform: build ## Validate layers and modules, run the modules' tests with the built provider
 	mkdir -p $(CHECKS)/mirror/$(SOURCE)/$(VERSION)/$(OS_ARCH)
@@ -50,7 +50,7 @@ terraform: build ## Validate layers and modules, run the modules' tests with the
 	printf 'disable_checkpoint = true\nprovider_installation {\n  filesystem_mirror {\n    path = "%s"\n  }\n}\n' $(CHECKS)/mirror >$(CHECKS)/terraform.rc
 	rm -rf $(CHECKS)/terraform && cp -R terraform $(CHECKS)/terraform
 	find $(CHECKS)/terraform \( -name .terraform -o -name .terraform.lock.hcl -o -name 'terraform.tfstate*' \) -prune -exec rm -rf {} +
-	for folder in $(LAYERS) $(MODULES); do \
+	@for folder in $(LAYERS) $(MODULES); do \
 	  echo "== $$folder"; \
 	  $(TF) -chdir=$(CHECKS)/$$folder init -input=false -backend=false -no-color >$(CHECKS)/init.log || { cat $(CHECKS)/init.log; exit 1; }; \
 	  $(TF) -chdir=$(CHECKS)/$$folder validate -no-color; \

@@ -1,0 +1,39 @@
+mock_provider "strata" {}
+
+variables {
+  cluster = {
+    name               = "home"
+    endpoint           = "api.home.example.org"
+    port               = 6443
+    kubernetes_version = "v1.34.2"
+    pod_subnet         = "10.244.0.0/16"
+    service_subnet     = "10.96.0.0/12"
+    dns_domain         = "cluster.local"
+    audit              = true
+    extra_sans         = []
+    pki                = "pki"
+    control_planes     = { cp-1 = "192.0.2.11" }
+    peers              = { cp-1 = "192.0.2.11", w-1 = "192.0.2.12" }
+  }
+
+  nodes = ["cp-1", "w-1"]
+}
+
+run "all_nodes_are_waited_for" {
+  command = plan
+
+  assert {
+    condition     = strata_kubernetes_cluster.this.nodes == toset(["cp-1", "w-1"])
+    error_message = "Every node must be Ready."
+  }
+}
+
+run "no_node_is_refused" {
+  command = plan
+
+  variables {
+    nodes = []
+  }
+
+  expect_failures = [var.nodes]
+}

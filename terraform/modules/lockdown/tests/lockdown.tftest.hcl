@@ -1,0 +1,48 @@
+mock_provider "strata" {}
+
+variables {
+  cluster = {
+    name               = "home"
+    endpoint           = "api.home.example.org"
+    port               = 6443
+    kubernetes_version = "v1.34.2"
+    pod_subnet         = "10.244.0.0/16"
+    service_subnet     = "10.96.0.0/12"
+    dns_domain         = "cluster.local"
+    audit              = true
+    extra_sans         = []
+    pki                = "pki"
+    control_planes     = { cp-1 = "192.0.2.11" }
+    peers              = { cp-1 = "192.0.2.11", w-1 = "192.0.2.12" }
+  }
+
+  nodes = {
+    cp-1 = { role = "control-plane", address = "192.0.2.11", addresses = ["192.0.2.11", "2001:db8::11"], ssh = { user = "core", private_key = "ssh/operator", host_key = "nodes/x/host-key-current" } }
+    w-1  = { role = "worker", address = "192.0.2.12", addresses = ["192.0.2.12"], ssh = { user = "core", private_key = "ssh/operator", host_key = "nodes/x/host-key-current" } }
+  }
+  access = { pods = "10.244.0.0/16", public_ports = [80, 443] }
+}
+
+run "every_node_admits_every_other" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for lockdown in strata_node_lockdown.this : lockdown.peers == toset(["192.0.2.11", "192.0.2.12", "2001:db8::11"])])
+    error_message = "The peers of each node are all addresses of all nodes."
+  }
+
+  assert {
+    condition     = alltrue([for lockdown in strata_node_lockdown.this : lockdown.enabled])
+    error_message = "Closed is the default."
+  }
+}
+
+run "port_22_is_never_public" {
+  command = plan
+
+  variables {
+    access = { pods = "10.244.0.0/16", public_ports = [22] }
+  }
+
+  expect_failures = [var.access]
+}
