@@ -5,15 +5,20 @@
 
 use std::time::Duration;
 
-use strata_framework::{Attr, Bounded, Diagnostics, Of, Policy, Secret, WaitError, chain};
+use data_encoding::BASE64;
+use strata_framework::{
+    Attr, Bounded, Diagnostics, Of, Policy, Probe, Secret, WaitError, chain, wait,
+};
 
 use super::client::{Server, ServerPatch};
 use super::order;
 use super::poll::{Pace, Waited, wait_installed};
 use super::server::{BaremetalServer, FirstContact, failed, wait_gone};
+use crate::http::client::Error;
 use crate::provider::{Scaleway, store_failed};
 use crate::ssh::{self, HostKey, Target};
 use crate::store::{Condition, Name};
+use crate::verb::Verb;
 
 type Cx<'a> = Of<'a, BaremetalServer>;
 
@@ -96,14 +101,31 @@ async fn steps(
     if was_ready {
         return Ok(());
     }
-    let server = install(cx, scaleway, config, state, server, made).await?;
-    state.see(&server);
-    cx.save(state);
-    if let Some(contact) = state.first_contact.known().cloned() {
-        reach(cx, scaleway, state, &contact).await?;
-        burn(scaleway, state, &server).await?;
+    let mut fresh = made;
+    loop {
+        server = install(cx, scaleway, config, state, server, fresh).await?;
+        state.see(&server);
+        cx.save(state);
+        let Some(contact) = state.first_contact.known().cloned() else {
+            return Ok(());
+        };
+        match reach(cx, scaleway, state, &contact).await? {
+            Reached::Yes => return Ok(burn(scaleway, state, &server).await?),
+            Reached::Unclear => {}
+            // Nothing has ever run on it, so nothing is lost with its disk.
+            Reached::KeyLost => {
+                reinstall(
+                    cx,
+                    scaleway,
+                    config,
+                    state,
+                    "its new host key was lost with an interrupted run",
+                )
+                .await?;
+                fresh = true;
+            }
+        }
     }
-    Ok(())
 }
 
 /// Name, description, tags, protection.
@@ -211,32 +233,7 @@ async fn failure(
     match state.on_create_failure.text() {
         "retry" if !retried && server.install_status() == "error" && server.status == "ready" => {
             cx.private().retried = true;
-            cx.warn(Diagnostics::warning(
-                format!("Installing server \"{}\" again", state.name.text()),
-                format!("The first try failed: {reason}."),
-            ));
-            let choice = state.choose(scaleway, false).await?;
-            if let Some(data) = config.user_data_wo.known() {
-                let user_data = Some(data_encoding::BASE64.encode(data.expose().as_bytes()));
-                let patch = ServerPatch {
-                    user_data,
-                    ..ServerPatch::default()
-                };
-                scaleway
-                    .client
-                    .patch_server(zone, id, &patch)
-                    .await
-                    .map_err(|error| failed("reinstall", id, &error))?;
-            }
-            match scaleway
-                .client
-                .install_server(zone, id, &state.install(&choice.os.id))
-                .await
-            {
-                // A lost reply is settled by what the next look shows.
-                Err(error) if !error.is_lost() => Err(failed("reinstall", id, &error).into()),
-                _ => Ok(()),
-            }
+            reinstall(cx, scaleway, config, state, reason).await
         }
         // An adopted server is never rolled back.
         "delete"
@@ -260,66 +257,141 @@ async fn failure(
     }
 }
 
-/// Connects to the installed system: with its own key if it has one already, else with the single-use one, which is then replaced.
+/// Installs again, with fresh user data: for a machine that never became a node.
+async fn reinstall(
+    cx: &Cx<'_>,
+    scaleway: &Scaleway,
+    config: &BaremetalServer,
+    state: &BaremetalServer,
+    reason: &str,
+) -> Result<(), Stop> {
+    let (zone, id) = (state.zone.text(), state.id.text());
+    let failed = |error: &Error| failed("reinstall", id, error);
+    let choice = state.choose(scaleway, false).await?;
+    cx.warn(Diagnostics::warning(
+        format!("Installing server \"{}\" again", state.name.text()),
+        format!("It never became a node: {reason}."),
+    ));
+    if let Some(contact) = state.first_contact.known() {
+        forget_host_key(cx, contact).await?;
+    }
+    if let Some(data) = config.user_data_wo.known() {
+        let patch = ServerPatch {
+            user_data: Some(BASE64.encode(data.expose().as_bytes())),
+            ..ServerPatch::default()
+        };
+        let answer = scaleway.client.patch_server(zone, id, &patch).await;
+        answer.map_err(|error| failed(&error))?;
+    }
+    let install = state.install(&choice.os.id);
+    match scaleway.client.install_server(zone, id, &install).await {
+        // A lost reply is settled by what the next look shows.
+        Err(error) if !error.is_lost() => Err(failed(&error).into()),
+        _ => Ok(()),
+    }
+}
+
+/// What the store knows of the contact with one server.
+#[derive(Debug, PartialEq, Eq)]
+enum Known {
+    /// Nothing, or something about an earlier machine of the node.
+    Nothing,
+    /// The machine was asked for its own key; the answer is not known.
+    Asked,
+    /// Its own key.
+    Key,
+}
+
+/// Reads the entry: `asked <server>` or `ssh-ed25519 <key> <server>`. The id ties it to this server, not to the node.
+fn known(entry: &str, server: &str) -> Known {
+    match entry.split_whitespace().collect::<Vec<_>>()[..] {
+        ["asked", id] if id == server => Known::Asked,
+        [_, _, id] if id == server => Known::Key,
+        _ => Known::Nothing,
+    }
+}
+
+/// How a first contact ended.
+enum Reached {
+    /// The machine has a host key of its own, and the store has its public half.
+    Yes,
+    /// It has one that nobody knows: the run that asked for it died before it could write it down.
+    KeyLost,
+    /// The connection broke when it was asked: the next look tells which of the two it is.
+    Unclear,
+}
+
+/// Connects to the installed system with the single-use host key, has it make its own, and keeps its public half in the store. A contact
+/// that was made before is not made again: by then the node may be locked.
 async fn reach(
     cx: &Cx<'_>,
     scaleway: &Scaleway,
     state: &BaremetalServer,
     contact: &FirstContact,
-) -> Result<(), Stop> {
-    let address = state
-        .ipv4
-        .known()
-        .or(state.ipv6.known())
-        .ok_or_else(|| Stop::NotReady(NotReady("it has no address yet".into())))?;
+) -> Result<Reached, Stop> {
+    let not_ready = |text: String| Stop::NotReady(NotReady(text));
+    let ssh_failed = |error: &ssh::Error| not_ready(chain(error));
+    let id = state.id.require("id")?;
     let store = cx.provider.store()?;
-    let dialer = cx.provider.environment().await?.dialer().clone();
     let current = contact.host_key_current.text();
-    let current_name =
-        Name::parse(current).map_err(|error| store_failed("use", current, &error.into()))?;
-    let ssh_failed = |error: &ssh::Error| Stop::NotReady(NotReady(chain(error)));
-    let target = |host_key: HostKey, private_key: Secret<String>| Target {
+    let name = Name::parse(current).map_err(|error| store_failed("use", current, &error.into()))?;
+    let entry = store.get(&name).await;
+    let entry = entry.map_err(|error| store_failed("read", current, &error))?;
+    let before = entry.map_or(Known::Nothing, |entry| known(entry.value.expose(), id));
+    if before == Known::Key {
+        return Ok(Reached::Yes);
+    }
+    let address = state.ipv4.known().or(state.ipv6.known());
+    let address = address.ok_or_else(|| not_ready("it has no address yet".into()))?;
+    let single_use = cx.provider.entry(contact.host_key.text()).await?;
+    let target = Target {
         address: address.clone(),
         port: 22,
         user: contact.user.text().to_owned(),
-        private_key,
-        host_key,
+        private_key: cx.provider.entry(contact.private_key.text()).await?,
+        host_key: HostKey::parse(single_use.expose()).map_err(|error| ssh_failed(&error))?,
     };
-    let private_key = cx.provider.entry(contact.private_key.text()).await?;
-    // A run that crashed after the change of keys left the new one in the store: then this is all that is missing.
-    if let Some(entry) = store
-        .get(&current_name)
-        .await
-        .map_err(|error| store_failed("read", current, &error))?
-    {
-        let host_key = HostKey::parse(entry.value.expose()).map_err(|error| ssh_failed(&error))?;
-        if let Ok(session) = ssh::connect(&dialer, &target(host_key, private_key.clone())).await {
-            session.close().await;
-            return Ok(());
-        }
-    }
-    let single_use = cx.provider.entry(contact.host_key.text()).await?;
-    let host_key = HostKey::parse(single_use.expose()).map_err(|error| ssh_failed(&error))?;
+    let dialer = cx.provider.environment().await?.dialer().clone();
     let pace = |seconds| scaleway.client.scaled(Duration::from_secs(seconds));
-    let policy = Policy::new(format!(
-        "first contact with {} at {address}",
-        state.node.text()
-    ))
-    .every(pace(10), pace(30));
-    let line = match ssh::first_contact(cx, &dialer, &target(host_key, private_key), &policy).await
-    {
-        Ok(line) => line,
-        Err(WaitError::Failed(error)) => return Err(ssh_failed(&error)),
-        Err(WaitError::TimedOut(waited) | WaitError::Stopped(waited)) => {
-            return Err(Stop::NotReady(NotReady(waited.to_string())));
+    let what = format!("first contact with {} at {address}", state.node.text());
+    let policy = Policy::new(what).every(pace(10), pace(30));
+    let session = wait(cx, &policy, async || {
+        match ssh::connect(&dialer, &target).await {
+            Ok(session) => Probe::Done(Some(session)),
+            // Nothing but our verb replaces the single-use key, and the system before it has been replaced when the verb was sent.
+            Err(ssh::Error::HostKey { .. }) if before == Known::Asked => Probe::Done(None),
+            // The system that is only there to be replaced answers on the same address.
+            Err(error) if error.is_transient() || matches!(error, ssh::Error::HostKey { .. }) => {
+                Probe::NotYet(chain(&error))
+            }
+            Err(error) => Probe::Failed(error),
         }
+    });
+    let session = session.await.map_err(|error| match error {
+        WaitError::Failed(error) => ssh_failed(&error),
+        WaitError::TimedOut(waited) | WaitError::Stopped(waited) => not_ready(waited.to_string()),
+    })?;
+    let Some(session) = session else {
+        return Ok(Reached::KeyLost);
     };
+    let write = async |text: String| {
+        let put = store.put(&name, &Secret::new(text)).await;
+        put.map(drop)
+            .map_err(|error| store_failed("write", current, &error))
+    };
+    write(format!("asked {id}")).await?;
+    let output = match session.run(&Verb::HostKey, b"").await {
+        Ok(output) => output,
+        Err(ssh::Error::Lost { .. }) => return Ok(Reached::Unclear),
+        Err(error) => return Err(ssh_failed(&error)),
+    };
+    session.close().await;
+    let line = output.stdout.trim();
+    HostKey::parse(line).map_err(|error| ssh_failed(&error))?;
+    let key: Vec<&str> = line.split_whitespace().take(2).collect();
     // Before anything else: nobody could ever reach the machine without it.
-    store
-        .put(&current_name, &Secret::new(line))
-        .await
-        .map_err(|error| store_failed("write", current, &error))?;
-    Ok(())
+    write(format!("{} {id}", key.join(" "))).await?;
+    Ok(Reached::Yes)
 }
 
 /// The user data holds keys and every reader of the project can read it: it goes as soon as it has done its work.
@@ -344,13 +416,32 @@ async fn burn(
         .map_err(|error| failed("empty the user data of", &server.id, &error))
 }
 
-/// Removes the public host key of an earlier machine of the node.
-pub(super) async fn forget_host_key(cx: &Cx<'_>, contact: &FirstContact) {
+/// Removes what the store knows of an earlier machine or installation of the node.
+async fn forget_host_key(cx: &Cx<'_>, contact: &FirstContact) -> Result<(), Diagnostics> {
     let entry = contact.host_key_current.text();
-    let (Ok(name), Ok(store)) = (Name::parse(entry), cx.provider.store()) else {
-        return;
-    };
-    if let Err(error) = store.delete(&name, Condition::Any).await {
-        cx.warn(store_failed("delete", entry, &error));
+    let name = Name::parse(entry).map_err(|error| store_failed("use", entry, &error.into()))?;
+    let deleted = cx.provider.store()?.delete(&name, Condition::Any).await;
+    deleted
+        .map(drop)
+        .map_err(|error| store_failed("delete", entry, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Known, known};
+
+    #[test]
+    fn what_is_known_belongs_to_one_server() {
+        assert_eq!(known("ssh-ed25519 AAAA s-1", "s-1"), Known::Key);
+        assert_eq!(known("asked s-1", "s-1"), Known::Asked);
+        for other in [
+            "",
+            "ssh-ed25519 AAAA",
+            "ssh-ed25519 AAAA s-2",
+            "asked s-2",
+            "asked",
+        ] {
+            assert_eq!(known(other, "s-1"), Known::Nothing, "{other}");
+        }
     }
 }

@@ -511,9 +511,6 @@ impl Resource for BaremetalServer {
                 format!("Adopted server \"{name}\""),
                 format!("Server {} was ordered earlier for node {} of this estate; nothing was ordered now.", server.id, marks.node),
             ));
-        } else if let Some(contact) = planned.first_contact.known() {
-            // What the store remembers belongs to an earlier machine of this node.
-            converge::forget_host_key(cx, contact).await;
         }
         converge::finish(cx, &config, planned, server, !adopted).await
     }

@@ -511,3 +511,121 @@ async fn ten_servers_cost_hardly_more_looks_than_one() {
     }
     assert_eq!(world.calls("scaleway ").await, 1);
 }
+
+/// A node's configuration as the layers write it, its keys already in the store.
+async fn node_config(process: &Process, node: &str) -> BaremetalServer {
+    use crate::functions::flatcar_install_script::FlatcarInstallScript;
+    use crate::functions::ignition::Ignition;
+    use crate::services::secret::kind::Kind;
+    use strata_framework::{Dynamic, Function};
+
+    let mut config = keyed(process, config(node)).await;
+    let store = process.cx::<BaremetalServer>().provider.store().unwrap();
+    let host_key_name = format!("nodes/{node}/host-key");
+    let keys = [
+        ("ssh/operator", Kind::SshKeypair),
+        (host_key_name.as_str(), Kind::SshHostKeypair),
+    ]
+    .map(|(name, kind)| {
+        let key = kind.generate(name, 0).unwrap();
+        (
+            Name::parse(name).unwrap(),
+            kind.public(&key).unwrap()["public_key"].clone(),
+            key,
+        )
+    });
+    for (name, _, key) in &keys {
+        store.put(name, key).await.unwrap();
+    }
+    let [(_, operator, _), (_, host_public, host_private)] = keys;
+    let node_object = json!({
+        "name": node, "role": "worker", "ssh_public_key": operator, "host_public_key": host_public, "host_private_key": host_private.expose(),
+        "kubernetes_version": "1.34.2", "os": {"channel": "stable", "version": null, "updates": "auto"},
+        "open_rules": {"operators": []}, "pods": "10.244.0.0/16", "public_ports": []
+    });
+    let ignition = Ignition::call((Dynamic::from_json(&node_object),)).unwrap();
+    let install = json!({"node_ignition": ignition, "channel": "stable", "version": null, "disk": null, "wipe": "all"});
+    config.user_data_wo = Attr::Known(Secret::new(
+        FlatcarInstallScript::call((Dynamic::from_json(&install),)).unwrap(),
+    ));
+    config.first_contact = Attr::Known(FirstContact {
+        user: "core".into(),
+        private_key: "ssh/operator".into(),
+        host_key: Attr::Known(host_key_name),
+        host_key_current: Attr::Known(format!("nodes/{node}/host-key-current")),
+    });
+    config
+}
+
+async fn has_user_data(process: &Process, state: &BaremetalServer) -> bool {
+    let cx = process.cx::<BaremetalServer>();
+    let scaleway = cx.provider.scaleway().await.unwrap();
+    scaleway
+        .client
+        .server("fr-par-2", state.id.text())
+        .await
+        .unwrap()
+        .unwrap()
+        .has_user_data
+}
+
+#[tokio::test]
+async fn ready_means_reached_with_a_key_that_only_the_machine_has() {
+    let world = World::start().await;
+    let first = process(&world, "estate-1").await;
+    let config = node_config(&first, "w-1").await;
+    let state = create(&first, &config).await.unwrap();
+    assert_eq!(state.ready, Attr::Known(true), "{}", first.warnings());
+    assert!(
+        !has_user_data(&first, &state).await,
+        "the user data was burned"
+    );
+    let cx = first.cx::<BaremetalServer>();
+    let current = cx
+        .provider
+        .entry("nodes/w-1/host-key-current")
+        .await
+        .unwrap();
+    assert!(current.expose().ends_with(state.id.text()));
+    // A lost state: the contact is not made again, since the node may be locked by now.
+    world.calls("").await;
+    let second = process(&world, "estate-1").await;
+    assert_eq!(create(&second, &config).await.unwrap(), state);
+    assert_eq!(world.calls("ssh").await, 0);
+    BaremetalServer::delete(&first.cx(), state).await.unwrap();
+    assert!(
+        cx.provider
+            .entry("nodes/w-1/host-key-current")
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn a_host_key_lost_with_its_run_is_made_again_by_a_reinstallation() {
+    let world = World::start().await;
+    let first = process(&world, "estate-1").await;
+    let config = node_config(&first, "w-1").await;
+    let mut state = create(&first, &config).await.unwrap();
+    // What a run leaves that died between the verb and the store.
+    let store = first.cx::<BaremetalServer>().provider.store().unwrap();
+    let asked = Secret::new(format!("asked {}", state.id.text()));
+    store
+        .put(&Name::parse("nodes/w-1/host-key-current").unwrap(), &asked)
+        .await
+        .unwrap();
+    state.ready = Attr::Known(false);
+    let second = process(&world, "estate-1").await;
+    let (prior, planned) = plan(&second, &config, &state).await;
+    let next = BaremetalServer::update(&second.cx(), config.clone(), prior, planned.state)
+        .await
+        .unwrap();
+    assert_eq!(
+        (next.ready, &next.id),
+        (Attr::Known(true), &state.id),
+        "{}",
+        second.warnings()
+    );
+    assert!(second.warnings().to_string().contains("again"));
+    assert_eq!(servers(&world).await.len(), 1);
+}
