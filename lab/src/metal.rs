@@ -87,14 +87,19 @@ impl Metal for Machines {
     }
 
     fn clusters(&self) -> Value {
-        Value::Array(Vec::new())
+        Value::Array(
+            Machines::clusters(self)
+                .iter()
+                .map(|cluster| cluster.estate())
+                .collect(),
+        )
     }
 
     fn open_port(&self, name: &str, port: u16) -> bool {
         Machines::open_port(self, name, port)
     }
 
-    fn delete_node(&self, _name: &str) -> bool {
-        false
+    fn delete_node(&self, name: &str) -> bool {
+        Machines::delete_node(self, name)
     }
 }

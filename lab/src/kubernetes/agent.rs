@@ -48,6 +48,19 @@ pub struct NodeSpec {
     pub version: String,
     /// `osImage`, marked as simulated.
     pub os_image: String,
+    /// `nodeRegistration.taints`; `None` is kubeadm's default for the role.
+    pub taints: Option<Vec<Taint>>,
+}
+
+/// A taint of `nodeRegistration`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taint {
+    /// Key.
+    pub key: String,
+    /// Value, may be empty.
+    pub value: String,
+    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
+    pub effect: String,
 }
 
 /// What became of a one-shot pod.

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::age::stamp;
-use super::agent::NodeSpec;
+use super::agent::{NodeSpec, Taint};
 use super::plane::State;
 use super::store::Key;
 
@@ -23,10 +23,14 @@ pub(super) fn object(spec: &NodeSpec, now: Timestamp) -> Value {
     if spec.control_plane {
         labels["node-role.kubernetes.io/control-plane"] = json!("");
         labels["node.kubernetes.io/exclude-from-external-load-balancers"] = json!("");
-        taints.insert(
+    }
+    match &spec.taints {
+        None if spec.control_plane => taints.insert(
             0,
             json!({"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}),
-        );
+        ),
+        None => {}
+        Some(own) => taints.splice(0..0, own.iter().map(taint)).for_each(drop),
     }
     let kubelet = if spec.version.contains('+') {
         spec.version.clone()
@@ -55,6 +59,14 @@ pub(super) fn object(spec: &NodeSpec, now: Timestamp) -> Value {
             ],
         },
     })
+}
+
+fn taint(taint: &Taint) -> Value {
+    let mut value = json!({"key": taint.key, "effect": taint.effect});
+    if !taint.value.is_empty() {
+        value["value"] = json!(taint.value);
+    }
+    value
 }
 
 fn condition(kind: &str, status: &str, reason: &str, message: &str, now: Timestamp) -> Value {

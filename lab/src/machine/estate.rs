@@ -11,11 +11,12 @@ use super::state::Machine;
 pub(crate) fn show(machines: &[Arc<Machine>]) -> Value {
     let mut names: Vec<&Arc<Machine>> = machines.iter().collect();
     names.sort_by(|a, b| (&a.spec.name, &a.spec.server_id).cmp(&(&b.spec.name, &b.spec.server_id)));
-    Value::Array(names.into_iter().map(|machine| one(machine)).collect())
+    Value::Array(names.iter().map(|machine| one(machine, &names)).collect())
 }
 
-fn one(machine: &Arc<Machine>) -> Value {
+fn one(machine: &Arc<Machine>, machines: &[&Arc<Machine>]) -> Value {
     let listening = machine.listening();
+    let reaches = reaches(machine, machines);
     let host_key = if machine.is_up() {
         ssh::fingerprint(machine)
     } else {
@@ -23,6 +24,7 @@ fn one(machine: &Arc<Machine>) -> Value {
     };
     let stage = machine.stage();
     let state = machine.state();
+    let (role, node) = state.member.describe();
     let sets: Map<String, Value> = state
         .rules
         .sets("inet", "strata")
@@ -43,5 +45,46 @@ fn one(machine: &Arc<Machine>) -> Value {
         "listening": listening,
         "firewall": {"rules": state.rules.list_table("inet", "strata", None), "sets": sets},
         "host_key": host_key,
+        "kubeadm": {"role": role, "node": node},
+        "reaches": reaches,
     })
+}
+
+/// Which ports of the other nodes of its cluster let this machine's traffic in, by their firewalls, whatever listens.
+fn reaches(machine: &Arc<Machine>, machines: &[&Arc<Machine>]) -> Value {
+    const PORTS: [(u16, bool, &str); 6] = [
+        (2379, false, "2379"),
+        (2380, false, "2380"),
+        (4240, false, "4240"),
+        (6443, false, "6443"),
+        (8472, true, "8472/udp"),
+        (10250, false, "10250"),
+    ];
+    let Some(own) = machine.state().member.cluster.clone() else {
+        return json!({});
+    };
+    let same = |other: &Arc<Machine>| {
+        other
+            .state()
+            .member
+            .cluster
+            .as_ref()
+            .is_some_and(|theirs| Arc::ptr_eq(theirs, &own))
+    };
+    let others = machines
+        .iter()
+        .filter(|other| !Arc::ptr_eq(other, machine) && same(other));
+    let open = |other: &Arc<Machine>| {
+        PORTS
+            .iter()
+            .filter(|(port, udp, _)| other.admits(machine.spec.ipv4, *port, *udp))
+            .map(|(_, _, name)| *name)
+            .collect::<Vec<_>>()
+    };
+    let pairs = others.map(|other| {
+        // On its own line: the lock must be free again when the firewall is asked.
+        let name = other.state().hostname.clone();
+        (name, json!(open(other)))
+    });
+    Value::Object(pairs.collect())
 }

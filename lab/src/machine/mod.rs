@@ -29,6 +29,7 @@ use serde_json::Value;
 use crate::calls::Calls;
 use crate::clock::Clock;
 use crate::fault::Faults;
+use crate::kubernetes::ControlPlane;
 use crate::network::Network;
 
 pub use state::Machine;
@@ -70,6 +71,7 @@ pub struct Machines(Arc<Fleet>);
 pub(crate) struct Fleet {
     world: World,
     machines: Mutex<BTreeMap<String, Arc<Machine>>>,
+    clusters: Mutex<Vec<Arc<ControlPlane>>>,
 }
 
 impl Fleet {
@@ -86,6 +88,13 @@ impl Fleet {
             .cloned()
             .collect()
     }
+
+    pub(crate) fn add_cluster(&self, cluster: Arc<ControlPlane>) {
+        self.clusters
+            .lock()
+            .expect("no panic while held")
+            .push(cluster);
+    }
 }
 
 impl Machines {
@@ -100,6 +109,7 @@ impl Machines {
         Self(Arc::new(Fleet {
             world,
             machines: Mutex::default(),
+            clusters: Mutex::default(),
         }))
     }
 
@@ -157,6 +167,37 @@ impl Machines {
     pub fn open_port(&self, name: &str, port: u16) -> bool {
         self.find(name)
             .is_some_and(|machine| machine.open_port(port))
+    }
+
+    /// Someone deletes a node through the Kubernetes API. False when no cluster has it.
+    pub fn delete_node(&self, name: &str) -> bool {
+        let mut found = false;
+        for cluster in self.clusters() {
+            found |= cluster.estate()["nodes"].get(name).is_some();
+            cluster.delete_node(name);
+        }
+        found
+    }
+
+    /// The clusters that `kubeadm init` made, oldest first.
+    pub fn clusters(&self) -> Vec<Arc<ControlPlane>> {
+        let held: Vec<Arc<ControlPlane>> = self
+            .0
+            .all()
+            .iter()
+            .filter_map(|machine| {
+                machine
+                    .state()
+                    .member
+                    .cluster
+                    .as_ref()
+                    .map(|cluster| Arc::clone(&cluster.plane))
+            })
+            .collect();
+        // A cluster that no machine holds any more is gone; the list must not keep it running.
+        let mut clusters = self.0.clusters.lock().expect("no panic while held");
+        clusters.retain(|cluster| held.iter().any(|other| Arc::ptr_eq(cluster, other)));
+        clusters.clone()
     }
 
     /// The truth about every machine, without secrets and without anything that changes by itself.

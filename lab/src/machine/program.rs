@@ -7,8 +7,9 @@ use crate::kubernetes::agent::{Agent, PodOutcome};
 
 use super::boot::Source;
 use super::command;
+use super::kubeadm;
 use super::shell::{Running, Shell, Streams, System, lab_unknown};
-use super::state::{Machine, Stage};
+use super::state::Machine;
 
 /// Where the closed list of verbs lies.
 const STRATA_NODE: &str = "/opt/strata/bin/strata-node";
@@ -151,24 +152,19 @@ impl Machine {
 impl Machine {
     /// Runs a verb the way the kubelet does for a one-shot pod (docs/delivery.md section 7).
     pub async fn door(self: &Arc<Self>, verb: Vec<String>) -> PodOutcome {
-        let mut command: Vec<String> = NSENTER.iter().map(|word| (*word).to_owned()).collect();
+        let mut command: Vec<String> = NSENTER
+            .iter()
+            .chain(&[STRATA_NODE])
+            .map(|word| (*word).to_owned())
+            .collect();
         command.extend(verb);
         Kubelet(Arc::downgrade(self)).run(command).await
     }
 }
 
-/// What stands before the script in the pod's command (docs/delivery.md section 7).
-const NSENTER: [&str; 10] = [
-    "nsenter",
-    "--target",
-    "1",
-    "--mount",
-    "--uts",
-    "--ipc",
-    "--net",
-    "--pid",
-    "--",
-    STRATA_NODE,
+/// What stands before the script in the pod's command (docs/delivery.md section 7); the API side may have taken it off already.
+const NSENTER: [&str; 9] = [
+    "nsenter", "--target", "1", "--mount", "--uts", "--ipc", "--net", "--pid", "--",
 ];
 
 /// The kubelet of a machine.
@@ -187,21 +183,17 @@ impl Agent for Kubelet {
             let Some(machine) = self.0.upgrade() else {
                 return gone();
             };
-            if command.len() < NSENTER.len()
-                || command
-                    .iter()
-                    .zip(NSENTER)
-                    .any(|(word, wanted)| word != wanted)
-            {
+            let words: Vec<&str> = command.iter().map(String::as_str).collect();
+            let inner = words.strip_prefix(&NSENTER[..]).unwrap_or(&words);
+            let [STRATA_NODE, verb @ ..] = inner else {
+                let log = lab_unknown(&format!("a pod with the command {}", command.join(" ")));
                 return PodOutcome {
                     exit_code: 127,
-                    log: lab_unknown(&format!("a pod with the command {}", command.join(" "))),
+                    log,
                 };
-            }
-            match machine
-                .run_verb(command[NSENTER.len()..].to_vec(), Vec::new())
-                .await
-            {
+            };
+            let verb = verb.iter().map(|word| (*word).to_owned()).collect();
+            match machine.run_verb(verb, Vec::new()).await {
                 Some((exit_code, streams)) => {
                     let log = [streams.stdout, streams.stderr].concat();
                     PodOutcome {
@@ -215,9 +207,8 @@ impl Agent for Kubelet {
     }
 
     fn is_alive(&self) -> bool {
-        self.0.upgrade().is_some_and(|machine| {
-            let state = machine.state();
-            state.network_up && state.stage == Stage::Flatcar && state.member.kubelet_runs()
-        })
+        self.0
+            .upgrade()
+            .is_some_and(|machine| kubeadm::reaches_api(&machine))
     }
 }

@@ -145,6 +145,7 @@ impl Cluster {
             control_plane,
             version: "v1.34.2".into(),
             os_image: "Strata lab (simulated Flatcar 4230)".into(),
+            taints: None,
         };
         self.plane.register_node(spec, machine.clone());
         machine

@@ -1,0 +1,257 @@
+//! `kubeadm init`.
+
+use std::sync::Arc;
+
+use crate::kubernetes::ControlPlane;
+use crate::kubernetes::agent::Bootstrap;
+use crate::machine::shell::Streams;
+use crate::machine::state::Machine;
+
+use super::preflight::{self, Kind};
+use super::{
+    Cluster, Failure, advertised, control_plane, discovery, ends, node_spec, read, start_kubelet,
+};
+
+const MANIFESTS: [&str; 3] = [
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+];
+
+/// Initialises a cluster from the configuration at `path`.
+pub(super) async fn init(
+    machine: &Arc<Machine>,
+    path: &str,
+    streams: &mut Streams,
+) -> Result<(), Failure> {
+    let documents = read(machine, path)?;
+    let (Some(config), Some((cluster, cluster_text))) = (documents.init, documents.cluster) else {
+        return Err(Failure::Unknown(format!(
+            "`kubeadm init` without InitConfiguration and ClusterConfiguration in {path}"
+        )));
+    };
+    for (field, set) in [
+        ("certificateKey", config.certificate_key.is_some()),
+        ("bootstrapTokens", config.bootstrap_tokens.is_some()),
+        ("patches", config.patches.is_some()),
+        (
+            "a phase to skip other than addon/kube-proxy",
+            config
+                .skip_phases
+                .iter()
+                .any(|phase| phase != "addon/kube-proxy"),
+        ),
+    ] {
+        if set {
+            return Err(Failure::Unknown(format!(
+                "an InitConfiguration with {field}"
+            )));
+        }
+    }
+    if config.skip_phases.is_empty() && !cluster.proxy.as_ref().is_some_and(|proxy| proxy.disabled)
+    {
+        return Err(Failure::Unknown(
+            "a cluster with kube-proxy (skip addon/kube-proxy)".into(),
+        ));
+    }
+    control_plane::known(&cluster)?;
+    let endpoint = cluster
+        .control_plane_endpoint
+        .clone()
+        .ok_or_else(|| Failure::Unknown("a cluster without controlPlaneEndpoint".into()))?;
+    let installed = machine.kubernetes_version().unwrap_or_default();
+    let version = version(
+        &cluster
+            .kubernetes_version
+            .clone()
+            .unwrap_or_else(|| installed.clone()),
+        &installed,
+    )?;
+    let node = node_spec(machine, &config.node_registration, true)?;
+    let advertise = advertised(machine, &config.local_api_endpoint)?;
+
+    streams.say(&format!("[init] Using Kubernetes version: {version}"));
+    streams.say("[preflight] Running pre-flight checks");
+    machine.pass(3).await;
+    preflight::check(
+        machine,
+        Kind::Init,
+        config.node_registration.cri_socket.as_deref(),
+    )?;
+    ends(machine, "preflight")?;
+
+    streams.say("[certs] Using certificateDir folder \"/etc/kubernetes/pki\"");
+    let now = machine.world.clock.now();
+    let loaded = control_plane::authorities(&machine.state().files, now);
+    let authorities = loaded.map_err(|errors| Failure::Phase("certs", errors.join("; ")))?;
+    let serving =
+        control_plane::certificates(machine, &authorities, &cluster, &node.name, advertise)
+            .map_err(|error| Failure::Phase("certs", error))?;
+    machine.pass(2).await;
+    ends(machine, "certs")?;
+
+    let user = format!("system:node:{}", node.name);
+    for (file, user, organization) in [
+        (
+            "admin.conf",
+            "kubernetes-admin",
+            Some("kubeadm:cluster-admins"),
+        ),
+        (
+            "super-admin.conf",
+            "kubernetes-super-admin",
+            Some("system:masters"),
+        ),
+        ("kubelet.conf", user.as_str(), Some("system:nodes")),
+        (
+            "controller-manager.conf",
+            "system:kube-controller-manager",
+            None,
+        ),
+        ("scheduler.conf", "system:kube-scheduler", None),
+    ] {
+        streams.say(&format!("[kubeconfig] Writing {file:?} kubeconfig file"));
+        control_plane::kubeconfig(machine, &authorities.ca, &cluster, file, user, organization)
+            .map_err(|error| Failure::Phase("kubeconfig", error))?;
+    }
+    ends(machine, "kubeconfig")?;
+    control_plane::manifests(machine, &["etcd"]).map_err(|error| Failure::Phase("etcd", error))?;
+    ends(machine, "etcd")?;
+    control_plane::manifests(machine, &MANIFESTS)
+        .map_err(|error| Failure::Phase("control-plane", error))?;
+    ends(machine, "control-plane")?;
+
+    streams.say("[kubelet-start] Starting the kubelet");
+    machine.pass(4).await;
+    let failure = control_plane::start_failure(&machine.state().files, &cluster.api_server);
+    if failure.is_none() {
+        let (ca_key, anonymous_cluster_info) = {
+            let state = machine.state();
+            (
+                state
+                    .files
+                    .text("/etc/kubernetes/pki/ca.key")
+                    .unwrap_or_default(),
+                control_plane::anonymous(&state.files, &cluster.api_server),
+            )
+        };
+        let bootstrap = Bootstrap {
+            cluster_name: cluster
+                .cluster_name
+                .clone()
+                .unwrap_or_else(|| "kubernetes".into()),
+            version: version.clone(),
+            endpoint: endpoint.clone(),
+            pod_subnet: cluster.networking.pod_subnet.clone().unwrap_or_default(),
+            service_subnet: cluster
+                .networking
+                .service_subnet
+                .clone()
+                .unwrap_or_else(|| "10.96.0.0/12".into()),
+            dns_domain: cluster
+                .networking
+                .dns_domain
+                .clone()
+                .unwrap_or_else(|| "cluster.local".into()),
+            ca_crt: authorities.ca.certificate.clone(),
+            ca_key,
+            sa_key: authorities.service_account_key.clone(),
+            cluster_configuration: cluster_text,
+            kubelet_configuration: documents.kubelet.unwrap_or_default(),
+            anonymous_cluster_info,
+        };
+        let world = &machine.world;
+        let plane = ControlPlane::bootstrap(
+            world.clock.clone(),
+            world.calls.clone(),
+            world.faults.clone(),
+            bootstrap,
+        )
+        .map_err(|error| Failure::Phase("wait-control-plane", error))?;
+        let held = Arc::new(Cluster {
+            plane: Arc::clone(&plane),
+            etcd_ca: authorities.etcd.certificate.clone(),
+            front_proxy_ca: authorities.front_proxy.certificate.clone(),
+            service_account_key: authorities.service_account_key.clone(),
+            configuration: cluster.clone(),
+        });
+        let _ = machine
+            .state()
+            .files
+            .put("/var/lib/etcd/member/snap/db", b"simulated\n", 0o600);
+        start_kubelet(machine, &held, node.clone()).await?;
+        machine.state().member.etcd = true;
+        control_plane::serve(machine, &held, &node.name, &serving)?;
+        if let Some(fleet) = machine.others.upgrade() {
+            fleet.add_cluster(plane);
+        }
+    }
+    ends(machine, "kubelet-start")?;
+
+    streams.say(
+        "[wait-control-plane] Waiting for the kubelet to boot up the control plane as static Pods",
+    );
+    if let Some(why) = failure {
+        machine.pass(240).await;
+        return Err(Failure::Phase(
+            "wait-control-plane",
+            format!("could not initialize a Kubernetes cluster: {why}"),
+        ));
+    }
+    machine.pass(21).await;
+    ends(machine, "wait-control-plane")?;
+
+    // From here on kubeadm talks to the endpoint, like everyone after it.
+    let (host, port) = control_plane::endpoint_host(&endpoint);
+    discovery::connect(machine, &host, port, &authorities.ca.certificate, 60)
+        .await
+        .map_err(|error| {
+            Failure::Phase(
+                "upload-config/kubeadm",
+                format!("error uploading the kubeadm ClusterConfiguration: {error}"),
+            )
+        })?;
+    for phase in [
+        "upload-config",
+        "upload-certs",
+        "mark-control-plane",
+        "bootstrap-token",
+        "kubelet-finalize",
+        "addon",
+        "show-join-command",
+    ] {
+        streams.say(&format!("[{phase}] done (simulated)"));
+        machine.pass(1).await;
+        ends(machine, phase)?;
+    }
+    streams.say("\nYour Kubernetes control-plane has initialized successfully!\n");
+    Ok(())
+}
+
+/// The version to install, if this kubeadm installs it.
+fn version(wanted: &str, installed: &str) -> Result<String, Failure> {
+    let minors = (preflight::minor(wanted), preflight::minor(installed));
+    let (Some(minor), Some(own)) = minors else {
+        return Err(Failure::General(format!(
+            "could not parse version {wanted:?}: it must look like {installed}"
+        )));
+    };
+    if minor > own {
+        let text = format!(
+            "Specified Kubernetes version {wanted:?} is too high: this kubeadm is {installed}"
+        );
+        return Err(Failure::Preflight(vec![("KubernetesVersion".into(), text)]));
+    }
+    if minor < own {
+        let text = format!(
+            "the kubelet version is higher than the control plane version. This is not a supported version skew and may lead to a malfunctional cluster. Kubelet version: {installed:?} Control plane version: {wanted:?}"
+        );
+        return Err(Failure::Preflight(vec![("KubeletVersion".into(), text)]));
+    }
+    if wanted != installed {
+        return Err(Failure::Unknown(format!(
+            "a control plane {wanted} from kubeadm {installed}"
+        )));
+    }
+    Ok(wanted.to_owned())
+}
