@@ -1,14 +1,18 @@
 //! `strata_dns_record`: values of one name and type in a zone. API: <https://developers.cloudflare.com/api/resources/dns/>
 //!
 //! It owns exactly its values: others of the same name and type may belong to another resource or another person. What it makes
-//! carries the comment `strata:<owner>:<purpose>`; an equal value with our mark is adopted, one without is an error.
+//! carries the comment `strata:<owner>:<purpose>`; an equal value with our mark is adopted, one without is an error. A record that
+//! another resource of this estate has taken over since (another purpose) is not deleted: docs/adr/0004.
 //! Not handled: proxied records, priorities (MX, SRV).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, LazyLock, Mutex as OsMutex};
 
 use strata_framework::{
     Attr, Change, Diagnostics, Found, Limit, Of, Path, Planned, Resource, Schema, Timeouts,
 };
+
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::provider::Strata;
 use crate::services::cloudflare::client::{Client, Error, NewRecord, Patch, Record as ApiRecord};
@@ -55,6 +59,20 @@ fn check_zone(zone: &String) -> Result<(), String> {
         Some(("cloudflare", name)) if name.contains('.') => Ok(()),
         _ => Err("Must be a backend and a zone, like `cloudflare/example.org`.".into()),
     }
+}
+
+/// Writes to one name run one after the other: a value can move from one resource to another in the same apply, and whoever looks first
+/// must have acted before the other looks.
+async fn turn(name: &str) -> OwnedMutexGuard<()> {
+    static NAMES: LazyLock<OsMutex<HashMap<String, Arc<Mutex<()>>>>> =
+        LazyLock::new(OsMutex::default);
+    let lock = NAMES
+        .lock()
+        .expect("no panic while held")
+        .entry(name.to_owned())
+        .or_default()
+        .clone();
+    lock.lock_owned().await
 }
 
 /// The zone's name without its backend.
@@ -315,6 +333,7 @@ impl Record {
         cx.provider.owner()?;
         let mut adopted = Vec::new();
         let wanted = planned.wanted(cx.provider).await?;
+        let _turn = turn(&wanted.name).await;
         let ids = wanted
             .converge(planned.values.require("values")?, own, &mut adopted)
             .await?;
@@ -456,10 +475,23 @@ impl Resource for Record {
 
     async fn delete(cx: &Of<'_, Self>, prior: Self) -> Result<(), Diagnostics> {
         let wanted = prior.wanted(cx.provider).await?;
-        for id in prior.record_ids.or_default().values() {
+        let _turn = turn(&wanted.name).await;
+        let records = wanted
+            .client
+            .records(wanted.zone, &wanted.name)
+            .await
+            .map_err(|error| wanted.failed("read", &error))?;
+        let own = prior.record_ids.or_default();
+        for record in records
+            .iter()
+            .filter(|record| own.values().any(|id| *id == record.id))
+        {
+            if wanted.is_ours(record) && record.comment.as_deref() != Some(&wanted.comment()) {
+                continue;
+            }
             wanted
                 .client
-                .delete_record(wanted.zone, id)
+                .delete_record(wanted.zone, &record.id)
                 .await
                 .map_err(|error| wanted.failed("delete", &error))?;
         }

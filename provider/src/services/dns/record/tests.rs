@@ -213,3 +213,35 @@ async fn what_others_made_is_neither_taken_nor_hidden() {
     assert_eq!(repaired.values, state.values);
     assert_eq!(read(&world, &repaired).await.unwrap(), repaired);
 }
+
+#[tokio::test]
+async fn a_value_moves_between_two_resources_in_either_order() {
+    for delete_first in [true, false] {
+        let world = World::start().await;
+        let process = process(&world).await;
+        let first = create(&process, &record("api", "A", &["192.0.2.11"]))
+            .await
+            .unwrap();
+        let other = Record {
+            purpose: "endpoint-cp-2".into(),
+            ..record("api", "A", &["192.0.2.12"])
+        };
+        let other = create(&process, &other).await.unwrap();
+        let moved = Record {
+            values: other.values.clone(),
+            record_ids: Attr::Unknown,
+            ..first.clone()
+        };
+        if delete_first {
+            Record::delete(&process.cx(), other.clone()).await.unwrap();
+        }
+        let moved = Record::update(&process.cx(), moved.clone(), first, moved)
+            .await
+            .unwrap();
+        if !delete_first {
+            Record::delete(&process.cx(), other).await.unwrap();
+        }
+        assert_eq!(count(&world).await, 1, "delete first: {delete_first}");
+        assert_eq!(read(&world, &moved).await.unwrap(), moved);
+    }
+}
