@@ -1,6 +1,7 @@
 //! `strata destroy`: layers 03, 02 and 01. Layer 00 (PKI, keys, the estate's id) stays unless `--all`.
 
 use serde_json::Value;
+use strata_provider::store::{Condition, Store as _};
 
 use crate::{
     arguments::DestroyOptions,
@@ -8,6 +9,7 @@ use crate::{
     lab, layers,
     outcome::Outcome,
     platform::{Platform, mark},
+    preflight::open_store,
     project::Layer,
     session::{Purpose, Session, World},
     terraform::Terraform,
@@ -53,6 +55,7 @@ pub(crate) async fn run(options: &DestroyOptions) -> anyhow::Result<Outcome> {
             return Ok(outcome);
         }
     }
+    sweep(&session).await?;
     if options.all
         && session.has_state(Layer::Auth)
         && let Some(outcome) = take_down_estate(&session, &terraform).await?
@@ -60,6 +63,25 @@ pub(crate) async fn run(options: &DestroyOptions) -> anyhow::Result<Outcome> {
         return Ok(outcome);
     }
     finish(&session, &world, options, owner.as_deref()).await
+}
+
+/// Entries of the store that belong to layer 01 and outlived it, because what wrote them failed before Terraform knew of it.
+async fn sweep(session: &Session) -> anyhow::Result<()> {
+    let store = open_store(&session.project, &session.cluster)?;
+    let mut swept = Vec::new();
+    for folder in ["claim/", "join/", "nodes/"] {
+        for name in store.list(folder).await? {
+            store.delete(&name, Condition::Any).await?;
+            swept.push(name.to_string());
+        }
+    }
+    if !swept.is_empty() {
+        session.say(
+            Layer::Infrastructure.name(),
+            format!("left over in the store, deleted: {}", swept.join(" ")),
+        );
+    }
+    Ok(())
 }
 
 async fn take_down(
