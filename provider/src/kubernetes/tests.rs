@@ -127,6 +127,7 @@ impl Cluster {
             control_plane,
             version: "v1.34.2".into(),
             os_image: "lab".into(),
+            taints: None,
         };
         self.plane.register_node(spec, machine.clone());
         machine

@@ -7,8 +7,9 @@ use strata_framework::{Diagnostics, Limits, Probe, chain, wait};
 use super::membership::may_leave;
 use super::neighbours::Neighbours;
 use crate::access::{Access, SessionError};
-use crate::claim;
-use crate::kubernetes::{Client, node};
+use crate::claim::{self, State};
+use crate::kubernetes::Client;
+use crate::kubernetes::node::{self, Readiness};
 use crate::marker;
 use crate::provider::store_failed;
 use crate::services::attribute::{Cluster, Ssh};
@@ -43,11 +44,13 @@ impl Leaver<'_> {
     /// Removes the node. Returns warnings about what could not be done and does not matter for the rest.
     pub async fn leave(&self) -> Result<Diagnostics, Diagnostics> {
         let store = self.access.store();
-        let teardown = claim::is_teardown(store)
+        let claimed = claim::read(store)
             .await
             .map_err(|error| store_failed("read", claim::ENTRY, &error))?;
+        // Under tear-down, and where nobody ever initialised anything, there is no cluster to leave.
+        let lives = claimed.is_some_and(|(claim, _)| claim.state != State::Teardown);
         let mut warnings = Diagnostics::none();
-        if !teardown {
+        if lives {
             self.leave_living_cluster(&mut warnings).await?;
         }
         self.access.shared().forget_nodes();
@@ -102,22 +105,14 @@ impl Leaver<'_> {
         } else {
             None
         };
-        let exists = node::get(&client, self.name)
+        let view = node::get(&client, self.name)
             .await
-            .map_err(|error| self.failed(&error))?
-            .is_some();
+            .map_err(|error| self.failed(&error))?;
         if self.control_plane {
-            let members = neighbours.members().await?;
-            let nodes = neighbours.control_planes().await?;
-            may_leave(&members, &nodes, self.name).map_err(|reason| {
-                Diagnostics::error(
-                    format!("Cannot remove node \"{}\"", self.name),
-                    format!("Removing it now would stop the cluster: {reason}."),
-                )
-                .left("Nothing was changed.")
-            })?;
+            self.keep_majority(&neighbours).await?;
         }
-        if exists {
+        // Nobody on a dead node would confirm that its pods have gone.
+        if view.is_some_and(|view| view.readiness != Readiness::Silent) {
             self.drain(&client, warnings).await?;
         }
         self.reset(warnings).await;
@@ -134,6 +129,23 @@ impl Leaver<'_> {
         node::delete(&client, self.name)
             .await
             .map_err(|error| self.failed(&error))
+    }
+
+    /// Refuses when the cluster would not survive without this node.
+    async fn keep_majority(&self, neighbours: &Neighbours<'_>) -> Result<(), Diagnostics> {
+        let nodes = neighbours.control_planes().await?;
+        let verdict = if nodes.iter().all(|peer| peer.name == self.name) {
+            Err("it is the last control plane: without it there is no cluster. Destroy the cluster as a whole instead".to_owned())
+        } else {
+            may_leave(&neighbours.members().await?, &nodes, self.name)
+        };
+        verdict.map_err(|reason| {
+            Diagnostics::error(
+                format!("Cannot remove node \"{}\"", self.name),
+                format!("Removing it now would stop the cluster: {reason}."),
+            )
+            .left("Nothing was changed.")
+        })
     }
 
     async fn drain(&self, client: &Client, warnings: &mut Diagnostics) -> Result<(), Diagnostics> {

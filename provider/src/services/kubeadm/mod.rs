@@ -7,3 +7,5 @@ pub mod leave;
 pub mod membership;
 pub mod neighbours;
 pub mod node;
+#[cfg(test)]
+mod tests;
