@@ -10,10 +10,11 @@ use strata_framework::{
     Attr, Bounded, Diagnostics, Of, Policy, Probe, Secret, WaitError, chain, wait,
 };
 
-use super::client::{Server, ServerPatch};
 use super::order;
 use super::poll::{Pace, Waited, wait_installed};
-use super::server::{BaremetalServer, FirstContact, failed, wait_gone};
+use super::server::model::{BaremetalServer, FirstContact, failed, is_label};
+use super::server::wait_gone;
+use super::wire::{Server, ServerPatch};
 use crate::http::client::Error;
 use crate::provider::{Scaleway, store_failed};
 use crate::ssh::{self, HostKey, Target};
@@ -140,7 +141,7 @@ async fn adjust(
     let present = server
         .tags
         .iter()
-        .filter(|tag| wanted.contains(*tag) || !super::server::is_label(tag))
+        .filter(|tag| wanted.contains(*tag) || !is_label(tag))
         .cloned()
         .collect();
     let differs = |wanted: &str, present: &str| (wanted != present).then(|| wanted.to_owned());

@@ -1,6 +1,6 @@
 //! Scaleway Elastic Metal and the IAM SSH keys it installs: <https://www.scaleway.com/en/developers/api/elastic-metal/>.
 //!
-//! `client` speaks HTTP; `order` places an order at most once; `poll` shares list calls between waiters; the rest are resources.
+//! `client` speaks HTTP in the words of `wire`; `order` places an order at most once; `poll` shares list calls between waiters; the rest are resources.
 
 pub mod client;
 mod converge;
@@ -8,3 +8,4 @@ pub mod order;
 pub mod poll;
 pub mod server;
 pub mod ssh_key;
+pub mod wire;

@@ -7,7 +7,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::client::{Client, NewServer, Server, ServerPatch};
+use super::client::Client;
+use super::wire::{NewServer, Server, ServerPatch};
 use crate::http::client::Error as HttpError;
 
 /// When to look for the marks after a lost reply, in seconds after it: over 30 s, because a list may lag behind.

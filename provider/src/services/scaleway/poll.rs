@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::client::{Client, Server};
+use super::client::Client;
+use super::wire::Server;
 use crate::http::client::Error;
 
 /// All servers of a zone as one listing showed them.

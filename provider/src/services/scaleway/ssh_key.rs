@@ -7,7 +7,7 @@ use strata_framework::{
     Attr, Change, Diagnostics, Found, Limit, Of, Path, Planned, Resource, Schema, Timeouts,
 };
 
-use super::client::SshKey as ApiKey;
+use super::wire::SshKey as ApiKey;
 use crate::http::client::Error;
 use crate::provider::Strata;
 

@@ -1,11 +1,13 @@
 //! The server resource against the lab: ordered once whatever is lost, never an error once it exists, found again by its marks.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use strata_framework::{Harness, Limits};
+use strata_framework::{Harness, Limits, Secret};
 use tokio_util::sync::CancellationToken;
 
+use super::model::FirstContact;
 use super::*;
 use crate::lab_test::World;
 

@@ -1,0 +1,347 @@
+//! The model of `strata_scaleway_baremetal_server`, and the ways between it, the catalogue and what the API shows.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use strata_framework::{Attr, Diagnostics, Path, Schema, Secret, Timeouts};
+
+use crate::http::client::Error;
+use crate::provider::{Scaleway, Strata, texts};
+use crate::services::scaleway::order::{self, Marks};
+use crate::services::scaleway::wire::{NewInstall, Offer, Os, Server};
+
+/// A Scaleway Elastic Metal server.
+///
+/// Ordering one costs money. It carries the marks of the cluster, its owner and the node, by which it is found again after a lost reply or a lost state.
+/// Waits until the operating system is installed and, with `first_contact`, until the machine answers SSH with the expected host key.
+#[derive(Schema, Clone, Debug, Default, PartialEq)]
+#[schema(name = "scaleway_baremetal_server", version = 0)]
+pub struct BaremetalServer {
+    /// Name of the server at Scaleway, by convention `<cluster>-<node>`.
+    #[schema(required)]
+    pub(in crate::services::scaleway) name: Attr<String>,
+    /// Name of the node that the server is for. A change replaces the server.
+    #[schema(required, replace, pattern("[a-z0-9]([a-z0-9.-]*[a-z0-9])?"))]
+    pub(in crate::services::scaleway) node: Attr<String>,
+    /// Zone, e.g. `fr-par-2`. A change replaces the server.
+    #[schema(required, replace, pattern("[a-z]{2}-[a-z]{3,7}-[0-9]{1,2}"))]
+    pub(in crate::services::scaleway) zone: Attr<String>,
+    /// Offer, by name (`EM-I215E-NVME`) or id. A change replaces the server.
+    #[schema(required, replace)]
+    pub(in crate::services::scaleway) offer: Attr<String>,
+    /// Operating system to install, by name and version (`Ubuntu 22.04`) or id. Acts at installation only.
+    #[schema(required)]
+    pub(in crate::services::scaleway) os: Attr<String>,
+    /// Ids of the SSH keys that the installation puts onto the server. Acts at installation only: a later change is recorded.
+    #[schema(required, recorded)]
+    pub(in crate::services::scaleway) ssh_key_ids: Attr<BTreeSet<String>>,
+    /// Cloud-init user data. One shot: sent with the order, never compared, burned after the first contact.
+    #[schema(optional, write_only, sensitive)]
+    pub(in crate::services::scaleway) user_data_wo: Attr<Secret<String>>,
+    /// Tags of yours. The marks and the labels that Scaleway adds are not listed here; any other tag is drift.
+    #[schema(optional)]
+    pub(in crate::services::scaleway) tags: Attr<BTreeSet<String>>,
+    /// Description, up to 255 characters.
+    #[schema(optional)]
+    pub(in crate::services::scaleway) description: Attr<String>,
+    /// Host name given at installation. Default: the node's name. Acts at installation only: a later change is recorded.
+    #[schema(optional, recorded)]
+    pub(in crate::services::scaleway) hostname: Attr<String>,
+    /// Whether Scaleway refuses to delete the server. A destroy by Terraform lifts a protection that it set itself.
+    #[schema(default = false)]
+    pub(in crate::services::scaleway) protected: Attr<bool>,
+    /// Orders the monthly offer, whose fee is due at once. Default: hourly. Cannot be changed later.
+    #[schema(default = false)]
+    pub(in crate::services::scaleway) monthly: Attr<bool>,
+    /// What to do when the installation fails: `keep` the server, not ready; `retry` once; `delete` it and fail.
+    #[schema(default = "keep", one_of("keep", "retry", "delete"), recorded)]
+    pub(in crate::services::scaleway) on_create_failure: Attr<String>,
+    /// How to reach the installed system the first time. With it, ready means: it answers SSH with the expected host key and has made its own since.
+    #[schema(optional, recorded)]
+    pub(in crate::services::scaleway) first_contact: Attr<FirstContact>,
+    /// Id of the server.
+    #[schema(computed, keep_prior)]
+    pub(in crate::services::scaleway) id: Attr<String>,
+    /// Public IPv4 address.
+    #[schema(computed, keep_prior)]
+    pub(in crate::services::scaleway) ipv4: Attr<String>,
+    /// Public IPv6 address.
+    #[schema(computed, keep_prior)]
+    pub(in crate::services::scaleway) ipv6: Attr<String>,
+    /// State of the delivery, e.g. `ready`.
+    #[schema(computed, keep_prior)]
+    pub(in crate::services::scaleway) status: Attr<String>,
+    /// State of the installation, e.g. `completed`.
+    #[schema(computed, keep_prior)]
+    pub(in crate::services::scaleway) install_status: Attr<String>,
+    /// Whether the server is installed and, with `first_contact`, was reached. While false, every plan shows the resumed wait.
+    #[schema(computed, keep_prior)]
+    pub(in crate::services::scaleway) ready: Attr<bool>,
+    /// What was seen last while waiting.
+    #[schema(computed, keep_prior)]
+    pub(in crate::services::scaleway) last_seen: Attr<String>,
+    /// Id of the offer.
+    #[schema(computed, keep_prior)]
+    pub(in crate::services::scaleway) offer_id: Attr<String>,
+    /// Id of the operating system.
+    #[schema(computed, keep_prior)]
+    pub(in crate::services::scaleway) os_id: Attr<String>,
+    /// Id of the estate that the server's marks name.
+    #[schema(computed, keep_prior)]
+    pub(in crate::services::scaleway) owner: Attr<String>,
+    /// How long operations may take.
+    #[schema(optional)]
+    pub(in crate::services::scaleway) timeouts: Attr<Timeouts>,
+}
+
+/// How to reach the installed system the first time. Names of store entries, never values.
+#[derive(Schema, Clone, Debug, PartialEq)]
+pub struct FirstContact {
+    /// User to log in as, e.g. `core`.
+    #[schema(required)]
+    pub(in crate::services::scaleway) user: Attr<String>,
+    /// Store entry of the operator's private key.
+    #[schema(required)]
+    pub(in crate::services::scaleway) private_key: Attr<String>,
+    /// Store entry of the single-use host key that was delivered to the machine.
+    #[schema(required)]
+    pub(in crate::services::scaleway) host_key: Attr<String>,
+    /// Store entry that gets the public host key which the machine makes for itself.
+    #[schema(required)]
+    pub(in crate::services::scaleway) host_key_current: Attr<String>,
+}
+
+/// What only this provider knows about the server.
+#[allow(clippy::struct_excessive_bools)] // four facts that have nothing to do with each other
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Private {
+    /// The protection was set by us, so that a destroy may lift it.
+    pub(in crate::services::scaleway) protected: bool,
+    /// The installation was tried again, once.
+    pub(in crate::services::scaleway) retried: bool,
+    /// The offer installs within minutes.
+    pub(in crate::services::scaleway) fast: bool,
+    /// This provider's create ordered it and it was never ready: only then may a failure delete it.
+    pub(in crate::services::scaleway) fresh: bool,
+}
+
+pub(in crate::services::scaleway) fn failed(
+    verb: &str,
+    identity: &str,
+    error: &dyn std::error::Error,
+) -> Diagnostics {
+    Diagnostics::failed(verb, "server", identity, error)
+}
+
+/// The offer and OS that the names mean.
+pub(in crate::services::scaleway) struct Choice {
+    pub(in crate::services::scaleway) offer: Offer,
+    /// The offer and its other billing: both are the machine that was asked for.
+    pub(in crate::services::scaleway) offer_ids: BTreeSet<String>,
+    pub(in crate::services::scaleway) os: Os,
+}
+
+impl BaremetalServer {
+    /// Finds offer and OS in the zone's catalogue and checks that they fit each other and the user data.
+    pub(in crate::services::scaleway) async fn choose(
+        &self,
+        scaleway: &Scaleway,
+        with_user_data: bool,
+    ) -> Result<Choice, Diagnostics> {
+        let (zone, wanted, os) = (
+            self.zone.require("zone")?,
+            self.offer.require("offer")?,
+            self.os.require("os")?,
+        );
+        let listing = |error: Error| failed("look up the offer of", self.name.text(), &error);
+        let offers = scaleway.client.offers(zone).await.map_err(listing)?;
+        let systems = scaleway.client.systems(zone).await.map_err(listing)?;
+        let same: Vec<&Offer> = offers
+            .iter()
+            .filter(|offer| offer.name == *wanted || offer.id == *wanted)
+            .collect();
+        let period = if self.monthly == Attr::Known(true) {
+            "monthly"
+        } else {
+            "hourly"
+        };
+        let Some(offer) = same
+            .iter()
+            .find(|offer| offer.subscription_period == period || offer.id == *wanted)
+            .map(|offer| (*offer).clone())
+        else {
+            let mut names: Vec<&str> = offers
+                .iter()
+                .filter(|offer| offer.subscription_period == period)
+                .map(|offer| offer.name.as_str())
+                .collect();
+            names.sort_unstable();
+            names.dedup();
+            return Err(Diagnostics::invalid(
+                Path::of("offer"),
+                format!(
+                    "Zone {zone} has no {period} offer `{wanted}`. It has: {}.",
+                    names.join(", ")
+                ),
+            ));
+        };
+        let Some(system) = systems.iter().find(|system| system.is_called(os)).cloned() else {
+            let names: BTreeSet<String> = systems
+                .iter()
+                .filter(|system| system.enabled)
+                .map(|system| format!("{} {}", system.name, system.version))
+                .collect();
+            let names: Vec<String> = names.into_iter().collect();
+            return Err(Diagnostics::invalid(
+                Path::of("os"),
+                format!(
+                    "Zone {zone} has no system `{os}`. It has: {}.",
+                    names.join(", ")
+                ),
+            ));
+        };
+        if offer.incompatible_os_ids.contains(&system.id) {
+            return Err(Diagnostics::invalid(
+                Path::of("os"),
+                format!(
+                    "{} {} cannot be installed on offer {}.",
+                    system.name, system.version, offer.name
+                ),
+            ));
+        }
+        if with_user_data && !(offer.takes_user_data() && system.cloud_init_supported) {
+            let which = if offer.takes_user_data() {
+                format!("{} {}", system.name, system.version)
+            } else {
+                format!("Offer {}", offer.name)
+            };
+            return Err(Diagnostics::invalid(
+                Path::of("user_data_wo"),
+                format!("{which} does not support cloud-init, so user data would never run."),
+            ));
+        }
+        let offer_ids = offers
+            .iter()
+            .filter(|other| other.name == offer.name)
+            .map(|other| other.id.clone())
+            .collect();
+        Ok(Choice {
+            offer,
+            offer_ids,
+            os: system,
+        })
+    }
+
+    pub(in crate::services::scaleway) fn marks(
+        &self,
+        provider: &Strata,
+    ) -> Result<Marks, Diagnostics> {
+        Ok(Marks {
+            cluster: provider.cluster().to_owned(),
+            owner: provider.owner()?.to_owned(),
+            node: self.node.require("node")?.clone(),
+        })
+    }
+
+    /// Our tags and the marks: what a PATCH sends.
+    pub(in crate::services::scaleway) fn all_tags(&self, marks: &Marks) -> BTreeSet<String> {
+        texts(&self.tags).into_iter().chain(marks.tags()).collect()
+    }
+
+    pub(in crate::services::scaleway) fn install(&self, os_id: &str) -> NewInstall {
+        NewInstall {
+            os_id: os_id.to_owned(),
+            hostname: self
+                .hostname
+                .known()
+                .cloned()
+                .unwrap_or_else(|| self.node.text().to_owned()),
+            ssh_key_ids: texts(&self.ssh_key_ids),
+        }
+    }
+
+    /// What every look at the server tells. Configured attributes are not touched.
+    pub(in crate::services::scaleway) fn see(&mut self, server: &Server) {
+        self.id = Attr::Known(server.id.clone());
+        self.ipv4 = server.ipv4().map(|address| address.to_string()).into();
+        self.ipv6 = server.ipv6().map(|address| address.to_string()).into();
+        self.status = Attr::Known(server.status.clone());
+        self.install_status = Attr::Known(server.install_status().to_owned());
+        self.offer_id = Attr::Known(server.offer_id.clone());
+        self.os_id = server
+            .install
+            .as_ref()
+            .map(|install| install.os_id.clone())
+            .into();
+        self.owner = Marks::of(server).map(|marks| marks.owner).into();
+        if self.ready != Attr::Known(true) {
+            self.ready = Attr::Known(false);
+            self.last_seen = Attr::Known(format!(
+                "status {}, installation {}",
+                server.status,
+                server.install_status()
+            ));
+        }
+    }
+
+    /// What a refresh tells about configured attributes.
+    pub(in crate::services::scaleway) fn drift(&mut self, server: &Server, marks: Option<&Marks>) {
+        self.name = Attr::Known(server.name.clone());
+        if !(server.description.is_empty() && self.description.is_null()) {
+            self.description = Attr::Known(server.description.clone());
+        }
+        self.protected = Attr::Known(server.protected);
+        let foreign = |tag: &&String| !order::is_mark(tag) && !is_label(tag);
+        let tags: BTreeSet<String> = server.tags.iter().filter(foreign).cloned().collect();
+        if !(tags.is_empty() && self.tags.is_null()) {
+            self.tags = Attr::Known(tags);
+        }
+        // A server whose marks were touched has no owner: that is what the plan repairs.
+        if marks.is_none_or(|marks| !marks.tags().iter().all(|tag| server.tags.contains(tag))) {
+            self.owner = Attr::Null;
+        }
+    }
+
+    /// Attributes that an import cannot know from its id.
+    pub(in crate::services::scaleway) async fn describe(
+        &mut self,
+        scaleway: &Scaleway,
+        server: &Server,
+    ) -> Result<(), Diagnostics> {
+        let zone = self.zone.text();
+        let systems = scaleway
+            .client
+            .systems(zone)
+            .await
+            .map_err(|error| failed("read", &server.id, &error))?;
+        self.node = Marks::of(server)
+            .map(|marks| marks.node)
+            .filter(|node| !node.is_empty())
+            .into();
+        self.offer = Attr::Known(server.offer_name.clone());
+        if let Some(install) = &server.install {
+            let system = systems.iter().find(|system| system.id == install.os_id);
+            let short = |system: &Os| {
+                format!(
+                    "{} {}",
+                    system.name,
+                    system.version.split(' ').next().unwrap_or_default()
+                )
+                .trim()
+                .to_owned()
+            };
+            self.os = Attr::Known(system.map_or_else(|| install.os_id.clone(), short));
+            self.ssh_key_ids = Attr::Known(install.ssh_key_ids.clone());
+        }
+        self.ready =
+            Attr::Known(server.status == "ready" && server.install_status() == "completed");
+        self.last_seen = Attr::Known("imported".into());
+        Ok(())
+    }
+}
+
+/// Whether the API adds this tag by itself while an option is on.
+pub(in crate::services::scaleway) fn is_label(tag: &str) -> bool {
+    ["PrivateNetwork", "RemoteAccess"].contains(&tag)
+}

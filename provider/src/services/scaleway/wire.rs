@@ -1,0 +1,345 @@
+//! What Elastic Metal and IAM send and take: wire names, and the questions that one object answers by itself.
+//!
+//! Unknown keys are ignored, missing ones defaulted, unknown enum words kept as text: the API grows without notice.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use data_encoding::BASE64;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::secret::Secret;
+
+/// The limit of the vendor's own client for user data, before base64.
+pub const USER_DATA_LIMIT: usize = 127_998;
+
+/// A machine type and its billing.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Offer {
+    /// Id; the monthly twin of an hourly offer has another.
+    pub id: String,
+    /// Name like `EM-I215E-NVME`.
+    pub name: String,
+    /// `empty`, `low` or `available`.
+    #[serde(default)]
+    pub stock: String,
+    /// Whether it can be ordered at all.
+    #[serde(default)]
+    pub enable: bool,
+    /// `hourly` or `monthly`.
+    #[serde(default)]
+    pub subscription_period: String,
+    /// OSes that cannot be installed; order is not kept between answers.
+    #[serde(default)]
+    pub incompatible_os_ids: BTreeSet<String>,
+    /// `cloud-init` and `install-system-v2` among others.
+    #[serde(default)]
+    pub tags: Vec<String>,
+}
+
+impl Offer {
+    /// Whether servers of this offer accept user data.
+    pub fn takes_user_data(&self) -> bool {
+        self.tags.iter().any(|tag| tag == "cloud-init")
+    }
+
+    /// Whether it installs within minutes instead of most of an hour.
+    pub fn installs_fast(&self) -> bool {
+        self.tags.iter().any(|tag| tag == "install-system-v2")
+    }
+}
+
+/// An operating system that can be installed.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Os {
+    /// Id.
+    pub id: String,
+    /// Name like `Ubuntu`.
+    pub name: String,
+    /// Version like `22.04 LTS (Jammy Jellyfish)`.
+    #[serde(default)]
+    pub version: String,
+    /// Whether it can be installed at all.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// Whether it runs cloud-init.
+    #[serde(default)]
+    pub cloud_init_supported: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Os {
+    /// Whether `wanted` means this OS: its id, or its name followed by the beginning of its version (`Ubuntu 22.04`).
+    pub fn is_called(&self, wanted: &str) -> bool {
+        let full = format!("{} {}", self.name, self.version);
+        let rest = full
+            .get(..wanted.len())
+            .filter(|start| start.eq_ignore_ascii_case(wanted))
+            .map(|_| &full[wanted.len()..]);
+        // `Ubuntu 2` must not mean 20.04 and 22.04 at once: the match ends where a word ends.
+        self.id == wanted
+            || rest.is_some_and(|rest| {
+                !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '.')
+            })
+    }
+}
+
+/// A server, as far as we read it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Server {
+    /// Id.
+    pub id: String,
+    /// Name.
+    pub name: String,
+    /// Description.
+    #[serde(default)]
+    pub description: String,
+    /// Time of the order, RFC 3339.
+    #[serde(default)]
+    pub created_at: String,
+    /// Delivery: `ordered`, `delivering`, `ready`, `deleting` ...
+    pub status: String,
+    /// Offer, hourly or monthly.
+    #[serde(default)]
+    pub offer_id: String,
+    /// Name of the offer.
+    #[serde(default)]
+    pub offer_name: String,
+    /// Ours and those the API adds.
+    #[serde(default)]
+    pub tags: BTreeSet<String>,
+    /// Empty until allocated; in no fixed order.
+    #[serde(default)]
+    pub ips: Vec<Ip>,
+    /// Null when never installed.
+    #[serde(default)]
+    pub install: Option<Install>,
+    /// Whether it refuses to be deleted.
+    #[serde(default)]
+    pub protected: bool,
+    /// Whether the API still returns user data. The data itself holds secrets and is not kept.
+    #[serde(default, rename = "user_data", deserialize_with = "is_not_empty")]
+    pub has_user_data: bool,
+}
+
+fn is_not_empty<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    Ok(Option::<String>::deserialize(from)?.is_some_and(|text| !text.is_empty()))
+}
+
+/// An address of a server.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Ip {
+    /// The address; IPv6 may come zero-padded, so it is parsed.
+    pub address: IpAddr,
+}
+
+/// The installation of a server.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Install {
+    /// Installed OS.
+    #[serde(default)]
+    pub os_id: String,
+    /// Host name given at installation.
+    #[serde(default)]
+    pub hostname: String,
+    /// Keys given at installation.
+    #[serde(default)]
+    pub ssh_key_ids: BTreeSet<String>,
+    /// `to_install`, `installing`, `completed`, `error`.
+    #[serde(default)]
+    pub status: String,
+}
+
+impl Server {
+    /// Its IPv4 address, once allocated.
+    pub fn ipv4(&self) -> Option<IpAddr> {
+        self.ips.iter().map(|ip| ip.address).find(IpAddr::is_ipv4)
+    }
+
+    /// Its IPv6 address, once allocated.
+    pub fn ipv6(&self) -> Option<IpAddr> {
+        self.ips.iter().map(|ip| ip.address).find(IpAddr::is_ipv6)
+    }
+
+    /// State of its installation; empty when there is none.
+    pub fn install_status(&self) -> &str {
+        self.install
+            .as_ref()
+            .map_or("", |install| install.status.as_str())
+    }
+
+    /// Whether it is on its way out.
+    pub fn is_leaving(&self) -> bool {
+        self.status == "deleting"
+    }
+}
+
+/// The body of a reinstallation and part of an order.
+#[derive(Debug, Clone, Serialize)]
+pub struct NewInstall {
+    /// OS to install.
+    pub os_id: String,
+    /// Host name.
+    pub hostname: String,
+    /// IAM keys of root or the OS's user.
+    pub ssh_key_ids: BTreeSet<String>,
+}
+
+/// The body of an order.
+#[derive(Debug, Clone, Serialize)]
+pub struct NewServer {
+    /// Hourly or monthly twin: decides the billing.
+    pub offer_id: String,
+    /// Project that pays.
+    pub project_id: String,
+    /// Name.
+    pub name: String,
+    /// Description, may be empty.
+    pub description: String,
+    /// Our tags and marks.
+    pub tags: BTreeSet<String>,
+    /// What to install.
+    pub install: NewInstall,
+    /// Refuse deletion.
+    pub protected: bool,
+    /// Cloud-init data, sent as base64.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "encoded")]
+    pub user_data: Option<Secret<String>>,
+}
+
+// serde's `serialize_with` hands over a reference to the field as it is.
+#[allow(clippy::ref_option)]
+fn encoded<S: serde::Serializer>(data: &Option<Secret<String>>, to: S) -> Result<S::Ok, S::Error> {
+    data.as_ref()
+        .map(|data| BASE64.encode(data.expose().as_bytes()))
+        .serialize(to)
+}
+
+/// What can be changed in place; absent keys keep their value.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct ServerPatch {
+    /// Name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Description.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// All tags of ours; the API's own labels are never sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tags: Option<BTreeSet<String>>,
+    /// Refuse deletion.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protected: Option<bool>,
+    /// Base64; the empty text burns what was there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_data: Option<String>,
+}
+
+impl ServerPatch {
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// An IAM SSH key.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct SshKey {
+    /// Id.
+    pub id: String,
+    /// Name, not unique.
+    pub name: String,
+    /// Type and material; the API drops the comment.
+    pub public_key: String,
+    /// Like `256 MD5:6b:cd:... (ssh-ed25519)`.
+    #[serde(default)]
+    pub fingerprint: String,
+    /// Project.
+    #[serde(default)]
+    pub project_id: String,
+    /// Disabled keys are not installed.
+    #[serde(default)]
+    pub disabled: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_os_is_found_by_id_and_by_name_with_the_start_of_its_version() {
+        let os = Os {
+            id: "03b7f4ba".into(),
+            name: "Ubuntu".into(),
+            version: "22.04 LTS (Jammy Jellyfish)".into(),
+            enabled: true,
+            cloud_init_supported: true,
+        };
+        for wanted in [
+            "03b7f4ba",
+            "Ubuntu 22.04",
+            "ubuntu 22.04 lts",
+            "Ubuntu 22.04 LTS (Jammy Jellyfish)",
+        ] {
+            assert!(os.is_called(wanted), "{wanted}");
+        }
+        for wanted in [
+            "Ubuntu 2",
+            "Ubuntu 22",
+            "Ubuntu 24.04",
+            "Debian",
+            "",
+            "22.04",
+        ] {
+            assert!(!os.is_called(wanted), "{wanted}");
+        }
+    }
+
+    #[test]
+    fn a_recorded_server_is_read_without_its_user_data() {
+        let server: Server = serde_json::from_value(serde_json::json!({
+            "id": "a", "name": "n", "status": "ready", "zone": "fr-par-2", "new_key": {"x": 1}, "user_data": "c2VjcmV0",
+            "ips": [{"id": "1", "address": "2001:0bc8:1201:0021:0000:0000:0000:0001", "version": "IPv6", "reverse": ""},
+                    {"id": "2", "address": "51.159.52.1", "version": "IPv4", "reverse": ""}],
+            "install": {"os_id": "o", "status": "installing", "ssh_key_ids": ["b", "a"], "hostname": ""}, "tags": ["x", "RemoteAccess"]
+        }))
+        .unwrap();
+        assert_eq!(server.ipv4().unwrap().to_string(), "51.159.52.1");
+        assert_eq!(server.ipv6().unwrap().to_string(), "2001:bc8:1201:21::1");
+        assert_eq!(server.install_status(), "installing");
+        assert!(server.has_user_data && !server.protected);
+        assert!(!format!("{server:?}").contains("c2VjcmV0"));
+    }
+
+    #[test]
+    fn user_data_is_sent_as_base64_and_left_out_when_there_is_none() {
+        let mut server = NewServer {
+            offer_id: "o".into(),
+            project_id: "p".into(),
+            name: "n".into(),
+            description: String::new(),
+            tags: BTreeSet::new(),
+            install: NewInstall {
+                os_id: "o".into(),
+                hostname: "h".into(),
+                ssh_key_ids: BTreeSet::new(),
+            },
+            protected: false,
+            user_data: Some(Secret::new("#!/bin/bash".into())),
+        };
+        assert_eq!(
+            serde_json::to_value(&server).unwrap()["user_data"],
+            "IyEvYmluL2Jhc2g="
+        );
+        server.user_data = None;
+        assert!(
+            serde_json::to_value(&server)
+                .unwrap()
+                .get("user_data")
+                .is_none()
+        );
+    }
+}
