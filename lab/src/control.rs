@@ -112,7 +112,7 @@ async fn add_fault(
     State(control): State<Control>,
     body: Bytes,
 ) -> Result<Json<Vec<Fault>>, Refusal> {
-    const ACCEPTED: &str = "place, target, action, times; actions: status, lose_reply, disconnect, delay, install_error, install_stuck, out_of_stock, \
+    const ACCEPTED: &str = "place, target, action, times; actions: status, late_status, lose_reply, truncate, disconnect, delay, install_error, install_stuck, out_of_stock, \
                             mutate, reboot_during, kubeadm_fail";
     let values = match parse_body(&body, ACCEPTED)? {
         OneOrMore::More(values) => values,

@@ -42,6 +42,13 @@ pub enum Action {
         #[serde(default)]
         retry_after: Option<u64>,
     },
+    /// Do the work, then answer with this status all the same, as a gateway does that gave up on a slow answer.
+    LateStatus {
+        /// HTTP status.
+        code: u16,
+    },
+    /// Do the work, then cut the body of the answer in half: whole HTTP, broken JSON.
+    Truncate,
     /// Do the work, then drop the connection without an answer.
     LoseReply,
     /// Drop the connection without doing the work.

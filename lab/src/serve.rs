@@ -77,7 +77,11 @@ impl Meter {
         let action = self.faults.take(self.service, &target, |action| {
             matches!(
                 action,
-                Action::Status { .. } | Action::LoseReply | Action::Disconnect
+                Action::Status { .. }
+                    | Action::LateStatus { .. }
+                    | Action::LoseReply
+                    | Action::Disconnect
+                    | Action::Truncate
             )
         });
         match action {
@@ -86,6 +90,11 @@ impl Meter {
                 body,
                 retry_after,
             }) => status_reply(code, body, retry_after),
+            Some(Action::LateStatus { code }) => {
+                drop(work.await);
+                status_reply(code, None, None)
+            }
+            Some(Action::Truncate) => truncated(work.await).await,
             Some(Action::Disconnect) => never(hang_up).await,
             Some(Action::LoseReply) => {
                 drop(work.await);
@@ -102,6 +111,17 @@ async fn never(hang_up: Option<&HangUp>) -> Response {
         Some(hang_up) => match hang_up.now().await {},
         None => std::future::pending().await,
     }
+}
+
+/// Half of the body, with the headers of the whole; the length is set anew by the server.
+async fn truncated(answer: Response) -> Response {
+    let (mut parts, body) = answer.into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    // The services here answer with bodies in memory, so reading one cannot fail.
+    let bytes = axum::body::to_bytes(body, usize::MAX)
+        .await
+        .unwrap_or_default();
+    Response::from_parts(parts, Body::from(bytes.slice(..bytes.len() / 2)))
 }
 
 fn status_reply(code: u16, body: Option<String>, retry_after: Option<u64>) -> Response {

@@ -68,6 +68,27 @@ async fn a_fault_acts_as_often_as_it_says() {
 }
 
 #[tokio::test]
+async fn a_gateway_may_give_up_on_work_that_is_done() {
+    let bench = Bench::start().await;
+    let action = json!({ "late_status": { "code": 502 } });
+    bench.fault(json!({ "place": "scaleway", "target": "POST /iam/v1alpha1/ssh-keys", "action": action, "times": 1 })).await;
+    bench.fault(json!({ "place": "scaleway", "target": "GET /iam/v1alpha1/ssh-keys", "action": "truncate", "times": 1 })).await;
+    let key = json!({ "name": "operator", "public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIM7HUxRyQtB2rnlhQUcbDGCZcTJg7OvoznOiyC9W6IxH" });
+    let (status, _) = bench
+        .scaleway(Method::POST, "/iam/v1alpha1/ssh-keys", Some(key))
+        .await;
+    assert_eq!(status, StatusCode::BAD_GATEWAY);
+    let list = async || {
+        bench
+            .scaleway(Method::GET, "/iam/v1alpha1/ssh-keys", None)
+            .await
+            .1
+    };
+    assert!(list().await.is_string(), "half of a body is no JSON");
+    assert_eq!(list().await["total_count"], 1);
+}
+
+#[tokio::test]
 async fn a_delay_ends_with_simulated_time() {
     let bench = Bench::start().await;
     bench
