@@ -27,7 +27,7 @@ use crate::services::kubernetes::cluster::KubernetesCluster;
 use crate::services::kubernetes::manifests::KubernetesManifests;
 use crate::services::lockdown::NodeLockdown;
 use crate::services::lockdown::probe::{self, Seen};
-use crate::services::scaleway::client::{NewInstall, NewServer};
+use crate::services::scaleway::wire::{NewInstall, NewServer};
 use crate::ssh::{HostKey, Target, first_contact};
 use crate::store::{Name, Store};
 
