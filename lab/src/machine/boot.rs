@@ -10,7 +10,7 @@ use super::ignition;
 use super::internet;
 use super::shell::lab_unknown;
 use super::state::{Image, Machine, Stage};
-use super::{kubeadm, ssh};
+use super::{kubeadm, ssh, unit};
 
 /// What the machine starts from.
 #[derive(Debug, Clone)]
@@ -87,7 +87,7 @@ impl Machine {
             let mut state = self.state();
             state.stage = Stage::Ubuntu;
             state.release = None;
-            state.hostname = self.spec.hostname.clone();
+            state.hostname.clone_from(&self.spec.hostname);
             state.authorized_keys.clone_from(&self.spec.ssh_public_keys);
             state.files = Files::new(&[
                 "/etc/ssh",
@@ -265,7 +265,7 @@ impl Machine {
                     .link(&path, "/dev/null")
                     .map_err(|error| format!("masking {}: {error}", unit.name))?;
             } else if let Some(contents) = &unit.contents {
-                let service = ignition::service(&unit.name, contents)?;
+                let service = unit::service(&unit.name, contents)?;
                 state
                     .files
                     .put(&path, contents.as_bytes(), 0o644)
@@ -297,7 +297,7 @@ impl Machine {
                 .into_iter()
                 .filter_map(|name| {
                     let text = state.files.text(&format!("/etc/systemd/system/{name}"))?;
-                    let service = ignition::service(&name, &text).ok()?;
+                    let service = unit::service(&name, &text).ok()?;
                     Some((name, service))
                 })
                 .collect::<Vec<_>>()
@@ -319,7 +319,7 @@ impl Machine {
         }
     }
 
-    async fn start(self: &Arc<Self>, name: &str, service: &ignition::Service) {
+    async fn start(self: &Arc<Self>, name: &str, service: &unit::Service) {
         for words in &service.start {
             let Some((program, arguments)) = words.split_first() else {
                 continue;

@@ -12,7 +12,7 @@ use crate::network::Serve;
 use super::nft::Packet;
 
 /// How long a sender tries before its kernel gives up (Linux `tcp_retries2`: about a quarter of an hour).
-const GIVE_UP: Duration = Duration::from_secs(900);
+const GIVE_UP: Duration = Duration::from_mins(15);
 
 /// What passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 //! What Ignition refuses is an error and the machine stops in the emergency shell. Keys this module does not act on are `LAB-UNKNOWN`:
 //! the real one ignores a misspelt key with a warning, and a lab that did the same would hide the mistake.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use data_encoding::{BASE64, HEXLOWER};
 use serde::Deserialize;
@@ -409,90 +409,6 @@ fn percent(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// A unit file, as far as the lab runs it.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Service {
-    pub(crate) start: Vec<Vec<String>>,
-    /// It has an `[Install]` section, without which `enabled` does nothing.
-    pub(crate) installable: bool,
-    /// Before the network is up.
-    pub(crate) early: bool,
-}
-
-/// Reads a unit file.
-pub(crate) fn service(name: &str, text: &str) -> Result<Service, String> {
-    let mut service = Service::default();
-    let mut section = String::new();
-    let mut seen: BTreeMap<String, String> = BTreeMap::new();
-    for line in text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with(['#', ';']))
-    {
-        if let Some(name) = line
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
-        {
-            section = name.to_owned();
-            continue;
-        }
-        let Some((key, value)) = line.split_once('=') else {
-            return Err(format!("{name}: Missing '=', ignoring line: {line}"));
-        };
-        let (key, value) = (key.trim(), value.trim());
-        match (section.as_str(), key) {
-            (
-                "Unit",
-                "Description"
-                | "Documentation"
-                | "After"
-                | "Before"
-                | "Wants"
-                | "Requires"
-                | "DefaultDependencies"
-                | "Conflicts",
-            ) => {
-                service.early |= key == "Before"
-                    && value
-                        .split_whitespace()
-                        .any(|unit| unit == "network-pre.target");
-            }
-            ("Service", "ExecStart") => service
-                .start
-                .push(value.split_whitespace().map(str::to_owned).collect()),
-            ("Service", "Type") => {
-                if !matches!(value, "oneshot" | "simple" | "exec") {
-                    return Err(lab_unknown(&format!("a unit of Type={value} ({name})")));
-                }
-            }
-            (
-                "Service",
-                "RemainAfterExit" | "StandardOutput" | "StandardError" | "TimeoutStartSec",
-            ) => {}
-            ("Install", "WantedBy" | "RequiredBy") => service.installable = true,
-            _ => {
-                return Err(lab_unknown(&format!(
-                    "the line {line:?} in section [{section}] of {name}"
-                )));
-            }
-        }
-        seen.insert(key.to_owned(), value.to_owned());
-    }
-    if service.start.iter().any(|words| {
-        !words
-            .first()
-            .is_some_and(|program| program.starts_with('/'))
-    }) || service
-        .start
-        .iter()
-        .flatten()
-        .any(|word| word.contains(['%', '$', '"', '\'']))
-    {
-        return Err(lab_unknown(&format!("this ExecStart of {name}")));
-    }
-    Ok(service)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -579,21 +495,5 @@ mod tests {
         ))
         .expect_err("refused");
         assert!(error.starts_with("LAB-UNKNOWN: "), "{error}");
-    }
-
-    #[test]
-    fn units_are_read() {
-        let unit = "[Unit]\nBefore=network-pre.target\n[Service]\nType=oneshot\nExecStart=/opt/strata/bin/strata-node firewall-load\n[Install]\nWantedBy=multi-user.target\n";
-        let service = service("x.service", unit).expect("known");
-        assert!(service.installable && service.early);
-        assert_eq!(
-            service.start,
-            [["/opt/strata/bin/strata-node", "firewall-load"]]
-        );
-        assert!(
-            super::service("x.service", "[Service]\nExecStart=/bin/x\nMemoryMax=1G\n")
-                .expect_err("refused")
-                .contains("LAB-UNKNOWN")
-        );
     }
 }

@@ -19,6 +19,7 @@ mod program;
 mod shell;
 mod ssh;
 mod state;
+mod unit;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -43,7 +43,7 @@ fn authority(name: &str) -> Authority {
     }
 }
 
-pub struct Estate {
+pub(crate) struct Estate {
     world: World,
     pki: BTreeMap<String, String>,
     names: Arc<Mutex<Vec<IpAddr>>>,

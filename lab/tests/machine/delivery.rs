@@ -5,9 +5,9 @@ use std::io::Write as _;
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 
-pub const OPERATOR: &str = "203.0.113.7";
+pub(crate) const OPERATOR: &str = "203.0.113.7";
 
-pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(bytes).expect("memory");
     encoder.finish().expect("memory")
@@ -22,7 +22,7 @@ fn file(path: &str, mode: u32, content: &str) -> Value {
 }
 
 /// Section 6; `operator` none is the locked form.
-pub fn rules(operator: Option<&str>, nodes: &str) -> String {
+pub(crate) fn rules(operator: Option<&str>, nodes: &str) -> String {
     let nodes = if nodes.is_empty() {
         String::new()
     } else {
@@ -62,7 +62,7 @@ table inet strata {{
     )
 }
 
-pub struct Delivery {
+pub(crate) struct Delivery {
     pub node: String,
     pub operator_key: String,
     pub host_key: (String, String),
@@ -71,7 +71,7 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    pub fn node_ignition(&self) -> Value {
+    pub(crate) fn node_ignition(&self) -> Value {
         let script = include_str!("../../../provider/src/services/flatcar/strata-node.sh");
         let raw = format!("kubernetes-{}-x86-64.raw", self.version);
         let target = format!("/opt/extensions/kubernetes/{raw}");
@@ -100,7 +100,7 @@ impl Delivery {
         })
     }
 
-    pub fn installer_ignition(&self, disk: Option<&str>) -> Value {
+    pub(crate) fn installer_ignition(&self, disk: Option<&str>) -> Value {
         let node = BASE64.encode(&gzip(self.node_ignition().to_string().as_bytes()));
         let install = match disk {
             Some(disk) => format!(
@@ -122,7 +122,7 @@ impl Delivery {
         })
     }
 
-    pub fn stub(&self, disk: Option<&str>) -> Vec<u8> {
+    pub(crate) fn stub(&self, disk: Option<&str>) -> Vec<u8> {
         let installer = BASE64.encode(&gzip(self.installer_ignition(disk).to_string().as_bytes()));
         let base = format!(
             "https://stable.release.flatcar-linux.net/amd64-usr/{}",

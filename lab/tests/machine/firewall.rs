@@ -49,7 +49,7 @@ async fn arming_cuts_the_session_and_the_timer_opens_again() {
         world.machines.estate()[0]["timers"],
         serde_json::json!(["strata-restore"])
     );
-    world.clock.advance(Duration::from_secs(600));
+    world.clock.advance(Duration::from_mins(10));
     world
         .until("the timer restores", || {
             world.machines.estate()[0]["timers"] == serde_json::json!([])
@@ -100,7 +100,7 @@ async fn confirmed_stays_locked_over_a_reboot_and_peers_are_kept() {
     );
     let session = world.login(10).await.expect("window");
     assert_eq!(session.exec("true", b"").await.code, Some(0));
-    world.clock.advance(Duration::from_secs(14_400));
+    world.clock.advance(Duration::from_hours(4));
     assert!(world.login(10).await.is_err());
     assert_eq!(session.exec("true", b"").await.code, None);
     // By hand, out of band.

@@ -16,7 +16,7 @@ use strata_lab::network::Network;
 
 use crate::delivery::{Delivery, OPERATOR};
 
-pub struct World {
+pub(crate) struct World {
     pub clock: Clock,
     pub network: Network,
     pub faults: Faults,
@@ -27,7 +27,7 @@ pub struct World {
 
 /// What a command over SSH gave.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Output {
+pub(crate) struct Output {
     /// None: the session was cut before.
     pub code: Option<u32>,
     pub stdout: String,
@@ -59,13 +59,13 @@ impl Handler for Client {
     }
 }
 
-pub struct Session {
+pub(crate) struct Session {
     handle: Handle<Client>,
     pub fingerprint: String,
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (clock, network, faults, calls) = (
             Clock::new(5000.0),
             Network::default(),
@@ -90,7 +90,7 @@ impl World {
         }
     }
 
-    pub fn delivery(&self, node: &str) -> Delivery {
+    pub(crate) fn delivery(&self, node: &str) -> Delivery {
         let host = PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519).expect("key");
         Delivery {
             node: node.into(),
@@ -104,7 +104,7 @@ impl World {
         }
     }
 
-    pub fn install(&self, number: u8, delivery: &Delivery) -> Arc<Machine> {
+    pub(crate) fn install(&self, number: u8, delivery: &Delivery) -> Arc<Machine> {
         self.install_stub(
             number,
             &delivery.node,
@@ -112,7 +112,7 @@ impl World {
         )
     }
 
-    pub fn install_stub(&self, number: u8, node: &str, stub: Vec<u8>) -> Arc<Machine> {
+    pub(crate) fn install_stub(&self, number: u8, node: &str, stub: Vec<u8>) -> Arc<Machine> {
         self.machines.install(Spec {
             server_id: format!("server-{number}"),
             name: format!("home-{node}"),
@@ -128,7 +128,7 @@ impl World {
         })
     }
 
-    pub fn mutate(&self, where_: &str, from: &str, to: &str) {
+    pub(crate) fn mutate(&self, where_: &str, from: &str, to: &str) {
         let action = Action::Mutate {
             where_: where_.into(),
             from: from.into(),
@@ -143,7 +143,7 @@ impl World {
     }
 
     /// Steps the lab's time until something holds; gives up after a wall-clock minute.
-    pub async fn until(&self, what: &str, mut holds: impl FnMut() -> bool) {
+    pub(crate) async fn until(&self, what: &str, mut holds: impl FnMut() -> bool) {
         for _ in 0..6000 {
             if holds() {
                 return;
@@ -153,18 +153,23 @@ impl World {
         panic!("never: {what}: {:#}", self.machines.estate());
     }
 
-    pub async fn flatcar(&self, machine: &Arc<Machine>) {
+    pub(crate) async fn flatcar(&self, machine: &Arc<Machine>) {
         self.until("Flatcar up", || {
             machine.stage() == "flatcar" && machine.is_up()
         })
         .await;
     }
 
-    pub async fn login(&self, number: u8) -> Result<Session, String> {
+    pub(crate) async fn login(&self, number: u8) -> Result<Session, String> {
         self.login_from(OPERATOR, number, "core").await
     }
 
-    pub async fn login_from(&self, from: &str, number: u8, user: &str) -> Result<Session, String> {
+    pub(crate) async fn login_from(
+        &self,
+        from: &str,
+        number: u8,
+        user: &str,
+    ) -> Result<Session, String> {
         let stream = self
             .network
             .dial(from.parse().expect("address"), address(number), 22)
@@ -193,7 +198,7 @@ impl World {
     }
 
     /// One verb in one session.
-    pub async fn verb(&self, number: u8, verb: &str) -> Output {
+    pub(crate) async fn verb(&self, number: u8, verb: &str) -> Output {
         self.login(number)
             .await
             .expect("login")
@@ -201,7 +206,7 @@ impl World {
             .await
     }
 
-    pub async fn put(&self, number: u8, mode: &str, path: &str, content: &str) -> Output {
+    pub(crate) async fn put(&self, number: u8, mode: &str, path: &str, content: &str) -> Output {
         self.login(number)
             .await
             .expect("login")
@@ -214,7 +219,7 @@ impl World {
 }
 
 impl Session {
-    pub async fn exec(&self, command: &str, stdin: &[u8]) -> Output {
+    pub(crate) async fn exec(&self, command: &str, stdin: &[u8]) -> Output {
         let mut output = Output {
             code: None,
             stdout: String::new(),
@@ -232,10 +237,10 @@ impl Session {
         while let Some(message) = channel.wait().await {
             match message {
                 ChannelMsg::Data { data } => {
-                    output.stdout.push_str(&String::from_utf8_lossy(&data))
+                    output.stdout.push_str(&String::from_utf8_lossy(&data));
                 }
                 ChannelMsg::ExtendedData { data, .. } => {
-                    output.stderr.push_str(&String::from_utf8_lossy(&data))
+                    output.stderr.push_str(&String::from_utf8_lossy(&data));
                 }
                 ChannelMsg::ExitStatus { exit_status } => output.code = Some(exit_status),
                 _ => {}
@@ -245,6 +250,6 @@ impl Session {
     }
 }
 
-pub fn address(number: u8) -> IpAddr {
+pub(crate) fn address(number: u8) -> IpAddr {
     format!("198.51.100.{number}").parse().expect("address")
 }

@@ -77,7 +77,7 @@ fn remove(mut call: Call<'_>) -> i32 {
         let result = call.root.0.state().files.remove(&path);
         match result {
             Err(error) if !(force && error.starts_with("No such file")) => {
-                code = call.fail(1, &format!("cannot remove '{path}': {error}"))
+                code = call.fail(1, &format!("cannot remove '{path}': {error}"));
             }
             _ => {}
         }

@@ -72,15 +72,12 @@ pub(super) fn nft(mut call: Call<'_>) -> i32 {
         ["list", ..] => return call.unknown(),
         _ => return nft_change(call),
     };
-    match listing {
-        Some(text) => {
-            call.streams.stdout.extend(text.into_bytes());
-            0
-        }
-        None => {
-            call.streams.complain("Error: No such file or directory");
-            1
-        }
+    if let Some(text) = listing {
+        call.streams.stdout.extend(text.into_bytes());
+        0
+    } else {
+        call.streams.complain("Error: No such file or directory");
+        1
     }
 }
 

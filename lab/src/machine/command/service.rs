@@ -35,16 +35,13 @@ pub(super) fn systemctl(mut call: Call<'_>) -> i32 {
                 return call.unknown();
             };
             let timer = call.root.0.state().timers.remove(name);
-            match timer {
-                Some(timer) => {
-                    timer.cancel();
-                    0
-                }
-                None => {
-                    call.streams
-                        .complain(&format!("Failed to stop {unit}: Unit {unit} not loaded."));
-                    5
-                }
+            if let Some(timer) = timer {
+                timer.cancel();
+                0
+            } else {
+                call.streams
+                    .complain(&format!("Failed to stop {unit}: Unit {unit} not loaded."));
+                5
             }
         }
         _ => call.unknown(),

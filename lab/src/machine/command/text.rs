@@ -188,7 +188,7 @@ fn basic(pattern: &str) -> Option<Regex> {
         match c {
             '\\' => match characters.next()? {
                 c @ ('.' | '*' | '^' | '$' | '/' | '\\' | '[' | ']') => {
-                    translated.push_str(&regex::escape(&c.to_string()))
+                    translated.push_str(&regex::escape(&c.to_string()));
                 }
                 _ => return None,
             },

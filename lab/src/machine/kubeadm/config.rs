@@ -109,8 +109,8 @@ pub(crate) struct Cluster {
     _api_version: String,
     #[serde(rename = "kind")]
     _kind: String,
-    #[serde(default)]
-    pub(crate) cluster_name: Option<String>,
+    #[serde(default, rename = "clusterName")]
+    pub(crate) name: Option<String>,
     #[serde(default)]
     pub(crate) kubernetes_version: Option<String>,
     #[serde(default)]

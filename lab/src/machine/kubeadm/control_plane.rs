@@ -196,7 +196,7 @@ pub(super) fn kubeconfig(
         client: true,
     };
     let issued = authority.issue(&leaf, machine.world.clock.now())?;
-    let name = cluster.cluster_name.as_deref().unwrap_or("kubernetes");
+    let name = cluster.name.as_deref().unwrap_or("kubernetes");
     let text = format!(
         "apiVersion: v1\nkind: Config\nclusters:\n- name: {name}\n  cluster:\n    certificate-authority-data: {}\n    server: https://{}\ncontexts:\n- name: {user}@{name}\n  context: {{cluster: {name}, user: {user}}}\ncurrent-context: {user}@{name}\nusers:\n- name: {user}\n  user:\n    client-certificate-data: {}\n    client-key-data: {}\n",
         BASE64.encode(authority.certificate.as_bytes()),

@@ -100,7 +100,7 @@ pub(super) async fn connect(
                     Err(error) => reason = error,
                 },
                 Err(DialError::Refused(..)) => {
-                    reason = format!("dial tcp {address}:{port}: connect: connection refused")
+                    reason = format!("dial tcp {address}:{port}: connect: connection refused");
                 }
                 Err(_) => {
                     machine.pass(10).await;

@@ -136,10 +136,7 @@ pub(super) async fn init(
             )
         };
         let bootstrap = Bootstrap {
-            cluster_name: cluster
-                .cluster_name
-                .clone()
-                .unwrap_or_else(|| "kubernetes".into()),
+            cluster_name: cluster.name.clone().unwrap_or_else(|| "kubernetes".into()),
             version: version.clone(),
             endpoint: endpoint.clone(),
             pod_subnet: cluster.networking.pod_subnet.clone().unwrap_or_default(),

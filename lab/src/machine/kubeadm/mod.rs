@@ -78,10 +78,6 @@ impl Member {
         self.kubelet = false;
     }
 
-    pub(crate) fn kubelet_runs(&self) -> bool {
-        self.kubelet
-    }
-
     /// For `GET /estate`: `none`, `worker` or `control-plane`, and the node's name.
     pub(crate) fn describe(&self) -> (&'static str, Option<String>) {
         match &self.node {

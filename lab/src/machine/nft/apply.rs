@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::parse::{Expression, Rule, Statement, Values};
 use super::set::Set;
+use super::statement::{Expression, Rule, Statement, Values};
 use super::{Chain, Ruleset, Table};
 
 const MISSING: &str = "Could not process rule: No such file or directory";

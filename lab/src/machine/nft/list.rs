@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::parse::{Expression, Rule, Selector, Values};
 use super::set::{Kind, Set};
+use super::statement::{Expression, Rule, Selector, Values};
 use super::{Ruleset, Table};
 
 impl Ruleset {
@@ -79,7 +79,7 @@ impl Table {
                 let _ = writeln!(
                     text,
                     "\t\ttype filter hook {} priority {}; policy {policy};",
-                    hook.hook, hook.priority
+                    hook.place, hook.priority
                 );
             }
             for rule in &chain.rules {

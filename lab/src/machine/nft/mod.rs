@@ -6,9 +6,12 @@
 mod apply;
 mod list;
 mod parse;
+mod rule;
 mod set;
+mod statement;
 #[cfg(test)]
 mod tests;
+mod token;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -16,8 +19,8 @@ use std::time::Duration;
 
 pub(crate) use verdict::{Packet, Verdict};
 
-use parse::{Hook, Rule};
 use set::Set;
+use statement::{Hook, Rule};
 
 /// All tables of a machine.
 #[derive(Debug, Clone, Default)]
@@ -90,11 +93,12 @@ impl Ruleset {
             return false;
         };
         let mut found = false;
-        for chain in table
-            .chains
-            .iter_mut()
-            .filter(|chain| chain.hook.as_ref().is_some_and(|hook| hook.hook == "input"))
-        {
+        for chain in table.chains.iter_mut().filter(|chain| {
+            chain
+                .hook
+                .as_ref()
+                .is_some_and(|hook| hook.place == "input")
+        }) {
             chain.rules.insert(0, rule.clone());
             found = true;
         }

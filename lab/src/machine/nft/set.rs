@@ -266,7 +266,7 @@ impl Set {
         for element in self.elements.drain(..) {
             match merged.last_mut() {
                 Some(last) if element.low <= last.high.saturating_add(1) => {
-                    last.high = last.high.max(element.high)
+                    last.high = last.high.max(element.high);
                 }
                 _ => merged.push(element),
             }

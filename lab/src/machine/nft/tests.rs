@@ -213,7 +213,7 @@ fn nft_refuses_what_nft_refuses() {
         let before = ruleset.list(None);
         match ruleset.apply(text, NOW) {
             Err(Refusal::Error { text: error, .. }) => {
-                assert!(error.contains(expected), "{text}: {error}")
+                assert!(error.contains(expected), "{text}: {error}");
             }
             other => panic!("{text}: {other:?}"),
         }

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::parse::{Expression, Selector, Values, number_of_priority};
+use super::statement::{Expression, Selector, Values, number_of_priority};
 use super::{Chain, Ruleset, Table};
 
 /// An incoming packet, as far as rules look at it.
@@ -41,7 +41,12 @@ impl Ruleset {
             .iter()
             .filter(|((name, _), _)| family(name))
             .flat_map(|(_, table)| table.chains.iter().map(move |chain| (table, chain)))
-            .filter(|(_, chain)| chain.hook.as_ref().is_some_and(|hook| hook.hook == "input"))
+            .filter(|(_, chain)| {
+                chain
+                    .hook
+                    .as_ref()
+                    .is_some_and(|hook| hook.place == "input")
+            })
             .collect();
         let place = |chain: &Chain| {
             chain

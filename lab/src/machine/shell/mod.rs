@@ -3,6 +3,7 @@
 //! The language is what docs/delivery.md names and strata-node.sh uses, with bash's meaning (`set -euo pipefail`, word splitting, `case`
 //! patterns, functions with `local`). Everything else is refused with `LAB-UNKNOWN`. All streams are buffered: stdout and stderr come at the end.
 
+mod builtin;
 mod expand;
 pub(crate) mod parse;
 mod run;

@@ -369,7 +369,7 @@ impl Parser {
                     redirections.push(self.redirection(Some(descriptor))?);
                 }
                 Some(Token::Operator("<" | ">" | ">>" | ">&")) => {
-                    redirections.push(self.redirection(None)?)
+                    redirections.push(self.redirection(None)?);
                 }
                 Some(Token::Operator("("))
                     if words.len() == 1 && assignments.is_empty() && redirections.is_empty() =>

@@ -33,12 +33,9 @@ impl System for Memory {
                     0
                 }
                 "show" => {
-                    streams.say(
-                        &arguments
-                            .iter()
-                            .map(|text| format!("<{text}>"))
-                            .collect::<String>(),
-                    );
+                    let shown: Vec<String> =
+                        arguments.iter().map(|text| format!("<{text}>")).collect();
+                    streams.say(&shown.concat());
                     0
                 }
                 _ => streams.refuse(&format!("`{program}`")),

@@ -245,7 +245,7 @@ impl Lexer {
                             match next {
                                 Some('\n') => {}
                                 Some(c @ ('$' | '`' | '"' | '\\')) => {
-                                    push(parts, c.to_string(), true)
+                                    push(parts, c.to_string(), true);
                                 }
                                 Some(c) => push(parts, format!("\\{c}"), true),
                                 None => {
@@ -395,7 +395,7 @@ impl Lexer {
                 (_, '(')
                     if quote.is_none() || self.text.get(self.at.wrapping_sub(1)) == Some(&'$') =>
                 {
-                    depth += 1
+                    depth += 1;
                 }
                 (_, ')') if quote.is_none() || depth > 1 => depth -= 1,
                 _ => {}
