@@ -82,14 +82,29 @@ async fn check_store(project: &Project, cluster: &Cluster, report: &mut Report) 
         .await
     {
         Ok(entry) => {
-            report.pass();
-            entry.map(|entry| entry.value.expose().clone())
+            let stored = entry.map(|entry| entry.value.expose().clone());
+            let recorded = project.estate();
+            report.check(other_estate(stored.as_deref(), recorded.as_deref()));
+            // Lost store or lost state: either alone says whose cluster this is.
+            stored.or(recorded)
         }
         Err(error) => {
             report.find(Finding::error("STORE-02", format!("the store cannot be read: {error}"), "bring back the identity file that the store was encrypted to, or name it in STRATA_IDENTITY"));
             None
         }
     }
+}
+
+/// OWN-02: store and state belong to different estates.
+fn other_estate(stored: Option<&str>, recorded: Option<&str>) -> Option<Finding> {
+    let (stored, recorded) = (stored?, recorded?);
+    (stored != recorded).then(|| {
+        Finding::error(
+            "OWN-02",
+            format!("the store belongs to estate {stored} and layer 00's state to {recorded}"),
+            "bring back the store that goes with the state, or the state that goes with the store",
+        )
+    })
 }
 
 /// The cluster's store. Touches nothing.

@@ -11,6 +11,9 @@ use crate::{
     terraform::event::{Diagnostic, Event, Resource, Totals},
 };
 
+/// The resource of layers 01 to 03 that only carries preconditions.
+const GUARD: &str = "terraform_data.guard";
+
 /// Events of one kind that come within this time share a line.
 const BATCH: Duration = Duration::from_secs(1);
 
@@ -374,6 +377,7 @@ pub(crate) fn totals(totals: Totals) -> String {
 pub(crate) struct PlannedChanges {
     pub(crate) totals: Totals,
     changes: Vec<(String, String, String)>,
+    guards: u64,
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
@@ -381,12 +385,19 @@ impl PlannedChanges {
     /// Takes one event in.
     pub(crate) fn event(&mut self, event: &Event) {
         match event {
+            // Bookkeeping of ours, not something a person would count.
+            Event::Planned { resource, .. } if resource.addr == GUARD => self.guards += 1,
             Event::Planned { resource, action } => self.changes.push((
                 resource.resource_type.clone(),
                 resource.name(),
                 action.clone(),
             )),
-            Event::Summary(totals) => self.totals = *totals,
+            Event::Summary(totals) => {
+                self.totals = Totals {
+                    add: totals.add.saturating_sub(self.guards),
+                    ..*totals
+                }
+            }
             Event::Diagnostic(diagnostic) => self.diagnostics.push(diagnostic.clone()),
             _ => {}
         }

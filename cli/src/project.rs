@@ -75,6 +75,18 @@ impl Project {
             .join("terraform.tfstate")
     }
 
+    /// The estate's id in layer 00's state, also when it was only imported.
+    pub(crate) fn estate(&self) -> Option<String> {
+        let text = std::fs::read_to_string(self.state(Layer::Auth)).ok()?;
+        let state: serde_json::Value = serde_json::from_str(&text).ok()?;
+        let estate = state["resources"].as_array()?.iter().find(|resource| {
+            resource["type"] == "terraform_data" && resource["name"] == "estate"
+        })?;
+        estate["instances"][0]["attributes"]["id"]
+            .as_str()
+            .map(str::to_owned)
+    }
+
     /// What this cluster leaves behind on this machine.
     pub(crate) fn local(&self) -> PathBuf {
         self.root.join(".strata").join(&self.name)

@@ -131,3 +131,11 @@ fn a_plan_says_what_it_means_for_servers() {
     );
     assert_eq!(totals(Totals::default()), "no changes");
 }
+
+#[test]
+fn the_guard_is_not_counted() {
+    let mut plan = PlannedChanges::default();
+    plan.event(&parse(r#"{"type":"planned_change","change":{"resource":{"addr":"terraform_data.guard","resource_type":"terraform_data"},"action":"create"}}"#).unwrap());
+    plan.event(&parse(r#"{"type":"change_summary","changes":{"add":1,"import":0,"change":0,"remove":0,"operation":"plan"}}"#).unwrap());
+    assert!(!plan.totals.any());
+}

@@ -165,7 +165,9 @@ async fn inventory(session: &Session, terraform: &Terraform, all: bool) -> anyho
                 Value::Array(list) => list.len(),
                 _ => 0,
             };
-            parts.push(counted(count, noun));
+            if count > 0 {
+                parts.push(counted(count, noun));
+            }
         }
     }
     let what = if parts.is_empty() {

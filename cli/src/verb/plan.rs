@@ -46,10 +46,13 @@ pub(crate) async fn run(options: &Common) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+/// A layer that makes nothing, and only records for which cluster file.
+pub(crate) const NOTHING: &str = "nothing to do; its outputs are recorded";
+
 /// What one plan says.
 fn sentence(plan: &Plan) -> String {
     if plan.differs && !plan.changes.totals.any() {
-        "only outputs change".to_owned()
+        NOTHING.to_owned()
     } else {
         plan.changes.sentence()
     }

@@ -83,7 +83,9 @@ impl Run<'_> {
                     created: Vec::new(),
                 }));
             }
-            plan::announce(self.session, &plan);
+            if plan.changes.totals.any() {
+                plan::announce(self.session, &plan);
+            }
             match layers::apply(self.session, self.terraform, &plan).await? {
                 Ok(applied) => {
                     self.warnings.extend(applied.warnings);
@@ -96,7 +98,7 @@ impl Run<'_> {
             }
             self.applied += 1;
             if !plan.changes.totals.any() {
-                self.session.say(plan.layer.name(), "only outputs changed");
+                self.session.say(plan.layer.name(), plan::NOTHING);
             }
             let Some(next) = Layer::ALL.into_iter().find(|layer| *layer > plan.layer) else {
                 break;
