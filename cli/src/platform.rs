@@ -8,7 +8,7 @@ use strata_provider::{
     environment::Environment,
     http::client::{Client as Http, Settings},
     secret::Secret,
-    services::scaleway::client::{Client as Scaleway, Server},
+    services::scaleway::{client::Client as Scaleway, wire::Server},
 };
 
 use crate::cluster::Cluster;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use strata_cluster::Node;
 use strata_provider::{
     environment::Environment,
-    services::scaleway::client::Server,
+    services::scaleway::wire::Server,
     store::{Name, Store as _, file::File},
 };
 
