@@ -1,0 +1,405 @@
+//! Machines in the lab that answered their first contact, and the resources of a cluster on them as Terraform calls them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use russh::keys::{Algorithm, PrivateKey, ssh_key::LineEnding};
+use strata_framework::{
+    Attr, Change, Diagnostics, Found, Harness, Limits, Planned, Policy, Resource,
+};
+
+use super::super::node::KubeadmNode;
+use crate::claim::{self, State};
+use crate::firewall::{Api, Rules, Ssh as SshRule};
+use crate::lab_test::World;
+use crate::pki::Pki;
+use crate::provider::Strata;
+use crate::secret::Secret;
+use crate::services::attribute::{Cluster, Ssh};
+use crate::services::cloudflare::client::NewRecord;
+use crate::services::flatcar::STRATA_NODE;
+use crate::services::flatcar::ignition::{NodeIgnition, node_ignition};
+use crate::services::flatcar::install::{Install, Wipe, install_script};
+use crate::services::kubernetes::cluster::KubernetesCluster;
+use crate::services::kubernetes::manifests::KubernetesManifests;
+use crate::services::lockdown::NodeLockdown;
+use crate::services::lockdown::probe::{self, Seen};
+use crate::services::scaleway::wire::{NewInstall, NewServer};
+use crate::ssh::{HostKey, Target, first_contact};
+use crate::store::{Name, Store};
+
+pub(super) const ZONE: &str = "fr-par-2";
+pub(super) const ENDPOINT: &str = "api.home.strata.test";
+pub(super) const CILIUM: &str = "apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: cilium, namespace: kube-system, labels: {k8s-app: cilium}}
+spec:
+  selector: {matchLabels: {k8s-app: cilium}}
+  template:
+    metadata: {labels: {k8s-app: cilium}}
+    spec:
+      hostNetwork: true
+      tolerations: [{operator: Exists}]
+      containers: [{name: cilium-agent, image: 'quay.io/cilium/cilium:v1.18.4'}]
+";
+
+pub(super) type Process = Harness<Strata>;
+
+/// Machines that answered the first contact, and what a layer would pass on about them.
+pub(super) struct Site {
+    pub(super) world: World,
+    pub(super) process: Process,
+    pub(super) machines: BTreeMap<String, (String, IpAddr)>,
+}
+
+pub(super) fn key() -> PrivateKey {
+    PrivateKey::random(&mut russh::keys::key::safe_rng(), Algorithm::Ed25519).unwrap()
+}
+
+pub(super) fn private(key: &PrivateKey) -> String {
+    key.to_openssh(LineEnding::LF).unwrap().to_string()
+}
+
+pub(super) fn public(key: &PrivateKey) -> String {
+    key.public_key().to_openssh().unwrap()
+}
+
+pub(super) async fn put(store: &dyn Store, name: &str, value: &str) {
+    store
+        .put(&Name::parse(name).unwrap(), &Secret::new(value.to_owned()))
+        .await
+        .unwrap();
+}
+
+/// Orders and installs machines of these names; the first is the endpoint's first address.
+pub(super) async fn site(names: &[&str]) -> Site {
+    let world = World::start().await;
+    let process =
+        Harness::new(world.provider("estate-1").await).with(Limits::within(Duration::from_mins(5)));
+    let mut site = Site {
+        world,
+        process,
+        machines: BTreeMap::new(),
+    };
+    let operator = key();
+    let store = site.provider().store().unwrap();
+    put(&*store, "ssh/operator", &private(&operator)).await;
+    put(&*store, "pki", Pki::generate().unwrap().to_text().expose()).await;
+    let ordered = futures::future::join_all(
+        names
+            .iter()
+            .map(|name| order(site.provider(), name, &operator)),
+    )
+    .await;
+    site.machines = names
+        .iter()
+        .map(|name| (*name).to_owned())
+        .zip(ordered)
+        .collect();
+    let cloudflare = site.provider().cloudflare().await.unwrap();
+    let content = site.machines[names[0]].1.to_string();
+    let record = NewRecord {
+        name: ENDPOINT.into(),
+        kind: "A".into(),
+        content,
+        ttl: 60,
+        proxied: false,
+        comment: "test".into(),
+    };
+    cloudflare
+        .create_record("strata.test", &record)
+        .await
+        .unwrap();
+    site
+}
+
+/// One machine from order to first contact; its id and address.
+pub(super) async fn order(
+    provider: &Strata,
+    name: &str,
+    operator: &PrivateKey,
+) -> (String, IpAddr) {
+    let host = key();
+    let store = provider.store().unwrap();
+    let rules = Rules {
+        control_plane: name.starts_with("cp"),
+        nodes: BTreeSet::new(),
+        ssh: SshRule::Everyone,
+        api: Api::Any,
+        pods: vec!["10.244.0.0/16".parse().unwrap()],
+        public_ports: BTreeSet::new(),
+    };
+    let ignition = node_ignition(&NodeIgnition {
+        name,
+        ssh_public_key: &public(operator),
+        host_private_key: &private(&host),
+        host_public_key: &public(&host),
+        kubernetes_version: "v1.34.2",
+        extension_sha256: None,
+        updates: true,
+        open_rules: &rules.render(),
+    });
+    assert!(
+        ignition
+            .as_ref()
+            .is_ok_and(|text| text.len() > STRATA_NODE.len())
+    );
+    let script = install_script(&Install {
+        node_ignition: &ignition.unwrap(),
+        channel: "stable",
+        version: Some("4230.2.3"),
+        disk: None,
+        wipe: Wipe::All,
+        kernel_sha512: None,
+        initrd_sha512: None,
+    });
+    let scaleway = provider.scaleway().await.unwrap();
+    let client = &scaleway.client;
+    let project = scaleway.project(None).unwrap();
+    let offers = client.offers(ZONE).await.unwrap();
+    let offer = offers
+        .iter()
+        .find(|offer| offer.name == "EM-I215E-NVME" && offer.subscription_period == "hourly")
+        .unwrap();
+    let systems = client.systems(ZONE).await.unwrap();
+    let os = systems
+        .iter()
+        .find(|os| os.is_called("Ubuntu 22.04"))
+        .unwrap();
+    let key = client
+        .create_ssh_key(&project, name, &public(operator))
+        .await;
+    let key = match key {
+        Ok(key) => key.id,
+        Err(_) => client.ssh_keys(&project).await.unwrap()[0].id.clone(),
+    };
+    let server = NewServer {
+        offer_id: offer.id.clone(),
+        project_id: project,
+        name: format!("home-{name}"),
+        description: String::new(),
+        tags: BTreeSet::new(),
+        install: NewInstall {
+            os_id: os.id.clone(),
+            hostname: name.into(),
+            ssh_key_ids: BTreeSet::from([key]),
+        },
+        protected: false,
+        user_data: Some(Secret::new(script.unwrap())),
+    };
+    let id = client.create_server(ZONE, &server).await.unwrap().id;
+    let address = loop {
+        let server = client.server(ZONE, &id).await.unwrap().unwrap();
+        if let Some(address) = server.ipv4() {
+            break address;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let target = Target {
+        address: address.to_string(),
+        port: 22,
+        user: "core".into(),
+        private_key: Secret::new(private(operator)),
+        host_key: HostKey::parse(&public(&host)).unwrap(),
+    };
+    let policy = Policy::new(format!("machine {name}"))
+        .every(Duration::from_millis(100), Duration::from_millis(300));
+    let dialer = provider.environment().await.unwrap().dialer();
+    let line = first_contact(
+        &Limits::within(Duration::from_mins(2)),
+        dialer,
+        &target,
+        &policy,
+    )
+    .await
+    .unwrap();
+    put(&*store, &format!("nodes/{name}/host-key-current"), &line).await;
+    (id, address)
+}
+
+impl Site {
+    pub(super) fn provider(&self) -> &Strata {
+        self.process.cx::<()>().provider
+    }
+
+    pub(super) fn addresses(&self, only: &str) -> BTreeMap<String, String> {
+        let chosen = self
+            .machines
+            .iter()
+            .filter(|(name, _)| name.starts_with(only));
+        chosen
+            .map(|(name, (_, address))| (name.clone(), address.to_string()))
+            .collect()
+    }
+
+    pub(super) fn cluster(&self) -> Cluster {
+        Cluster {
+            name: "home".into(),
+            endpoint: ENDPOINT.into(),
+            port: 6443.into(),
+            kubernetes_version: "v1.34.2".into(),
+            pod_subnet: "10.244.0.0/16".into(),
+            service_subnet: "10.96.0.0/12".into(),
+            dns_domain: "cluster.local".into(),
+            audit: true.into(),
+            extra_sans: Attr::Null,
+            pki: "pki".into(),
+            control_planes: self.addresses("cp").into(),
+            peers: self.addresses("").into(),
+        }
+    }
+
+    pub(super) fn ssh(name: &str) -> Ssh {
+        Ssh {
+            user: "core".into(),
+            private_key: "ssh/operator".into(),
+            host_key: Attr::Known(format!("nodes/{name}/host-key-current")),
+        }
+    }
+
+    pub(super) fn role(name: &str) -> &'static str {
+        if name.starts_with("cp") {
+            "control-plane"
+        } else {
+            "worker"
+        }
+    }
+
+    pub(super) fn node(&self, name: &str) -> KubeadmNode {
+        let (id, address) = &self.machines[name];
+        KubeadmNode {
+            name: name.into(),
+            role: Self::role(name).into(),
+            server_id: Attr::Known(id.clone()),
+            server_ready: true.into(),
+            address: Attr::Known(address.to_string()),
+            addresses: Attr::Null,
+            labels: Attr::Known(BTreeMap::from([("example.org/site".into(), name.into())])),
+            taints: Attr::Null,
+            cluster: self.cluster().into(),
+            ssh: Self::ssh(name).into(),
+            id: Attr::Unknown,
+            initialised: Attr::Unknown,
+            timeouts: Attr::Null,
+        }
+    }
+
+    pub(super) async fn join(&self, name: &str) -> Result<KubeadmNode, Diagnostics> {
+        KubeadmNode::create(&self.process.cx(), self.node(name), self.node(name)).await
+    }
+
+    pub(super) async fn join_all(&self, names: &[&str]) -> Vec<KubeadmNode> {
+        let joined = futures::future::join_all(names.iter().map(|name| self.join(name))).await;
+        joined
+            .into_iter()
+            .map(|node| node.unwrap_or_else(|error| panic!("{error}")))
+            .collect()
+    }
+
+    pub(super) async fn apply(&self, name: &str, text: &str) -> KubernetesManifests {
+        let planned = KubernetesManifests {
+            name: name.into(),
+            cluster: self.cluster().into(),
+            documents: Attr::Known(vec![text.into()]),
+            wait: true.into(),
+            objects: Attr::Unknown,
+            hash: Attr::Unknown,
+            timeouts: Attr::Null,
+        };
+        KubernetesManifests::create(&self.process.cx(), planned.clone(), planned)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    pub(super) fn lockdown(&self, name: &str) -> NodeLockdown {
+        NodeLockdown {
+            name: name.into(),
+            role: Self::role(name).into(),
+            address: Attr::Known(self.machines[name].1.to_string()),
+            addresses: Attr::Null,
+            enabled: true.into(),
+            peers: Attr::Known(self.addresses("").into_values().collect()),
+            operators: Attr::Null,
+            pods: "10.244.0.0/16".into(),
+            public_ports: Attr::Known(BTreeSet::from([80])),
+            api: Attr::Null,
+            cluster: self.cluster().into(),
+            ssh: Self::ssh(name).into(),
+            rules_sha256: Attr::Unknown,
+            locked: Attr::Unknown,
+            observed: Attr::Unknown,
+            timeouts: Attr::Null,
+        }
+    }
+
+    pub(super) async fn lock(&self, name: &str) -> Result<NodeLockdown, Diagnostics> {
+        NodeLockdown::create(&self.process.cx(), self.lockdown(name), self.lockdown(name)).await
+    }
+
+    pub(super) async fn ready(&self) -> KubernetesCluster {
+        let planned = KubernetesCluster {
+            name: "home".into(),
+            cluster: self.cluster().into(),
+            nodes: Attr::Known(self.machines.keys().cloned().collect()),
+            id: Attr::Unknown,
+            ready: Attr::Unknown,
+            version: Attr::Unknown,
+            timeouts: Attr::Null,
+        };
+        KubernetesCluster::create(&self.process.cx(), planned.clone(), planned)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    pub(super) async fn port22(&self, name: &str) -> Seen {
+        probe::port(
+            self.provider().environment().await.unwrap().dialer(),
+            self.machines[name].1,
+            22,
+        )
+        .await
+    }
+
+    pub(super) async fn claim(&self) -> Option<State> {
+        claim::read(&*self.provider().store().unwrap())
+            .await
+            .unwrap()
+            .map(|(claim, _)| claim.state)
+    }
+}
+
+/// The plan of a refreshed, unchanged configuration.
+pub(super) async fn replan<R>(process: &Process, prior: &R) -> Planned<R>
+where
+    R: Resource<Provider = Strata, Model = R, Private = ()> + Clone,
+{
+    let planned = Planned {
+        state: prior.clone(),
+        replace: Vec::new(),
+    };
+    R::plan(
+        &process.cx(),
+        Change::Update {
+            config: prior,
+            prior,
+        },
+        planned,
+    )
+    .await
+    .unwrap_or_else(|error| panic!("{error}"))
+}
+
+pub(super) async fn refresh<R>(process: &Process, prior: &R) -> Option<R>
+where
+    R: Resource<Provider = Strata, Model = R, Private = ()> + Clone,
+{
+    match R::read(&process.cx(), prior.clone())
+        .await
+        .unwrap_or_else(|error| panic!("{error}"))
+    {
+        Found::Present(state) => Some(state),
+        Found::Gone => None,
+        Found::Unknown(diagnostics) => panic!("{diagnostics}"),
+    }
+}
