@@ -322,7 +322,7 @@ mod tests {
     fn minted_certificates_name_the_user_and_the_group_and_are_signed_by_the_ca() {
         let pki = Pki::generate().unwrap();
         let identity = pki
-            .identity("anna", OPERATORS, Duration::from_secs(3600))
+            .identity("anna", OPERATORS, Duration::from_hours(1))
             .unwrap();
         let (_, ca) = x509_parser::pem::parse_x509_pem(pki.ca_crt.as_bytes()).unwrap();
         let ca = ca.parse_x509().unwrap();
@@ -348,7 +348,7 @@ mod tests {
             port: 6443,
             user: "operator",
             organisation: OPERATORS,
-            life: Duration::from_secs(60),
+            life: Duration::from_mins(1),
             proxy_url: None,
         };
         let text = pki.kubeconfig(&input).unwrap();

@@ -219,7 +219,7 @@ fn is_evictable(pod: &Pod) -> bool {
 mod tests {
     use super::*;
 
-    fn view(conditions: serde_json::Value) -> View {
+    fn view(conditions: &serde_json::Value) -> View {
         let node = serde_json::json!({
             "metadata": { "name": "cp-1", "labels": { CONTROL_PLANE: "" } },
             "status": { "conditions": conditions, "addresses": [
@@ -231,17 +231,17 @@ mod tests {
 
     #[test]
     fn readiness_tells_a_node_that_complains_from_one_that_is_silent() {
-        let ready = view(serde_json::json!([{ "type": "Ready", "status": "True" }]));
+        let ready = view(&serde_json::json!([{ "type": "Ready", "status": "True" }]));
         assert!(ready.is_ready() && ready.control_plane);
         assert_eq!(ready.addresses, ["198.51.100.10"]);
         let complaining =
-            view(serde_json::json!([{ "type": "Ready", "status": "False", "message": "no CNI" }]));
+            view(&serde_json::json!([{ "type": "Ready", "status": "False", "message": "no CNI" }]));
         assert_eq!(complaining.readiness, Readiness::NotReady("no CNI".into()));
         assert_eq!(
-            view(serde_json::json!([{ "type": "Ready", "status": "Unknown" }])).readiness,
+            view(&serde_json::json!([{ "type": "Ready", "status": "Unknown" }])).readiness,
             Readiness::Silent
         );
-        assert_eq!(view(serde_json::json!([])).readiness, Readiness::Silent);
+        assert_eq!(view(&serde_json::json!([])).readiness, Readiness::Silent);
     }
 
     #[test]
