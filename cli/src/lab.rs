@@ -156,9 +156,9 @@ fn tail(path: &PathBuf) -> String {
 /// Moves what remembers an ended world out of the way.
 fn set_aside(project: &Project, cluster: &Cluster) -> anyhow::Result<Option<Line>> {
     let states = Layer::ALL
-        .map(|layer| project.state(layer))
         .into_iter()
-        .filter(|state| state.is_file());
+        .filter(|layer| project.has_state(*layer))
+        .map(|layer| project.state(layer));
     let folders: Vec<_> = states
         .filter_map(|state| {
             Some((

@@ -51,13 +51,15 @@ impl Listener for Planning {
     fn tick(&mut self) {}
 }
 
-struct Speaking {
+struct Speaking<'a> {
+    session: &'a Session,
     console: Console,
     progress: Progress,
 }
 
-impl Listener for Speaking {
+impl Listener for Speaking<'_> {
     fn event(&mut self, event: &Event) {
+        self.progress.interrupted = self.session.interrupted();
         for line in self.progress.event(self.console.elapsed(), event) {
             self.console.say(&line);
         }
@@ -70,9 +72,10 @@ impl Listener for Speaking {
     }
 }
 
-impl Speaking {
-    fn new(session: &Session, layer: Layer) -> Self {
+impl<'a> Speaking<'a> {
+    fn new(session: &'a Session, layer: Layer) -> Self {
         Self {
+            session,
             console: session.console,
             progress: Progress::new(layer, session.console.elapsed()),
         }

@@ -14,6 +14,9 @@ use crate::{
 /// The resource of layers 01 to 03 that only carries preconditions.
 const GUARD: &str = "terraform_data.guard";
 
+/// The resource that costs money.
+const SERVER: &str = "strata_scaleway_baremetal_server";
+
 /// Events of one kind that come within this time share a line.
 const BATCH: Duration = Duration::from_secs(1);
 
@@ -50,7 +53,7 @@ const SPEECH: [Speech; 9] = [
         deleted: "SSH key removed: {}",
     },
     Speech {
-        kind: "strata_scaleway_baremetal_server",
+        kind: SERVER,
         wait: "delivery of",
         begins: Some("ordering {}"),
         created: "delivered: {}",
@@ -115,6 +118,7 @@ fn speech(kind: &str) -> Option<&'static Speech> {
 enum Phase {
     Begins,
     Created,
+    Kept,
     Updated,
     Deleted,
 }
@@ -148,6 +152,8 @@ pub(crate) struct Progress {
     pub(crate) failed: Vec<String>,
     pub(crate) totals: Totals,
     pub(crate) diagnostics: Vec<Diagnostic>,
+    /// Whether the user asked to stop. Then a server whose creation returns was kept, not delivered.
+    pub(crate) interrupted: bool,
 }
 
 impl Progress {
@@ -161,6 +167,7 @@ impl Progress {
             failed: Vec::new(),
             totals: Totals::default(),
             diagnostics: Vec::new(),
+            interrupted: false,
         }
     }
 
@@ -224,12 +231,13 @@ impl Progress {
     fn completed(&mut self, now: Duration, resource: &Resource, action: &str, seconds: u64) {
         self.running.remove(&resource.addr);
         let phase = match action {
+            "create" if self.interrupted && resource.resource_type == SERVER => Phase::Kept,
             "create" => Phase::Created,
             "update" => Phase::Updated,
             "delete" => Phase::Deleted,
             _ => return,
         };
-        if phase == Phase::Created {
+        if matches!(phase, Phase::Created | Phase::Kept) {
             self.created.push(resource.addr.clone());
         }
         self.batch(now, resource, phase, seconds);
@@ -337,6 +345,7 @@ fn say(batch: &Batch) -> Option<String> {
     let template = match batch.phase {
         Phase::Begins => speech.begins?,
         Phase::Created => speech.created,
+        Phase::Kept => "kept as it is, the next run goes on waiting: {}",
         Phase::Updated => speech.updated,
         Phase::Deleted => speech.deleted,
     };
@@ -416,9 +425,7 @@ impl PlannedChanges {
     fn servers(&self, actions: &[&str]) -> Vec<&str> {
         self.changes
             .iter()
-            .filter(|(kind, _, action)| {
-                kind == "strata_scaleway_baremetal_server" && actions.contains(&action.as_str())
-            })
+            .filter(|(kind, _, action)| kind == SERVER && actions.contains(&action.as_str()))
             .map(|(_, name, _)| name.as_str())
             .collect()
     }

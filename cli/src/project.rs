@@ -75,6 +75,26 @@ impl Project {
             .join("terraform.tfstate")
     }
 
+    /// Whether a layer's state holds anything. After a destroy the file stays, empty.
+    pub(crate) fn has_state(&self, layer: Layer) -> bool {
+        let Ok(text) = std::fs::read_to_string(self.state(layer)) else {
+            return false;
+        };
+        // What cannot be read is not nothing: terraform will say what is wrong with it.
+        serde_json::from_str::<serde_json::Value>(&text).map_or(true, |state| {
+            state["resources"]
+                .as_array()
+                .is_none_or(|resources| !resources.is_empty())
+        })
+    }
+
+    /// Whether a layer says that it is complete; the layer above refuses to be planned otherwise.
+    pub(crate) fn is_complete(&self, layer: Layer) -> bool {
+        let text = std::fs::read_to_string(self.state(layer)).unwrap_or_default();
+        let state: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        state.pointer("/outputs/contract/value/ready") == Some(&serde_json::Value::Bool(true))
+    }
+
     /// The estate's id in layer 00's state, also when it was only imported.
     pub(crate) fn estate(&self) -> Option<String> {
         let text = std::fs::read_to_string(self.state(Layer::Auth)).ok()?;

@@ -149,19 +149,6 @@ impl Session {
         }
         command
     }
-
-    /// Whether a layer's state holds anything. After a destroy the file stays, empty.
-    pub(crate) fn has_state(&self, layer: Layer) -> bool {
-        let Ok(text) = std::fs::read_to_string(self.project.state(layer)) else {
-            return false;
-        };
-        // What cannot be read is not nothing: terraform will say what is wrong with it.
-        serde_json::from_str::<serde_json::Value>(&text).map_or(true, |state| {
-            state["resources"]
-                .as_array()
-                .is_none_or(|resources| !resources.is_empty())
-        })
-    }
 }
 
 /// Why terraform is run.

@@ -1,7 +1,7 @@
 //! `strata destroy`: layers 03, 02 and 01. Layer 00 (PKI, keys, the estate's id) stays unless `--all`.
 
 use serde_json::Value;
-use strata_provider::store::{Condition, Store as _};
+use strata_provider::store::{Condition, Name, Store as _};
 
 use crate::{
     arguments::DestroyOptions,
@@ -40,7 +40,7 @@ pub(crate) async fn run(options: &DestroyOptions) -> anyhow::Result<Outcome> {
     if !confirmed(&session, options)? {
         return Ok(Outcome::Refused);
     }
-    let owner = if session.has_state(Layer::Auth) {
+    let owner = if session.project.has_state(Layer::Auth) {
         terraform.outputs(Layer::Auth).await?["owner"]
             .as_str()
             .map(str::to_owned)
@@ -48,7 +48,7 @@ pub(crate) async fn run(options: &DestroyOptions) -> anyhow::Result<Outcome> {
         None
     };
     for layer in [Layer::Configuration, Layer::Services, Layer::Infrastructure] {
-        if !session.has_state(layer) {
+        if !session.project.has_state(layer) {
             continue;
         }
         if let Some(outcome) = take_down(&session, &terraform, layer).await? {
@@ -57,7 +57,7 @@ pub(crate) async fn run(options: &DestroyOptions) -> anyhow::Result<Outcome> {
     }
     sweep(&session).await?;
     if options.all
-        && session.has_state(Layer::Auth)
+        && session.project.has_state(Layer::Auth)
         && let Some(outcome) = take_down_estate(&session, &terraform).await?
     {
         return Ok(outcome);
@@ -158,7 +158,7 @@ async fn inventory(session: &Session, terraform: &Terraform, all: bool) -> anyho
         (Layer::Services, "objects", "Kubernetes object"),
         (Layer::Configuration, "records", "declared DNS record"),
     ] {
-        if session.has_state(layer) {
+        if session.project.has_state(layer) {
             let value = terraform.outputs(layer).await?[output].clone();
             let count = match &value {
                 Value::Object(map) => map.len(),
@@ -279,6 +279,15 @@ async fn finish(
             Outcome::Unobserved
         }
     };
+    if options.all && outcome == Outcome::Done {
+        // The key of fingerprints describes nothing any more.
+        open_store(&session.project, &session.cluster)?
+            .delete(
+                &Name::parse("fingerprint-key").expect("a constant that parses"),
+                Condition::Any,
+            )
+            .await?;
+    }
     if options.all
         && session.cluster.is_lab()
         && outcome == Outcome::Done

@@ -22,11 +22,11 @@ pub(crate) async fn run(options: &Common) -> anyhow::Result<Outcome> {
     let mut last = None;
     for layer in Layer::ALL {
         // A layer reads the one below from its state.
-        if last.is_some_and(|below: Layer| !session.has_state(below)) {
+        if last.is_some_and(|below: Layer| !session.project.is_complete(below)) {
             session.say(
                 "plan",
                 format!(
-                    "{} and above are planned once {} is applied",
+                    "{} and above are planned once {} is complete",
                     layer.number(),
                     last.map_or("", Layer::name)
                 ),
@@ -111,7 +111,7 @@ pub(crate) async fn survey(
 pub(crate) fn announce(session: &Session, plan: &Plan) {
     let above: Vec<_> = Layer::ALL
         .into_iter()
-        .filter(|layer| *layer > plan.layer && !session.has_state(*layer))
+        .filter(|layer| *layer > plan.layer && !session.project.has_state(*layer))
         .map(Layer::number)
         .collect();
     let later = if above.is_empty() {

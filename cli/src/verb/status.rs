@@ -23,12 +23,15 @@ pub(crate) async fn run(options: &Common) -> anyhow::Result<Outcome> {
     };
     let terraform = session.terraform(&world, Purpose::Build)?;
     for layer in Layer::ALL {
-        let contract = if session.has_state(layer) {
+        let contract = if session.project.has_state(layer) {
             terraform.outputs(layer).await?["contract"].clone()
         } else {
             serde_json::Value::Null
         };
-        let word = match (session.has_state(layer), contract["ready"].as_bool()) {
+        let word = match (
+            session.project.has_state(layer),
+            contract["ready"].as_bool(),
+        ) {
             (false, _) => "nothing",
             (true, Some(true)) => "complete",
             (true, _) => "not complete",
@@ -37,7 +40,7 @@ pub(crate) async fn run(options: &Common) -> anyhow::Result<Outcome> {
             .console
             .plain(&format!("{:<19} {word}", layer.name()));
     }
-    if !session.has_state(Layer::Infrastructure) {
+    if !session.project.has_state(Layer::Infrastructure) {
         session
             .console
             .plain(&format!("next: {}", session.again("up")));

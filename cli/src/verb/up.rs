@@ -120,7 +120,12 @@ impl Run<'_> {
             counted(stop.errors.len(), "error")
         };
         session.say("stopped", format!("{}: {word}", stop.layer.name()));
-        for error in &stop.errors {
+        // After Ctrl-C terraform says so once for each thing that it did not begin.
+        for error in stop
+            .errors
+            .iter()
+            .filter(|error| !(interrupted && error.summary == "execution halted"))
+        {
             layers::explain(session.console, "", error);
         }
         let above: Vec<_> = Layer::ALL
