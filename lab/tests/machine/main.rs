@@ -4,4 +4,5 @@ mod boot;
 mod cluster;
 mod delivery;
 mod firewall;
+mod openssh;
 mod world;

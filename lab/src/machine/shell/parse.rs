@@ -50,6 +50,16 @@ pub(crate) enum Command {
     },
 }
 
+impl Command {
+    /// `if`, `for`, `case` and groups.
+    pub(super) fn is_compound(&self) -> bool {
+        matches!(
+            self,
+            Self::If { .. } | Self::For { .. } | Self::Case { .. } | Self::Group(_)
+        )
+    }
+}
+
 /// Where a stream of a simple command goes or comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Redirection {

@@ -208,7 +208,11 @@ impl<'s> Shell<'s> {
             self.conditions -= u32::from(only_condition);
             status = result?;
             self.status = status;
+            // A compound command fails only through a failure inside that was a condition, and that one does not count.
+            let counts =
+                !matches!(pipeline.commands.as_slice(), [command] if command.is_compound());
             if status != 0
+                && counts
                 && index == last
                 && !pipeline.negated
                 && self.errexit

@@ -248,3 +248,69 @@ async fn refusals_end_the_script_and_cannot_be_hidden() {
     let (code, stdout, _) = run("echo before\nfi\necho after").await;
     assert_eq!((code, stdout.as_str()), (2, "before\n"));
 }
+
+/// Not what we think bash does: what it does.
+#[tokio::test]
+async fn the_real_bash_does_the_same() {
+    const PRELUDE: &str = "show() { local all; all=$(printf '<%s>' \"$@\"); echo \"$all\"; }\n";
+    let cases: [(&str, &[&str]); 24] = [
+        ("x=' a b '; show p${x}q \"$x\" $x", &[]),
+        ("x=; show a$x \"b$x\"$x c \"\"", &[]),
+        ("show ${x:-d e} \"${x:-d e}\" ${x:+no} \"${x:+no}\"", &[]),
+        ("show \"$@\" $# $1", &["a b", "c"]),
+        ("f() { shift; show \"$@\" $#; }; f \"$@\" z", &["a b", "c"]),
+        ("set -e; f() { false; echo in; }; f || true; echo yes", &[]),
+        (
+            "set -e; f() { false; echo in; }; if f; then echo t; fi; echo yes",
+            &[],
+        ),
+        ("set -e; f() { local x=$(false); echo kept; }; f", &[]),
+        ("set -e; x=$(false; echo on); echo \"$x\"", &[]),
+        ("set -euo pipefail; x=$(false | cat); echo no", &[]),
+        ("set -euo pipefail; true | false | true || echo caught", &[]),
+        ("set -e; { false; echo a; } || echo b; echo c", &[]),
+        ("set -e; false && echo a; echo b", &[]),
+        ("set -e; if true; then false && true; fi; echo $?", &[]),
+        (
+            "set -e; for a in 1 2; do if [ $a = 2 ]; then false; fi; echo $a; done; echo no",
+            &[],
+        ),
+        (
+            "case \"$1\" in a | 'b*') echo one ;; b*) echo two ;; *) echo three ;; esac",
+            &["bc"],
+        ),
+        ("case x in y) echo y ;; esac; echo $?", &[]),
+        ("f() { return 3; echo no; }; f; echo $?; exit 7", &[]),
+        ("f() { exit 4; }; echo a; f; echo b", &[]),
+        ("x=$(exit 5); echo $?", &[]),
+        (
+            "v4=\"\" ; for a in \"$@\"; do case \"$a\" in *:*) ;; *) v4=\"$v4${v4:+, }$a\" ;; esac; done; echo \"{ $v4 }\"",
+            &["1.2.3.4", "a::b", "5.6.7.8"],
+        ),
+        (
+            "[ abc -gt 1 ]; echo $?; [ 2 -gt 1 ]; echo $?; [ ! -n \"\" ]; echo $?",
+            &[],
+        ),
+        (
+            "x=a; f() { local x; x=b; g; }; g() { echo $x; x=c; }; f; echo $x",
+            &[],
+        ),
+        ("cat <<'E'\n$a `b`\nE\necho \"a\\\\b\\\"\\$c\" 'd\\e'", &[]),
+    ];
+    for (source, parameters) in cases {
+        let real = std::process::Command::new("bash")
+            .arg("-c")
+            .arg(format!("{PRELUDE}{source}"))
+            .arg("test")
+            .args(parameters)
+            .output()
+            .expect("bash runs");
+        let (code, stdout, stderr) = run_with(source, parameters, "").await;
+        let expected = String::from_utf8(real.stdout).expect("text");
+        assert_eq!(
+            (code, stdout),
+            (real.status.code().expect("ended"), expected),
+            "{source}: {stderr}"
+        );
+    }
+}
