@@ -186,6 +186,17 @@ impl ControlPlane {
         self.reconcile();
     }
 
+    /// Creates an object with kubeadm's hands, as phases of `kubeadm init` do.
+    pub fn create(&self, object: Value) -> Result<(), String> {
+        {
+            let mut state = self.locked();
+            self.seed(&mut state, object)
+                .map_err(|error| error.message)?;
+        }
+        self.reconcile();
+        Ok(())
+    }
+
     /// Removes a Node object. The machine keeps running and does not register again by itself.
     pub fn delete_node(&self, name: &str) {
         self.locked().store.remove(&Key::new("", "nodes", "", name));

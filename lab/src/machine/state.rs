@@ -160,17 +160,35 @@ impl Machine {
         self.state().network_up
     }
 
-    /// Applies a `Mutate` fault for `place` to a text before the machine acts on it.
-    pub(crate) fn mutate(&self, place: &str, text: String) -> String {
-        let hostname = self.state().hostname.clone();
-        let mut names = vec![hostname, self.spec.hostname.clone(), self.spec.name.clone()];
-        names.dedup();
-        for name in names {
-            let fits = |action: &Action| matches!(action, Action::Mutate { where_, from, .. } if where_ == place && text.contains(from.as_str()));
-            if let Some(Action::Mutate { from, to, .. }) =
-                self.world.faults.take("machine", &name, fits)
-            {
-                return text.replace(&from, &to);
+    /// Names a fault may aim at: the hostname, and the platform's name with and without the cluster before it.
+    fn targets(&self) -> Vec<String> {
+        let mut names = vec![
+            self.state().hostname.clone(),
+            self.spec.hostname.clone(),
+            self.spec.name.clone(),
+        ];
+        for (at, _) in self.spec.name.match_indices('-') {
+            names.push(self.spec.name[at + 1..].to_owned());
+        }
+        names
+    }
+
+    /// Applies the `Mutate` faults for `place` to a text before the machine acts on it, each once.
+    pub(crate) fn mutate(&self, place: &str, mut text: String) -> String {
+        let mut applied: Vec<(String, String)> = Vec::new();
+        for name in self.targets() {
+            loop {
+                let fits = |action: &Action| {
+                    matches!(action, Action::Mutate { where_, from, to }
+                        if where_ == place && text.contains(from.as_str()) && !applied.iter().any(|(f, t)| f == from && t == to))
+                };
+                let Some(Action::Mutate { from, to, .. }) =
+                    self.world.faults.take("machine", &name, fits)
+                else {
+                    break;
+                };
+                text = text.replace(&from, &to);
+                applied.push((from, to));
             }
         }
         text
@@ -178,10 +196,7 @@ impl Machine {
 
     /// Takes a fault of place `machine` aimed at this machine.
     pub(crate) fn fault(&self, matches: impl Fn(&Action) -> bool) -> Option<Action> {
-        let hostname = self.state().hostname.clone();
-        let mut names = vec![hostname, self.spec.hostname.clone(), self.spec.name.clone()];
-        names.dedup();
-        names
+        self.targets()
             .iter()
             .find_map(|name| self.world.faults.take("machine", name, &matches))
     }

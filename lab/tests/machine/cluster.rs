@@ -249,6 +249,11 @@ impl Estate {
             "{output:?}"
         );
         estate.names.lock().expect("free").push(address(10));
+        // kubeadm leaves a token behind and prints it.
+        let (_, token) = output.stdout.split_once(" --token ").expect("the join command");
+        let token = token.split_whitespace().next().expect("a token");
+        let clusters = estate.world.machines.clusters();
+        assert_eq!(clusters[0].authenticate_token(token), Ok(()));
         estate.mint_token(10).await;
         (estate, machine)
     }

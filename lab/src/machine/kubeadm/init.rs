@@ -2,6 +2,11 @@
 
 use std::sync::Arc;
 
+use data_encoding::BASE64;
+use jiff::{SignedDuration, Timestamp};
+use rand::RngExt as _;
+use serde_json::json;
+
 use crate::kubernetes::ControlPlane;
 use crate::kubernetes::agent::Bootstrap;
 use crate::machine::shell::Streams;
@@ -208,21 +213,80 @@ pub(super) async fn init(
                 format!("error uploading the kubeadm ClusterConfiguration: {error}"),
             )
         })?;
+    for phase in ["upload-config", "upload-certs", "mark-control-plane"] {
+        finish(machine, phase, streams).await?;
+    }
+    let token = first_token(machine)?;
     for phase in [
-        "upload-config",
-        "upload-certs",
-        "mark-control-plane",
         "bootstrap-token",
         "kubelet-finalize",
         "addon",
         "show-join-command",
     ] {
-        streams.say(&format!("[{phase}] done (simulated)"));
-        machine.pass(1).await;
-        ends(machine, phase)?;
+        finish(machine, phase, streams).await?;
     }
     streams.say("\nYour Kubernetes control-plane has initialized successfully!\n");
+    streams.say(
+        "Then you can join any number of worker nodes by running the following on each as root:\n",
+    );
+    streams.say(&format!(
+        "kubeadm join {endpoint} --token {token} \\\n\t--discovery-token-ca-cert-hash {} ",
+        authorities.ca.hash()
+    ));
     Ok(())
+}
+
+async fn finish(
+    machine: &Machine,
+    phase: &'static str,
+    streams: &mut Streams,
+) -> Result<(), Failure> {
+    streams.say(&format!("[{phase}] done (simulated)"));
+    machine.pass(1).await;
+    ends(machine, phase)
+}
+
+/// The token that kubeadm leaves behind: valid for a day, and a way into the cluster for whoever finds it.
+fn first_token(machine: &Machine) -> Result<String, Failure> {
+    let failed = |error: String| Failure::Phase("bootstrap-token", error);
+    let text = |length: usize| -> String {
+        const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+        let mut random = rand::rng();
+        (0..length)
+            .map(|_| char::from(LETTERS[random.random_range(0..LETTERS.len())]))
+            .collect()
+    };
+    let (id, secret) = (text(6), text(16));
+    let expiration = machine
+        .world
+        .clock
+        .now()
+        .checked_add(SignedDuration::from_hours(24))
+        .map_err(|error| failed(error.to_string()))?;
+    let expiration = Timestamp::from_second(expiration.as_second())
+        .map_err(|error| failed(error.to_string()))?
+        .to_string();
+    let cluster = machine
+        .state()
+        .member
+        .cluster
+        .clone()
+        .ok_or_else(|| failed("there is no cluster".into()))?;
+    let encode = |text: &str| BASE64.encode(text.as_bytes());
+    let object = json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "bootstrap.kubernetes.io/token",
+        "metadata": {"name": format!("bootstrap-token-{id}"), "namespace": "kube-system"},
+        "data": {
+            "token-id": encode(&id),
+            "token-secret": encode(&secret),
+            "expiration": encode(&expiration),
+            "usage-bootstrap-authentication": encode("true"),
+            "usage-bootstrap-signing": encode("true"),
+            "auth-extra-groups": encode("system:bootstrappers:kubeadm:default-node-token"),
+        },
+    });
+    cluster.plane.create(object).map_err(failed)?;
+    Ok(format!("{id}.{secret}"))
 }
 
 /// The version to install, if this kubeadm installs it.

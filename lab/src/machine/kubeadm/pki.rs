@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use data_encoding::HEXLOWER;
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
     CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair, KeyUsagePurpose,
@@ -9,6 +10,7 @@ use rcgen::{
 };
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
+use sha2::{Digest as _, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::machine::file::Files;
@@ -120,6 +122,14 @@ pub(crate) struct Leaf<'a> {
 }
 
 impl Authority {
+    /// `sha256:` and the hash of its public key (contracts/kubeadm-flatcar.md section 2).
+    pub(crate) fn hash(&self) -> String {
+        format!(
+            "sha256:{}",
+            HEXLOWER.encode(&Sha256::digest(self.issuer.key().subject_public_key_info()))
+        )
+    }
+
     /// Signs a leaf that lives a year, starting with the authority as kubeadm does.
     pub(crate) fn issue(&self, leaf: &Leaf<'_>, now: Timestamp) -> Result<Issued, String> {
         let failed = |error: rcgen::Error| {
