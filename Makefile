@@ -12,6 +12,7 @@ PROVIDER := $(BIN)/terraform-provider-strata
 PLUGINS  := $(HOME)/.terraform.d/plugins
 LAYERS   := $(sort $(wildcard terraform/0*))
 MODULES  := $(sort $(wildcard terraform/modules/*))
+EXAMPLES := $(sort $(wildcard examples/resources/* examples/ephemeral-resources/* examples/functions/*))
 # Terraform as the checks use it: own CLI configuration, own plugin mirror, no registry, nothing of the user's.
 CHECKS   := $(CURDIR)/target/checks
 TF       := env -u TF_WORKSPACE -u TF_DATA_DIR TF_CLI_CONFIG_FILE=$(CHECKS)/terraform.rc CHECKPOINT_DISABLE=1 terraform
@@ -44,7 +45,7 @@ acceptance: build ## Tests with the real terraform, kubectl and ssh (the ignored
 shell: ## bash -n and shellcheck over all scripts
 	@for script in bootstrap.sh .ci/run .ci/tools provider/src/services/flatcar/strata-node.sh; do bash -n "$$script"; shellcheck "$$script"; done
 
-terraform: build ## Validate layers and modules, run the modules' tests with the built provider
+terraform: build ## Validate layers, modules and examples, run the modules' tests with the built provider
 	mkdir -p $(CHECKS)/mirror/$(SOURCE)/$(VERSION)/$(OS_ARCH)
 	cp -f $(PROVIDER) $(CHECKS)/mirror/$(SOURCE)/$(VERSION)/$(OS_ARCH)/terraform-provider-strata_v$(VERSION)
 	printf 'disable_checkpoint = true\nprovider_installation {\n  filesystem_mirror {\n    path = "%s"\n  }\n}\n' $(CHECKS)/mirror >$(CHECKS)/terraform.rc
@@ -55,6 +56,15 @@ terraform: build ## Validate layers and modules, run the modules' tests with the
 	  $(TF) -chdir=$(CHECKS)/$$folder init -input=false -backend=false -no-color >$(CHECKS)/init.log || { cat $(CHECKS)/init.log; exit 1; }; \
 	  $(TF) -chdir=$(CHECKS)/$$folder validate -no-color; \
 	  if compgen -G "$$folder/tests/*.tftest.hcl" >/dev/null; then $(TF) -chdir=$(CHECKS)/$$folder test -no-color; fi; \
+	done
+
+	@rm -rf $(CHECKS)/examples && mkdir -p $(CHECKS)/examples
+	@for folder in $(EXAMPLES); do \
+	  echo "== $$folder"; \
+	  cp -R "$$folder" $(CHECKS)/examples/one && cp examples/provider/provider.tf $(CHECKS)/examples/one/; \
+	  $(TF) -chdir=$(CHECKS)/examples/one init -input=false -no-color >$(CHECKS)/init.log || { cat $(CHECKS)/init.log; exit 1; }; \
+	  $(TF) -chdir=$(CHECKS)/examples/one validate -no-color; \
+	  rm -rf $(CHECKS)/examples/one; \
 	done
 
 deny: ## Licences, sources and duplicate versions of dependencies
