@@ -1,5 +1,6 @@
 //! What is there now, seen from where the user stands: nodes by the API, port 22 by a connection.
 
+use std::fmt::Write as _;
 use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value;
@@ -55,7 +56,7 @@ impl Observation {
             count(|node| node.closed)
         );
         if unseen > 0 {
-            text.push_str(&format!(", {unseen} not observed"));
+            let _ = write!(text, ", {unseen} not observed");
         }
         text
     }

@@ -2,6 +2,7 @@
 //!
 //! What happens within a second to things of one kind is one line. While something runs, there is a line at least every 30 s.
 
+use std::fmt::Write as _;
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
@@ -354,10 +355,7 @@ fn say(batch: &Batch) -> Option<String> {
     let mut text = template.replace("{}", &names.join(" "));
     // Short work needs no time behind it.
     if batch.longest >= 2 {
-        text.push_str(&format!(
-            " ({})",
-            duration(Duration::from_secs(batch.longest))
-        ));
+        let _ = write!(text, " ({})", duration(Duration::from_secs(batch.longest)));
     }
     Some(text)
 }
@@ -435,7 +433,7 @@ impl PlannedChanges {
         let mut text = totals(self.totals);
         let orders = self.orders();
         if orders > 0 {
-            text.push_str(&format!("; {} ordered", counted(orders, "server")));
+            let _ = write!(text, "; {} ordered", counted(orders, "server"));
         }
         let losses = self.losses();
         if losses.is_empty() {
@@ -443,7 +441,7 @@ impl PlannedChanges {
                 text.push_str("; nothing is replaced");
             }
         } else {
-            text.push_str(&format!("; given back: {}", losses.join(" ")));
+            let _ = write!(text, "; given back: {}", losses.join(" "));
         }
         text
     }

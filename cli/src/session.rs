@@ -6,13 +6,14 @@ use crate::{
     console::{Console, Line},
     finding::{Finding, Report},
     lab::{self, Lab},
-    project::{Layer, Project, sibling},
+    project::{Project, sibling},
     terraform::{
         self, Terraform,
         environment::{Settings, environment},
         signal::Interrupt,
     },
 };
+use std::fmt::Write as _;
 use strata_provider::environment::Environment;
 
 /// One run for one cluster.
@@ -136,16 +137,13 @@ impl Session {
     pub(crate) fn again(&self, verb: &str) -> String {
         let mut command = "./bootstrap.sh".to_owned();
         if verb != "up" {
-            command.push_str(&format!(" {verb}"));
+            let _ = write!(command, " {verb}");
         }
         if self.cluster.file != self.project.root.join("examples/clusters/lab.yaml") {
-            command.push_str(&format!(
-                " -c {}",
-                self.project.relative(&self.cluster.file)
-            ));
+            let _ = write!(command, " -c {}", self.project.relative(&self.cluster.file));
         }
         for (key, value) in &self.cluster.set {
-            command.push_str(&format!(" --set {key}={value}"));
+            let _ = write!(command, " --set {key}={value}");
         }
         command
     }

@@ -28,6 +28,7 @@ pub(crate) enum Event {
 
 /// Which resource a line is about.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[allow(clippy::struct_field_names)] // terraform's names
 pub(crate) struct Resource {
     pub(crate) addr: String,
     #[serde(default)]

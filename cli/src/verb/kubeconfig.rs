@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Short, because a client certificate cannot be revoked; every `up` renews it.
-pub(crate) const LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+pub(crate) const LIFE: Duration = Duration::from_hours(7 * 24);
 
 pub(crate) async fn run(options: &KubeconfigOptions) -> anyhow::Result<Outcome> {
     let Some(session) = Session::open(&options.common)? else {
