@@ -12,6 +12,7 @@ PROVIDER := $(BIN)/terraform-provider-strata
 PLUGINS  := $(HOME)/.terraform.d/plugins
 LAYERS   := $(sort $(wildcard terraform/0*))
 MODULES  := $(sort $(wildcard terraform/modules/*))
+NODE_SCRIPT := provider/src/services/flatcar/strata-node.sh
 EXAMPLES := $(sort $(wildcard examples/resources/* examples/ephemeral-resources/* examples/functions/*))
 # Terraform as the checks use it: own CLI configuration, own plugin mirror, no registry, nothing of the user's.
 CHECKS   := $(CURDIR)/target/checks
@@ -43,7 +44,10 @@ acceptance: build ## Tests with the real terraform, kubectl and ssh (the ignored
 	cargo nextest run --workspace --run-ignored only --no-tests pass
 
 shell: ## bash -n and shellcheck over all scripts
-	@for script in bootstrap.sh .ci/run .ci/tools provider/src/services/flatcar/strata-node.sh; do bash -n "$$script"; shellcheck "$$script"; done
+	@for script in bootstrap.sh .ci/run .ci/tools; do bash -n "$$script"; shellcheck "$$script"; done
+	bash -n $(NODE_SCRIPT)
+	@# SC2046, SC2086: it splits words on purpose; a directive in the file would travel to every node.
+	shellcheck --exclude=SC2046,SC2086 $(NODE_SCRIPT)
 
 terraform: build ## Validate layers, modules and examples, run the modules' tests with the built provider
 	mkdir -p $(CHECKS)/mirror/$(SOURCE)/$(VERSION)/$(OS_ARCH)
