@@ -200,6 +200,19 @@ impl State {
     }
 
     fn living_node(&self, node: &mut Value, name: &str, now: Timestamp) {
+        if node["status"]["addresses"].is_null()
+            && let Some(reported) = self.reported.get(name)
+        {
+            for field in [
+                "addresses",
+                "capacity",
+                "allocatable",
+                "daemonEndpoints",
+                "nodeInfo",
+            ] {
+                node["status"][field] = reported[field].clone();
+            }
+        }
         let cni = self.cni_on(name);
         for (kind, reason, message) in [
             (

@@ -48,6 +48,8 @@ pub(super) struct State {
     pub(super) establishing: bool,
     pub(super) membership: Membership,
     pub(super) agents: BTreeMap<String, Arc<dyn Agent>>,
+    /// What each kubelet reported when it registered, by node name: it reports the same to a Node object that somebody made anew.
+    pub(super) reported: BTreeMap<String, Value>,
     /// Since when the agent of a node has not answered.
     pub(super) silent_since: BTreeMap<String, Timestamp>,
     /// Logs of one-shot pods by uid.
@@ -83,6 +85,7 @@ impl ControlPlane {
                 establishing: false,
                 membership: Membership::default(),
                 agents: BTreeMap::new(),
+                reported: BTreeMap::new(),
                 silent_since: BTreeMap::new(),
                 logs: BTreeMap::new(),
                 started: BTreeSet::new(),
@@ -162,6 +165,9 @@ impl ControlPlane {
             }
             let now = self.clock.now();
             let object = node::object(&spec, now);
+            state
+                .reported
+                .insert(spec.name.clone(), object["status"].clone());
             let nodes = state.kind("", "nodes");
             let key = Key::new("", "nodes", "", &spec.name);
             let write = Write {

@@ -250,7 +250,10 @@ impl Estate {
         );
         estate.names.lock().expect("free").push(address(10));
         // kubeadm leaves a token behind and prints it.
-        let (_, token) = output.stdout.split_once(" --token ").expect("the join command");
+        let (_, token) = output
+            .stdout
+            .split_once(" --token ")
+            .expect("the join command");
         let token = token.split_whitespace().next().expect("a token");
         let clusters = estate.world.machines.clusters();
         assert_eq!(clusters[0].authenticate_token(token), Ok(()));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 pub use k8s_openapi::api::core::v1::Taint;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Api;
-use kube::api::{DeleteParams, EvictParams, ListParams, Patch, PatchParams};
+use kube::api::{DeleteParams, EvictParams, ListParams, Patch, PatchParams, PostParams};
 
 use super::{Client, Error, MANAGER};
 
@@ -110,6 +110,39 @@ pub async fn delete(client: &Client, name: &str) -> Result<(), Error> {
         .map(drop);
     match deleted.map_err(Error::during("delete node", name)) {
         Err(error) if !error.is_not_found() => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the Node object anew after somebody deleted it. A kubelet that still runs does not register by itself, but reports to an object that is there.
+pub async fn readmit(
+    client: &Client,
+    name: &str,
+    control_plane: bool,
+    taints: &[Taint],
+) -> Result<(), Error> {
+    let mut labels = BTreeMap::from([
+        ("kubernetes.io/hostname", name),
+        ("kubernetes.io/os", "linux"),
+        ("kubernetes.io/arch", "amd64"),
+    ]);
+    let mut taints = taints.to_vec();
+    if control_plane {
+        labels.insert(CONTROL_PLANE, "");
+        taints.push(Taint {
+            key: CONTROL_PLANE.into(),
+            effect: "NoSchedule".into(),
+            value: None,
+            time_added: None,
+        });
+    }
+    let node = serde_json::json!({ "metadata": { "name": name, "labels": labels }, "spec": { "taints": taints } });
+    let node: Node = serde_json::from_value(node).expect("a Node");
+    let made = Api::<Node>::all(client.api())
+        .create(&PostParams::default(), &node)
+        .await;
+    match made.map(drop).map_err(Error::during("create node", name)) {
+        Err(error) if !error.is_conflict() => Err(error),
         _ => Ok(()),
     }
 }

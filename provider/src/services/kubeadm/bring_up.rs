@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use strata_framework::{Diagnostics, Limits, Probe, chain, wait};
+use strata_framework::{Diagnostics, Limits, Probe, WaitError, chain, wait};
 
 use super::config::{self, Taint};
 use super::membership::{Plan, before_join};
@@ -31,6 +31,8 @@ const COURTESY: Duration = Duration::from_secs(10);
 const SSH_LIMIT: Duration = Duration::from_mins(20);
 /// kubeadm's own timeouts add up to less.
 const REGISTER: Duration = Duration::from_mins(5);
+/// A kubelet reports every ten seconds, and every five minutes when nothing changes.
+const READMIT: Duration = Duration::from_mins(6);
 /// A connection that broke in the middle of kubeadm is worth another try.
 const ATTEMPTS: u32 = 3;
 
@@ -496,9 +498,12 @@ impl Newcomer<'_> {
         pki: &Pki,
         neighbours: &Neighbours<'_>,
     ) -> Result<bool, Diagnostics> {
-        let view = node::get(client, self.name)
+        let mut view = node::get(client, self.name)
             .await
             .map_err(|error| self.failed("join", &error))?;
+        if view.is_none() {
+            view = self.readmit(client).await?;
+        }
         let address = self.address.to_string();
         if !view.is_some_and(|view| {
             view.readiness != node::Readiness::Silent && view.addresses.contains(&address)
@@ -515,6 +520,57 @@ impl Newcomer<'_> {
         Ok(members
             .iter()
             .any(|member| member.name == self.name && !member.is_learner))
+    }
+
+    /// A member whose Node object somebody deleted still runs its kubelet and is locked, so there is no other way to it: make the object anew and see whether the kubelet
+    /// reports. A machine that was really reset does not, and joins as any other.
+    async fn readmit(&self, client: &Client) -> Result<Option<node::View>, Diagnostics> {
+        let failed = |error: &dyn std::error::Error| self.failed("join", error);
+        let member = marker::read(self.access.store(), self.name).await;
+        if member
+            .map_err(|error| store_failed("read", "member", &error))?
+            .is_none()
+        {
+            return Ok(None);
+        }
+        tracing::info!(
+            "node {} was a member; making its Node object anew",
+            self.name
+        );
+        let taints = config::api_taints(&self.taints);
+        node::readmit(client, self.name, self.control_plane, &taints)
+            .await
+            .map_err(|error| failed(&error))?;
+        let policy = self
+            .access
+            .policy(
+                format!("the kubelet of node {} to report", self.name),
+                Duration::from_secs(5),
+                Duration::from_secs(10),
+            )
+            .at_most(self.access.pace(READMIT).max(Duration::from_secs(10)));
+        let reported = wait(&self.limits, &policy, async || {
+            match node::get(client, self.name).await {
+                Ok(Some(view))
+                    if view.readiness != node::Readiness::Silent && !view.addresses.is_empty() =>
+                {
+                    Probe::Done(view)
+                }
+                Ok(_) => Probe::NotYet("it has not reported".into()),
+                Err(error) if error.is_unreachable() => Probe::NotYet(chain(&error)),
+                Err(error) => Probe::Failed(error),
+            }
+        });
+        match reported.await {
+            Ok(view) => Ok(Some(view)),
+            Err(WaitError::TimedOut(_)) => {
+                node::delete(client, self.name)
+                    .await
+                    .map_err(|error| failed(&error))?;
+                Ok(None)
+            }
+            Err(error) => Err(failed(&error)),
+        }
     }
 
     async fn clean_membership(&self, neighbours: &Neighbours<'_>) -> Result<(), Diagnostics> {

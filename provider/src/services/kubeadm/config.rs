@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
+use crate::kubernetes::node;
 use crate::pki;
 use crate::secret::Secret;
 
@@ -56,6 +57,17 @@ impl Taint {
             effect: effect.into(),
         })
     }
+}
+
+/// The taints as the API has them.
+pub fn api_taints(taints: &[Taint]) -> Vec<node::Taint> {
+    let one = |taint: &Taint| node::Taint {
+        key: taint.key.clone(),
+        effect: taint.effect.clone(),
+        value: Some(taint.value.clone()).filter(|value| !value.is_empty()),
+        time_added: None,
+    };
+    taints.iter().map(one).collect()
 }
 
 /// The cluster that is initialised.

@@ -147,17 +147,18 @@ impl Neighbours<'_> {
         Ok(told)
     }
 
-    /// Runs a verb on the first of the other control planes that is alive and answers.
+    /// Runs a verb on the first control plane that is alive and answers; on the node itself only when no other does.
     pub async fn ask(&self, verb: &Verb) -> Result<String, Diagnostics> {
         let mut refusals = Diagnostics::none();
-        let mut candidates: Vec<View> = self
-            .views()
-            .await?
+        let nodes = node::list(self.client)
+            .await
+            .map_err(|error| failed(&error))?;
+        let mut candidates: Vec<View> = nodes
             .into_iter()
             .filter(|view| view.control_plane)
             .collect();
-        // Alive ones first; a silent one is asked only when there is no other.
-        candidates.sort_by_key(|view| view.readiness == Readiness::Silent);
+        candidates
+            .sort_by_key(|view| (view.name == self.node, view.readiness == Readiness::Silent));
         for view in candidates {
             let Some(address) = view.addresses.first() else {
                 continue;
@@ -179,7 +180,7 @@ impl Neighbours<'_> {
         if refusals.is_empty() {
             refusals = Diagnostics::error(
                 format!("Cannot run `{}`", verb.name()),
-                "The cluster has no other control plane.",
+                "The cluster has no control plane.",
             );
         }
         Err(refusals)

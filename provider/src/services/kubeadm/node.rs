@@ -11,7 +11,7 @@ use strata_framework::{
 };
 
 use super::bring_up::Newcomer;
-use super::config::Taint;
+use super::config::{self, Taint};
 use super::leave::Leaver;
 use crate::access::Access;
 use crate::kubernetes::node;
@@ -92,17 +92,6 @@ impl KubeadmNode {
             .filter_map(|text| text.parse().ok())
             .collect()
     }
-}
-
-fn api_taints(taints: &[Taint]) -> Vec<node::Taint> {
-    let value = |taint: &Taint| Some(taint.value.clone()).filter(|value| !value.is_empty());
-    let one = |taint: &Taint| node::Taint {
-        key: taint.key.clone(),
-        effect: taint.effect.clone(),
-        value: value(taint),
-        time_added: None,
-    };
-    taints.iter().map(one).collect()
 }
 
 impl Resource for KubeadmNode {
@@ -204,7 +193,10 @@ impl Resource for KubeadmNode {
                 .map_err(failed)?;
         }
         if prior.taints != planned.taints {
-            let (remove, add) = (api_taints(&prior.taints()), api_taints(&planned.taints()));
+            let (remove, add) = (
+                config::api_taints(&prior.taints()),
+                config::api_taints(&planned.taints()),
+            );
             node::change_taints(&client, &name, &remove, &add)
                 .await
                 .map_err(failed)?;

@@ -184,4 +184,7 @@ async fn an_opened_port_is_drift_and_is_closed_again() {
         None,
         "the API's word that it is gone"
     );
+    // It is locked, so nobody can log in; its kubelet still runs.
+    site.join_all(&["cp-1"]).await;
+    assert_eq!(site.port22("cp-1").await, Seen::Silent);
 }
