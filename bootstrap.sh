@@ -25,7 +25,8 @@ set -euo pipefail
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 started=$(date +%s)
 
-readonly root started
+target=${CARGO_TARGET_DIR:-$root/target}
+readonly root started target
 readonly programs=(strata strata-lab terraform-provider-strata)
 
 info() { printf '%s\n' "$*" >&2; }
@@ -37,7 +38,7 @@ fatal() {
   exit "${3:-1}"
 }
 
-line() { printf '%d:%02d %-11s %s\n' $(((SECONDS) / 60)) $((SECONDS % 60)) "$1" "$2"; }
+line() { printf '%d:%02d %-11s %s\n' $((SECONDS / 60)) $((SECONDS % 60)) "$1" "$2"; }
 
 usage() { sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
 
@@ -52,22 +53,22 @@ check_tools() {
 is_built() {
   local program
   for program in "${programs[@]}"; do
-    [[ -x $root/target/debug/$program ]] || return 1
+    [[ -x $target/debug/$program ]] || return 1
   done
 }
 
 # A build with nothing to do takes a fraction of a second and says nothing.
 build() {
   [[ -n ${STRATA_BIN:-} ]] && return
-  local log=$root/target/bootstrap-build.log first=false
-  mkdir -p "$root/target"
+  local log=$target/bootstrap-build.log first=false
+  mkdir -p "$target"
   if ! is_built; then
     first=true
-    line build "provider, cli and lab, first time only, about 4 min on 2 cores (log target/bootstrap-build.log)"
+    line build "provider, cli and lab, first time only, about 4 min on 2 cores (log $log)"
   fi
   (cd -- "$root" && cargo build -p strata -p strata-lab -p terraform-provider-strata) >"$log" 2>&1 || {
     tail -n 30 "$log" >&2
-    fatal "the build failed" "read target/bootstrap-build.log"
+    fatal "the build failed" "read $log"
   }
   if [[ $first == true ]]; then
     line build "done"
@@ -75,7 +76,7 @@ build() {
 }
 
 main() {
-  local verb=up bin=${STRATA_BIN:-$root/target/debug}
+  local verb=up bin=${STRATA_BIN:-$target/debug}
   case ${1:-} in
     -h | --help | help)
       usage
