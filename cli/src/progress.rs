@@ -379,7 +379,7 @@ pub(crate) fn totals(totals: Totals) -> String {
     }
 }
 
-/// What a plan does to things that cost money: `nothing is replaced` or the list of what is.
+/// What a plan does to things that cost money: `no server is replaced` or the list of what is.
 #[derive(Debug, Default)]
 pub(crate) struct PlannedChanges {
     pub(crate) totals: Totals,
@@ -438,7 +438,7 @@ impl PlannedChanges {
         let losses = self.losses();
         if losses.is_empty() {
             if self.totals.change > 0 {
-                text.push_str("; nothing is replaced");
+                text.push_str("; no server is replaced");
             }
         } else {
             let _ = write!(text, "; given back: {}", losses.join(" "));

@@ -121,7 +121,7 @@ fn a_plan_says_what_it_means_for_servers() {
     plan.event(&parse(r#"{"type":"change_summary","changes":{"add":9,"import":0,"change":1,"remove":0,"operation":"plan"}}"#).expect("written above"));
     assert_eq!(
         plan.sentence(),
-        "9 to create, 1 to update; nothing is replaced"
+        "9 to create, 1 to update; no server is replaced"
     );
     plan.event(&planned("w-1", "create"));
     plan.event(&planned("cp-2", "delete"));
