@@ -106,7 +106,11 @@ impl Newcomer<'_> {
 
     /// Makes the machine a node. True when it initialised the cluster.
     pub async fn bring_up(&self) -> Result<bool, Diagnostics> {
-        let initialises = match self.turn().await? {
+        let mut turn = self.turn().await?;
+        if turn == Turn::JoinIfAlive && self.forget_dead_cluster().await? {
+            turn = self.turn().await?;
+        }
+        let initialises = match turn {
             Turn::Init { reset } => {
                 let outcome = self.with_attempts(Work::Init { reset }).await;
                 if outcome.is_err() {
@@ -124,6 +128,36 @@ impl Newcomer<'_> {
         self.mark().await?;
         self.label().await?;
         Ok(initialises)
+    }
+
+    /// A tear-down that was broken off may have taken every control plane and left the claim. Then there is nothing to join, and the claim goes.
+    async fn forget_dead_cluster(&self) -> Result<bool, Diagnostics> {
+        let store = self.access.store();
+        let client = self.access.client(self.cluster).await?;
+        if !self.control_plane || client.probe().await.is_ok() {
+            return Ok(false);
+        }
+        let read = |error: store::Error| store_failed("read", "member", &error);
+        let mut members = marker::names(store).await.map_err(read)?;
+        for name in &members {
+            let member = marker::read(store, name).await.map_err(read)?;
+            if member.is_some_and(|member| member.role == "control-plane") {
+                return Ok(false);
+            }
+        }
+        let Some((_, nonce)) = claim::read(store).await.map_err(read)? else {
+            return Ok(true);
+        };
+        // Workers of the dead cluster are members of nothing.
+        for name in members.drain(..) {
+            marker::remove(store, &name)
+                .await
+                .map_err(|error| store_failed("delete", "member", &error))?;
+        }
+        claim::drop_if(store, &nonce)
+            .await
+            .map_err(|error| store_failed("delete", claim::ENTRY, &error))?;
+        Ok(true)
     }
 
     async fn with_attempts(&self, work: Work) -> Result<(), Diagnostics> {

@@ -12,6 +12,7 @@ use strata_framework::{Diagnostics, Limits, Probe, chain, wait};
 use super::probe::{self, Seen, Verdict, family};
 use crate::access::Access;
 use crate::firewall::Rules;
+use crate::kubernetes::node::{self, Readiness};
 use crate::kubernetes::{self, Client};
 use crate::marker;
 use crate::provider::store_failed;
@@ -52,6 +53,10 @@ pub struct Gate<'a> {
 impl Gate<'_> {
     fn failed(&self, error: &dyn std::error::Error) -> Diagnostics {
         Diagnostics::failed("lock down", "node", self.name, error)
+    }
+
+    fn not_opened(&self, error: &dyn std::error::Error) -> Diagnostics {
+        Diagnostics::failed("unlock", "node", self.name, error)
     }
 
     fn not_locked(&self, reason: &str) -> Diagnostics {
@@ -258,7 +263,21 @@ impl Gate<'_> {
             return Ok(());
         }
         let client = self.access.client(self.cluster).await?;
-        self.knock(&client, &Verb::Unlock).await.map(drop)
+        let view = node::get(&client, self.name)
+            .await
+            .map_err(|error| self.not_opened(&error))?;
+        // A pod for a dead node would only stay Pending.
+        if view.is_none_or(|view| view.readiness == Readiness::Silent) {
+            return Err(Diagnostics::error(
+                format!("Cannot unlock node \"{}\"", self.name),
+                "Its kubelet has not been heard of.",
+            ));
+        }
+        let opened = self
+            .access
+            .through_door(&self.limits, &client, self.name, &Verb::Unlock)
+            .await;
+        opened.map(drop).map_err(|error| self.not_opened(&error))
     }
 }
 

@@ -8,9 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::node::KubeadmNode;
 use super::site::{CILIUM, Site, refresh, replan, site};
-use crate::claim::State;
+use crate::access::{Access, host_key_entry};
+use crate::claim::{self, State};
 use crate::services::lockdown::NodeLockdown;
 use crate::services::lockdown::probe::Seen;
+use crate::verb::Verb;
 
 impl Site {
     /// Another run of Terraform: nothing is left of the first process but the store and the world.
@@ -187,4 +189,34 @@ async fn an_opened_port_is_drift_and_is_closed_again() {
     // It is locked, so nobody can log in; its kubelet still runs.
     site.join_all(&["cp-1"]).await;
     assert_eq!(site.port22("cp-1").await, Seen::Silent);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_tear_down_that_took_every_control_plane_leaves_room_for_a_new_cluster() {
+    let site = site(&["cp-1", "w-1"]).await;
+    let control_plane = site.join_all(&["cp-1"]).await.remove(0);
+    site.join_all(&["w-1"]).await;
+    let store = site.provider().store().unwrap();
+    claim::set(&*store, State::Teardown).await.unwrap();
+    // Alive still: it is joined as it is, without a second init.
+    let again = site.join_all(&["cp-1"]).await.remove(0);
+    assert_eq!(again.initialised, Attr::Known(false));
+    KubeadmNode::delete(&site.process.cx(), control_plane)
+        .await
+        .unwrap();
+    assert_eq!(
+        site.claim().await,
+        Some(State::Teardown),
+        "the worker is still a member"
+    );
+    // The machine goes with its node; one that comes again under the same name is empty.
+    let access = Access::of(site.provider()).await.unwrap();
+    let (entry, address) = (host_key_entry("cp-1"), site.machines["cp-1"].1.to_string());
+    let Ok(session) = access.session(&Site::ssh("cp-1"), &entry, &address).await else {
+        panic!("no way to cp-1")
+    };
+    session.run(&Verb::KubeadmReset, b"").await.unwrap();
+    let new = site.join_all(&["cp-1"]).await.remove(0);
+    assert_eq!(new.initialised, Attr::Known(true));
+    assert_eq!(site.claim().await, Some(State::Initialised));
 }
