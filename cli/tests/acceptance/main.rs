@@ -1,0 +1,13 @@
+//! The main job, end to end, with the real `terraform`, `kubectl` and `bootstrap.sh` against the lab.
+//!
+//! Each test works in a folder of its own (`harness::Project`), so they run side by side. What a toy would fail is in here.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod canary;
+mod cold_start;
+mod day_two;
+mod failures;
+mod harness;
+mod mutations;
+mod wrong_files;
