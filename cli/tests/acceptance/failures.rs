@@ -44,7 +44,7 @@ fn a_second_clone_with_empty_state_orders_and_deletes_nothing() {
     let file = first.cluster_file(name, &text);
     first.bootstrap(&["-c", file.to_str().unwrap(), "--yes"]).expect_code(0);
     let lab = first.lab(name);
-    let before = lab.estate()["scaleway"]["servers"].clone();
+    let before = lab.estate()["servers"].clone();
 
     // The second operator reaches the same outside world with an empty state and an empty store.
     let second = Project::new();
@@ -56,7 +56,7 @@ fn a_second_clone_with_empty_state_orders_and_deletes_nothing() {
     let refused = second.bootstrap(&["-c", file.to_str().unwrap(), "--yes"]);
     assert_ne!(refused.code, 0, "{}", refused.text());
     assert!(refused.text().contains("owner"), "whose the cluster is must be said:\n{}", refused.text());
-    assert_eq!(lab.estate()["scaleway"]["servers"], before, "servers changed");
+    assert_eq!(lab.estate()["servers"], before, "servers changed");
     let orders: Vec<_> = lab.calls().into_keys().filter(|call| call.contains("/servers") && !call.contains(" GET ")).collect();
     assert!(orders.is_empty(), "{orders:?}");
     // The first owner still has an empty plan.

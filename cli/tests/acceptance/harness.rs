@@ -283,7 +283,7 @@ impl Lab {
     /// Servers of the estate by name.
     pub fn servers(&self) -> BTreeMap<String, Value> {
         let estate = self.estate();
-        let servers = estate["scaleway"]["servers"].as_array().or(estate["servers"].as_array()).cloned().unwrap_or_default();
+        let servers = estate["servers"].as_array().cloned().unwrap_or_default();
         servers.into_iter().map(|server| (server["name"].as_str().expect("a name").to_owned(), server)).collect()
     }
 
