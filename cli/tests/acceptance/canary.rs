@@ -21,22 +21,43 @@ fn forms(secret: &str) -> Vec<(String, Vec<u8>)> {
     };
     let url: String = bytes
         .iter()
-        .map(|&byte| if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .map(|&byte| {
+            if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
         .collect();
     let mut forms = vec![
         ("plain".to_owned(), bytes.to_vec()),
-        ("JSON".to_owned(), serde_json::to_string(secret).unwrap().trim_matches('"').as_bytes().to_vec()),
+        (
+            "JSON".to_owned(),
+            serde_json::to_string(secret)
+                .unwrap()
+                .trim_matches('"')
+                .as_bytes()
+                .to_vec(),
+        ),
         ("hex".to_owned(), HEXLOWER.encode(bytes).into_bytes()),
         ("HEX".to_owned(), HEXUPPER.encode(bytes).into_bytes()),
         ("URL-encoded".to_owned(), url.into_bytes()),
-        ("base64url".to_owned(), BASE64URL_NOPAD.encode(&bytes[..bytes.len() / 3 * 3]).into_bytes()),
+        (
+            "base64url".to_owned(),
+            BASE64URL_NOPAD
+                .encode(&bytes[..bytes.len() / 3 * 3])
+                .into_bytes(),
+        ),
     ];
     forms.extend((0..3).map(|skip| (format!("base64 at {skip}"), aligned(skip).into_bytes())));
     forms
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    needle.len() >= 12 && haystack.windows(needle.len()).any(|window| window == needle)
+    needle.len() >= 12
+        && haystack
+            .windows(needle.len())
+            .any(|window| window == needle)
 }
 
 /// The bytes themselves and whatever gzip or zip members lie in them, also as base64, one level of each.
@@ -44,27 +65,46 @@ fn unfolded(bytes: &[u8]) -> Vec<Vec<u8>> {
     use std::io::Read;
     let mut layers = vec![bytes.to_vec()];
     let text = String::from_utf8_lossy(bytes);
-    for word in text.split(|character: char| !(character.is_ascii_alphanumeric() || "+/=".contains(character))).filter(|word| word.len() > 40) {
+    for word in text
+        .split(|character: char| !(character.is_ascii_alphanumeric() || "+/=".contains(character)))
+        .filter(|word| word.len() > 40)
+    {
         if let Ok(decoded) = data_encoding::BASE64.decode(word.as_bytes()) {
             layers.push(decoded);
         }
     }
     for layer in layers.clone() {
-        for start in layer.windows(3).enumerate().filter(|(_, window)| window == b"\x1f\x8b\x08").map(|(start, _)| start) {
+        for start in layer
+            .windows(3)
+            .enumerate()
+            .filter(|(_, window)| window == b"\x1f\x8b\x08")
+            .map(|(start, _)| start)
+        {
             let mut out = Vec::new();
-            if flate2::read::GzDecoder::new(&layer[start..]).read_to_end(&mut out).is_ok() {
+            if flate2::read::GzDecoder::new(&layer[start..])
+                .read_to_end(&mut out)
+                .is_ok()
+            {
                 layers.push(out);
             }
         }
         // A plan file is a zip: its members are deflated behind local headers.
-        for start in layer.windows(4).enumerate().filter(|(_, window)| window == b"PK\x03\x04").map(|(start, _)| start) {
+        for start in layer
+            .windows(4)
+            .enumerate()
+            .filter(|(_, window)| window == b"PK\x03\x04")
+            .map(|(start, _)| start)
+        {
             let header = &layer[start..];
             if header.len() < 30 {
                 continue;
             }
-            let data = 30 + usize::from(u16::from_le_bytes([header[26], header[27]])) + usize::from(u16::from_le_bytes([header[28], header[29]]));
+            let data = 30
+                + usize::from(u16::from_le_bytes([header[26], header[27]]))
+                + usize::from(u16::from_le_bytes([header[28], header[29]]));
             let mut out = Vec::new();
-            let _ = flate2::read::DeflateDecoder::new(header.get(data..).unwrap_or_default()).read_to_end(&mut out);
+            let _ = flate2::read::DeflateDecoder::new(header.get(data..).unwrap_or_default())
+                .read_to_end(&mut out);
             layers.push(out);
         }
     }
@@ -74,7 +114,11 @@ fn unfolded(bytes: &[u8]) -> Vec<Vec<u8>> {
 fn walk(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
-        if path.is_dir() && !path.is_symlink() { walk(&path, found) } else if path.is_file() { found.push(path) }
+        if path.is_dir() && !path.is_symlink() {
+            walk(&path, found)
+        } else if path.is_file() {
+            found.push(path)
+        }
     }
 }
 
@@ -82,14 +126,23 @@ fn walk(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
 fn entries(project: &Project, cluster: &str) -> BTreeMap<String, serde_json::Value> {
     use strata_provider::store::{Store, file};
     let identity = file::identity_path(project.path(), cluster, true);
-    let store = file::File::new(project.path().join(format!(".strata/{cluster}/store")), identity, &[]).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let store = file::File::new(
+        project.path().join(format!(".strata/{cluster}/store")),
+        identity,
+        &[],
+    )
+    .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let mut entries = BTreeMap::new();
         for name in store.list("").await.unwrap() {
             let entry = store.get(&name).await.unwrap().unwrap();
             let text = entry.value.expose();
-            let value = serde_json::from_str(text).unwrap_or_else(|_| serde_json::Value::String(text.clone()));
+            let value = serde_json::from_str(text)
+                .unwrap_or_else(|_| serde_json::Value::String(text.clone()));
             entries.insert(name.as_str().to_owned(), value);
         }
         entries
@@ -97,11 +150,19 @@ fn entries(project: &Project, cluster: &str) -> BTreeMap<String, serde_json::Val
 }
 
 /// The command lines of all processes, sampled while a run goes on.
-fn watch_arguments(stop: Arc<AtomicBool>, seen: Arc<Mutex<std::collections::BTreeSet<Vec<u8>>>>) -> std::thread::JoinHandle<()> {
+fn watch_arguments(
+    stop: Arc<AtomicBool>,
+    seen: Arc<Mutex<std::collections::BTreeSet<Vec<u8>>>>,
+) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
         while !stop.load(Ordering::Relaxed) {
             for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-                if entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit()) {
+                if entry
+                    .file_name()
+                    .to_string_lossy()
+                    .bytes()
+                    .all(|byte| byte.is_ascii_digit())
+                {
                     if let Ok(line) = fs::read(entry.path().join("cmdline")) {
                         seen.lock().unwrap().insert(line);
                     }
@@ -122,14 +183,33 @@ fn no_secret_of_a_run_is_found_anywhere_it_must_not_be() {
     project.variable("TF_LOG_PATH", logs.join("terraform.log").to_str().unwrap());
     // Real-looking credentials that a lab run must not touch.
     project.variable("SCW_SECRET_KEY", "7e57ca4a-1111-4222-8333-c0ffeec0ffee");
-    project.variable("CLOUDFLARE_API_TOKEN", "canary-cloudflare-token-0123456789abcdef");
-    let file = project.cluster_file(name, &cluster_text(name, &[("cp-1", "control-plane"), ("w-1", "worker")]));
+    project.variable(
+        "CLOUDFLARE_API_TOKEN",
+        "canary-cloudflare-token-0123456789abcdef",
+    );
+    let file = project.cluster_file(
+        name,
+        &cluster_text(name, &[("cp-1", "control-plane"), ("w-1", "worker")]),
+    );
     let path = file.to_str().unwrap().to_owned();
-    let (stop, seen) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(std::collections::BTreeSet::new())));
+    let (stop, seen) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(Mutex::new(std::collections::BTreeSet::new())),
+    );
     let watcher = watch_arguments(stop.clone(), seen.clone());
     project.bootstrap(&["-c", &path, "--yes"]).expect_code(0);
     // A saved plan with something in it: a second worker, not applied.
-    project.cluster_file(name, &cluster_text(name, &[("cp-1", "control-plane"), ("w-1", "worker"), ("w-2", "worker")]));
+    project.cluster_file(
+        name,
+        &cluster_text(
+            name,
+            &[
+                ("cp-1", "control-plane"),
+                ("w-1", "worker"),
+                ("w-2", "worker"),
+            ],
+        ),
+    );
     assert!(!project.changes(name, &file, "01-infrastructure").is_empty());
     stop.store(true, Ordering::Relaxed);
     watcher.join().unwrap();
@@ -139,28 +219,55 @@ fn no_secret_of_a_run_is_found_anywhere_it_must_not_be() {
     let shown = entries(&project, name);
     fn leaves(name: &str, value: &serde_json::Value, secrets: &mut BTreeMap<String, String>) {
         match value {
-            serde_json::Value::String(text) if !text.contains("BEGIN CERTIFICATE") && !text.contains("BEGIN PUBLIC") => {
+            serde_json::Value::String(text)
+                if !text.contains("BEGIN CERTIFICATE") && !text.contains("BEGIN PUBLIC") =>
+            {
                 // PEM bodies are searched line by line: a form may re-wrap them.
-                for (index, line) in text.lines().filter(|line| line.len() >= 16 && !line.starts_with("-----") && !line.starts_with("ssh-")).enumerate() {
+                for (index, line) in text
+                    .lines()
+                    .filter(|line| {
+                        line.len() >= 16 && !line.starts_with("-----") && !line.starts_with("ssh-")
+                    })
+                    .enumerate()
+                {
                     secrets.insert(format!("{name}#{index}"), line.trim().to_owned());
                 }
             }
-            serde_json::Value::Object(members) => members.iter().for_each(|(key, value)| leaves(&format!("{name}.{key}"), value, secrets)),
+            serde_json::Value::Object(members) => members
+                .iter()
+                .for_each(|(key, value)| leaves(&format!("{name}.{key}"), value, secrets)),
             _ => {}
         }
     }
     for (entry, value) in &shown {
-        if ["pki", "ssh/", "fingerprint-key", "join/"].iter().any(|part| entry.starts_with(part)) || entry.ends_with("host-key") {
+        if ["pki", "ssh/", "fingerprint-key", "join/"]
+            .iter()
+            .any(|part| entry.starts_with(part))
+            || entry.ends_with("host-key")
+        {
             leaves(entry, value, &mut secrets);
         }
     }
-    assert!(secrets.len() > 10, "the store has the secrets of a cluster: {:?}", shown.keys());
+    assert!(
+        secrets.len() > 10,
+        "the store has the secrets of a cluster: {:?}",
+        shown.keys()
+    );
     let lab = project.lab(name);
     for variable in ["SCW_SECRET_KEY", "CLOUDFLARE_API_TOKEN"] {
-        secrets.insert(format!("lab {variable}"), lab.environment()[variable].clone());
+        secrets.insert(
+            format!("lab {variable}"),
+            lab.environment()[variable].clone(),
+        );
     }
-    secrets.insert("SCW_SECRET_KEY of the user".into(), "7e57ca4a-1111-4222-8333-c0ffeec0ffee".into());
-    secrets.insert("CLOUDFLARE_API_TOKEN of the user".into(), "canary-cloudflare-token-0123456789abcdef".into());
+    secrets.insert(
+        "SCW_SECRET_KEY of the user".into(),
+        "7e57ca4a-1111-4222-8333-c0ffeec0ffee".into(),
+    );
+    secrets.insert(
+        "CLOUDFLARE_API_TOKEN of the user".into(),
+        "canary-cloudflare-token-0123456789abcdef".into(),
+    );
 
     // Where none may be: states, plans, TRACE logs, every log of the run, process arguments, the estate.
     let mut places: Vec<(String, Vec<u8>)> = Vec::new();
@@ -171,22 +278,59 @@ fn no_secret_of_a_run_is_found_anywhere_it_must_not_be() {
     for file in all {
         let text = file.to_string_lossy().into_owned();
         // The store and its key, the kubeconfig made for the user, the lab's own description and plugin binaries are where secrets belong or cannot be.
-        let exempt = text.contains("/store/") || text.contains("identity") || text.ends_with("kubeconfig") || text.ends_with("lab.json") || text.contains("/providers/") || text.contains("terraform-provider");
+        let exempt = text.contains("/store/")
+            || text.contains("identity")
+            || text.ends_with("kubeconfig")
+            || text.ends_with("lab.json")
+            || text.contains("/providers/")
+            || text.contains("terraform-provider");
         if !exempt {
             places.push((text, fs::read(&file).unwrap_or_default()));
         }
     }
     let mut plans = Vec::new();
-    for entry in fs::read_dir(project.path()).unwrap().flatten().filter(|entry| entry.path().extension().is_some_and(|kind| kind == "tfplan")) {
+    for entry in fs::read_dir(project.path())
+        .unwrap()
+        .flatten()
+        .filter(|entry| {
+            entry
+                .path()
+                .extension()
+                .is_some_and(|kind| kind == "tfplan")
+        })
+    {
         plans.push(entry.path());
-        places.push((entry.path().to_string_lossy().into_owned(), fs::read(entry.path()).unwrap()));
+        places.push((
+            entry.path().to_string_lossy().into_owned(),
+            fs::read(entry.path()).unwrap(),
+        ));
     }
-    assert!(!plans.is_empty() && places.iter().any(|(name, _)| name.ends_with("terraform.tfstate")) && places.iter().any(|(name, _)| name.contains("trace")));
-    places.push(("process arguments".into(), seen.lock().unwrap().iter().flat_map(|line| [line.as_slice(), b"\n"].concat()).collect()));
+    assert!(
+        !plans.is_empty()
+            && places
+                .iter()
+                .any(|(name, _)| name.ends_with("terraform.tfstate"))
+            && places.iter().any(|(name, _)| name.contains("trace"))
+    );
+    places.push((
+        "process arguments".into(),
+        seen.lock()
+            .unwrap()
+            .iter()
+            .flat_map(|line| [line.as_slice(), b"\n"].concat())
+            .collect(),
+    ));
     let listed = project
         .command("curl")
-        .args(["--silent", "-H", &format!("X-Auth-Token: {}", lab.environment()["SCW_SECRET_KEY"])])
-        .arg(format!("{}/baremetal/v1/zones/fr-par-2/servers?page_size=100", lab.environment()["SCW_API_URL"]))
+        .args([
+            "--silent",
+            "-H",
+            &format!("X-Auth-Token: {}", lab.environment()["SCW_SECRET_KEY"]),
+        ])
+        .arg(format!(
+            "{}/baremetal/v1/zones/fr-par-2/servers?page_size=100",
+            lab.environment()["SCW_API_URL"]
+        ))
         .output()
         .unwrap();
     assert!(String::from_utf8_lossy(&listed.stdout).contains("canary-cp-1"));
@@ -209,5 +353,9 @@ fn no_secret_of_a_run_is_found_anywhere_it_must_not_be() {
     }
     found.sort();
     found.dedup();
-    assert!(found.is_empty(), "secrets outside the store:\n{}", found.join("\n"));
+    assert!(
+        found.is_empty(),
+        "secrets outside the store:\n{}",
+        found.join("\n")
+    );
 }

@@ -28,21 +28,40 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// Logins and reads: what a run that changes nothing may do.
-pub fn is_read(call: &str) -> bool {
+pub(crate) fn is_read(call: &str) -> bool {
     let mut words = call.split(' ');
-    let (service, method) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let (service, method) = (
+        words.next().unwrap_or_default(),
+        words.next().unwrap_or_default(),
+    );
     matches!(method, "GET" | "LIST" | "WATCH" | "HEAD") || (service == "ssh" && method == "LOGIN")
 }
 
-pub fn assert_only_reads(lab: &Lab) {
-    let writes: Vec<_> = lab.calls().into_keys().filter(|call| !is_read(call)).collect();
-    assert!(writes.is_empty(), "a run that changes nothing wrote: {writes:?}");
+pub(crate) fn assert_only_reads(lab: &Lab) {
+    let writes: Vec<_> = lab
+        .calls()
+        .into_keys()
+        .filter(|call| !is_read(call))
+        .collect();
+    assert!(
+        writes.is_empty(),
+        "a run that changes nothing wrote: {writes:?}"
+    );
 }
 
 /// The certificate of the cluster's CA out of the kubeconfig that the run left.
 fn authority(project: &Project, cluster: &str) -> std::path::PathBuf {
     let shown = project
-        .kubectl(cluster, &["config", "view", "--raw", "-o", "jsonpath={.clusters[0].cluster.certificate-authority-data}"])
+        .kubectl(
+            cluster,
+            &[
+                "config",
+                "view",
+                "--raw",
+                "-o",
+                "jsonpath={.clusters[0].cluster.certificate-authority-data}",
+            ],
+        )
         .expect_code(0);
     let file = project.path().join("ca.pem");
     let mut decode = project.command("base64");
@@ -54,7 +73,7 @@ fn authority(project: &Project, cluster: &str) -> std::path::PathBuf {
 }
 
 /// From the operator's chair, through the lab's proxy: 22 is closed everywhere, 6443 speaks TLS with the cluster's CA.
-pub fn assert_locked(project: &Project, cluster: &str, endpoint: &str) {
+pub(crate) fn assert_locked(project: &Project, cluster: &str, endpoint: &str) {
     let lab = project.lab(cluster);
     let proxy = lab.environment()["STRATA_LAB_PROXY"].clone();
     let authority = authority(project, cluster);
@@ -68,23 +87,56 @@ pub fn assert_locked(project: &Project, cluster: &str, endpoint: &str) {
             .unwrap()
             .to_owned();
         let mut ssh = project.command("curl");
-        ssh.args(["--silent", "--proxytunnel", "--proxy", &proxy, "--max-time", "2", &format!("telnet://{address}:22")]);
-        assert!(!ssh.output().unwrap().status.success(), "{name}: port 22 accepts a new connection after lockdown");
+        ssh.args([
+            "--silent",
+            "--proxytunnel",
+            "--proxy",
+            &proxy,
+            "--max-time",
+            "2",
+            &format!("telnet://{address}:22"),
+        ]);
+        assert!(
+            !ssh.output().unwrap().status.success(),
+            "{name}: port 22 accepts a new connection after lockdown"
+        );
         let mut api = project.command("curl");
-        api.args(["--silent", "--show-error", "--proxy", &proxy, "--max-time", "10", "--cacert"]).arg(&authority);
-        api.args(["--connect-to", &format!("{endpoint}:6443:{address}:6443"), &format!("https://{endpoint}:6443/livez")]);
+        api.args([
+            "--silent",
+            "--show-error",
+            "--proxy",
+            &proxy,
+            "--max-time",
+            "10",
+            "--cacert",
+        ])
+        .arg(&authority);
+        api.args([
+            "--connect-to",
+            &format!("{endpoint}:6443:{address}:6443"),
+            &format!("https://{endpoint}:6443/livez"),
+        ]);
         let answered = api.output().unwrap();
         if name.contains("cp-") {
-            assert!(answered.status.success(), "{name}: no TLS with the cluster's CA on 6443: {}", String::from_utf8_lossy(&answered.stderr));
+            assert!(
+                answered.status.success(),
+                "{name}: no TLS with the cluster's CA on 6443: {}",
+                String::from_utf8_lossy(&answered.stderr)
+            );
         } else {
-            assert!(!answered.status.success(), "{name}: a worker answers on 6443");
+            assert!(
+                !answered.status.success(),
+                "{name}: a worker answers on 6443"
+            );
         }
     }
 }
 
 /// Every node of the cluster file is there and Ready, as the real kubectl sees it.
-pub fn assert_ready(project: &Project, cluster: &str, count: usize) {
-    let nodes = project.kubectl(cluster, &["get", "nodes", "--no-headers"]).expect_code(0);
+pub(crate) fn assert_ready(project: &Project, cluster: &str, count: usize) {
+    let nodes = project
+        .kubectl(cluster, &["get", "nodes", "--no-headers"])
+        .expect_code(0);
     let lines: Vec<_> = nodes.stdout.lines().collect();
     assert_eq!(lines.len(), count, "kubectl get nodes:\n{}", nodes.stdout);
     for line in lines {
@@ -93,14 +145,20 @@ pub fn assert_ready(project: &Project, cluster: &str, count: usize) {
 }
 
 fn serial_and_lineage(state: &Value) -> (u64, String) {
-    (state["serial"].as_u64().unwrap(), state["lineage"].as_str().unwrap().to_owned())
+    (
+        state["serial"].as_u64().unwrap(),
+        state["lineage"].as_str().unwrap().to_owned(),
+    )
 }
 
 #[test]
 fn a_newcomer_gets_a_locked_cluster_keeps_it_destroys_it_and_builds_it_again() {
     let project = Project::new();
     let file = project.path().join("examples/clusters/lab.yaml");
-    project.bootstrap(&["--yes"]).expect_code(0).expect_text("kubectl get nodes");
+    project
+        .bootstrap(&["--yes"])
+        .expect_code(0)
+        .expect_text("kubectl get nodes");
     assert_ready(&project, LAB, 5);
     assert_locked(&project, LAB, "api.lab.strata.test");
     let lab = project.lab(LAB);
@@ -110,23 +168,30 @@ fn a_newcomer_gets_a_locked_cluster_keeps_it_destroys_it_and_builds_it_again() {
     // A second run changes nothing.
     let before = lab.estate_bytes();
     lab.clear_calls();
-    project.bootstrap(&["--yes"]).expect_code(0).expect_text("nothing to do");
-    assert_eq!(String::from_utf8_lossy(&before), String::from_utf8_lossy(&lab.estate_bytes()), "the second run changed the estate");
+    project
+        .bootstrap(&["--yes"])
+        .expect_code(0)
+        .expect_text("nothing to do");
+    assert_eq!(
+        String::from_utf8_lossy(&before),
+        String::from_utf8_lossy(&lab.estate_bytes()),
+        "the second run changed the estate"
+    );
     assert_only_reads(&lab);
 
     // A wrong workspace plans nothing.
-    let mut wrong = project.command("terraform");
-    wrong.args(["-chdir=terraform/01-infrastructure", "plan", "-input=false"]).env("TF_VAR_cluster_file", &file);
-    wrong.env("TF_WORKSPACE", "other").envs(lab.environment());
-    wrong.env("TF_CLI_CONFIG_FILE", project.path().join(".strata/lab/terraform.rc"));
-    wrong.env("TF_DATA_DIR", project.path().join(".strata/lab/data/wrong"));
-    let mut init = project.command("terraform");
-    init.args(["-chdir=terraform/01-infrastructure", "init", "-input=false"]).env("TF_WORKSPACE", "other");
-    init.env("TF_CLI_CONFIG_FILE", project.path().join(".strata/lab/terraform.rc"));
-    init.env("TF_DATA_DIR", project.path().join(".strata/lab/data/wrong"));
-    let _ = init.output().unwrap();
-    let refused = crate::harness::Ran::from(wrong.output().unwrap());
-    assert_ne!(refused.code, 0, "a wrong workspace must not plan:\n{}", refused.text());
+    let refused = project.terraform(
+        "other",
+        &file,
+        "01-infrastructure",
+        &["plan", "-input=false"],
+    );
+    assert_ne!(
+        refused.code,
+        0,
+        "a wrong workspace must not plan:\n{}",
+        refused.text()
+    );
     assert!(refused.text().contains("workspace"), "{}", refused.text());
 
     // Destroy keeps layer 00 and the persistent secrets, and nothing else.
@@ -136,33 +201,61 @@ fn a_newcomer_gets_a_locked_cluster_keeps_it_destroys_it_and_builds_it_again() {
     project.bootstrap(&["destroy", "--yes"]).expect_code(0);
     let estate = lab.estate();
     assert!(lab.servers().is_empty(), "servers are left: {estate}");
-    assert!(!estate.to_string().contains("api.lab.strata.test"), "a record is left: {estate}");
-    assert_eq!(serial_and_lineage(&project.state(LAB, "00-auth")), auth, "layer 00 was written to");
+    assert!(
+        !estate.to_string().contains("api.lab.strata.test"),
+        "a record is left: {estate}"
+    );
+    assert_eq!(
+        serial_and_lineage(&project.state(LAB, "00-auth")),
+        auth,
+        "layer 00 was written to"
+    );
     let left = files(&store);
     for name in left.keys() {
-        assert!(!name.contains("claim") && !name.contains("join") && !name.contains("nodes/"), "{name} is left in the store");
+        assert!(
+            !name.contains("claim") && !name.contains("join") && !name.contains("nodes/"),
+            "{name} is left in the store"
+        );
     }
     for (name, content) in &kept {
-        if ["pki", "estate", "ssh"].iter().any(|part| name.starts_with(part)) {
+        if ["pki", "estate", "ssh"]
+            .iter()
+            .any(|part| name.starts_with(part))
+        {
             assert_eq!(left.get(name), Some(content), "{name} changed or went");
         }
     }
-    assert!(left.keys().any(|name| name.starts_with("pki")), "the cluster's PKI went with destroy");
+    assert!(
+        left.keys().any(|name| name.starts_with("pki")),
+        "the cluster's PKI went with destroy"
+    );
 
     // A second life: new machines, the same PKI.
     let first_authority = fs::read(project.path().join("ca.pem")).unwrap();
     project.bootstrap(&["--yes"]).expect_code(0);
     assert_ready(&project, LAB, 5);
     assert_locked(&project, LAB, "api.lab.strata.test");
-    assert_eq!(fs::read(project.path().join("ca.pem")).unwrap(), first_authority, "the cluster's CA changed");
+    assert_eq!(
+        fs::read(project.path().join("ca.pem")).unwrap(),
+        first_authority,
+        "the cluster's CA changed"
+    );
     let second_servers = lab.servers();
     for (name, server) in &first_servers {
-        assert_ne!(server["id"], second_servers[name]["id"], "{name} is the old server");
+        assert_ne!(
+            server["id"], second_servers[name]["id"],
+            "{name} is the old server"
+        );
     }
 
     // All means all, and only on request.
-    project.bootstrap(&["destroy", "--all", "--yes"]).expect_code(0);
-    assert!(files(&store).keys().all(|name| !name.starts_with("pki")), "destroy --all left the PKI");
+    project
+        .bootstrap(&["destroy", "--all", "--yes"])
+        .expect_code(0);
+    assert!(
+        files(&store).keys().all(|name| !name.starts_with("pki")),
+        "destroy --all left the PKI"
+    );
 }
 
 /// Ids, addresses of processes and hashes differ between two lives; everything else must not.
@@ -188,21 +281,28 @@ fn the_loop_by_hand_gives_the_same_estate_as_the_script() {
     let text = "strata: 1\nname: twin\nlab: {speed: 300}\nplatform: scaleway\ndns: {cloudflare: {zone: strata.test}}\nendpoint: {name: api.twin.strata.test}\nnodes:\n  cp-1: control-plane\n  w-1: worker\n";
     let scripted = Project::new();
     let file = scripted.cluster_file("twin", text);
-    scripted.bootstrap(&["-c", file.to_str().unwrap(), "--yes"]).expect_code(0);
+    scripted
+        .bootstrap(&["-c", file.to_str().unwrap(), "--yes"])
+        .expect_code(0);
     let wanted = without_identities(&scripted.lab("twin").estate());
 
     let by_hand = Project::new();
     let file = by_hand.cluster_file("twin", text);
     let folder = by_hand.path().join(".strata/twin/lab");
-    let binaries = Path::new(env!("CARGO_BIN_EXE_strata")).parent().unwrap().to_owned();
+    let binaries = Path::new(env!("CARGO_BIN_EXE_strata"))
+        .parent()
+        .unwrap()
+        .to_owned();
     let mut lab = by_hand.command(binaries.join("strata-lab").to_str().unwrap());
     lab.args(["run", "--speed", "300", "--state"]).arg(&folder);
-    let mut lab = lab.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
-    crate::harness::eventually("the lab is up", std::time::Duration::from_secs(20), || folder.join("lab.json").exists());
-    let plugins = by_hand.path().join("home/.terraform.d/plugins/strata.internal/strata-iac/strata/0.1.0/linux_amd64");
-    fs::create_dir_all(&plugins).unwrap();
-    fs::copy(binaries.join("terraform-provider-strata"), plugins.join("terraform-provider-strata_v0.1.0")).unwrap();
-    let environment = by_hand.lab("twin").environment();
+    let mut lab = lab
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    crate::harness::eventually("the lab is up", std::time::Duration::from_secs(20), || {
+        folder.join("lab.json").exists()
+    });
     let mut layers: Vec<_> = fs::read_dir(by_hand.path().join("terraform"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
@@ -210,12 +310,14 @@ fn the_loop_by_hand_gives_the_same_estate_as_the_script() {
         .collect();
     layers.sort();
     for layer in layers {
-        for arguments in [&["init", "-input=false"][..], &["apply", "-auto-approve", "-input=false"]] {
-            let mut terraform = by_hand.command("terraform");
-            terraform.arg(format!("-chdir=terraform/{layer}")).args(arguments).envs(&environment);
-            terraform.env("TF_VAR_cluster_file", &file).env("TF_WORKSPACE", "twin");
-            crate::harness::Ran::from(terraform.output().unwrap()).expect_code(0);
-        }
+        by_hand
+            .terraform(
+                "twin",
+                &file,
+                &layer,
+                &["apply", "-auto-approve", "-input=false"],
+            )
+            .expect_code(0);
     }
     assert_eq!(without_identities(&by_hand.lab("twin").estate()), wanted);
     lab.kill().unwrap();

@@ -6,7 +6,7 @@ use crate::cold_start::{assert_locked, assert_ready};
 use crate::harness::Project;
 
 /// A cluster file with the given nodes, fast enough for tests.
-pub fn cluster_text(name: &str, nodes: &[(&str, &str)]) -> String {
+pub(crate) fn cluster_text(name: &str, nodes: &[(&str, &str)]) -> String {
     use std::fmt::Write;
     let mut text = format!(
         "strata: 1\nname: {name}\nlab: {{speed: 300}}\nplatform: scaleway\ndns: {{cloudflare: {{zone: strata.test}}}}\nendpoint: {{name: api.{name}.strata.test}}\nnodes:\n"
@@ -21,17 +21,33 @@ pub fn cluster_text(name: &str, nodes: &[(&str, &str)]) -> String {
 fn every_change_from_outside_is_one_change_in_the_next_plan() {
     let project = Project::new();
     let name = "drift";
-    let file = project.cluster_file(name, &cluster_text(name, &[("cp-1", "control-plane"), ("w-1", "worker")]));
+    let file = project.cluster_file(
+        name,
+        &cluster_text(name, &[("cp-1", "control-plane"), ("w-1", "worker")]),
+    );
     let path = file.to_str().unwrap();
     project.bootstrap(&["-c", path, "--yes"]).expect_code(0);
     let lab = project.lab(name);
-    assert_eq!(project.changes(name, &file, "01-infrastructure").len(), 0, "the plan after up is not empty");
+    assert_eq!(
+        project.changes(name, &file, "01-infrastructure").len(),
+        0,
+        "the plan after up is not empty"
+    );
 
     // What is done to the world, and the one resource the next plan has to name.
     let cases = [
-        (json!({"delete_record": {"name": "api.drift.strata.test", "type": "A"}}), "strata_dns_record"),
-        (json!({"add_tag": {"server": "drift-w-1", "tag": "foreign"}}), "strata_scaleway_baremetal_server"),
-        (json!({"open_port": {"node": "w-1", "port": 22}}), "strata_node_lockdown"),
+        (
+            json!({"delete_record": {"name": "api.drift.strata.test", "type": "A"}}),
+            "strata_dns_record",
+        ),
+        (
+            json!({"add_tag": {"server": "drift-w-1", "tag": "foreign"}}),
+            "strata_scaleway_baremetal_server",
+        ),
+        (
+            json!({"open_port": {"node": "w-1", "port": 22}}),
+            "strata_node_lockdown",
+        ),
         (json!({"delete_node": "w-1"}), "strata_kubeadm_node"),
     ];
     for (change, resource) in cases {
@@ -40,19 +56,32 @@ fn every_change_from_outside_is_one_change_in_the_next_plan() {
         assert_eq!(changes.len(), 1, "{change}: {changes:#?}");
         let (address, actions) = changes.iter().next().unwrap();
         assert!(address.contains(resource), "{change}: {changes:#?}");
-        assert!(!actions.contains(&"delete".to_owned()), "{change}: {changes:#?}");
+        assert!(
+            !actions.contains(&"delete".to_owned()),
+            "{change}: {changes:#?}"
+        );
         project.bootstrap(&["-c", path, "--yes"]).expect_code(0);
-        assert_eq!(project.changes(name, &file, "01-infrastructure").len(), 0, "{change}: not healed by one run");
+        assert_eq!(
+            project.changes(name, &file, "01-infrastructure").len(),
+            0,
+            "{change}: not healed by one run"
+        );
     }
 
     // A server that is gone takes what stood on it along: one order, and nothing of any other machine.
     lab.change(json!({"delete_server": "drift-w-1"}));
     let changes = project.changes(name, &file, "01-infrastructure");
-    let servers: Vec<_> = changes.iter().filter(|(address, _)| address.contains("strata_scaleway_baremetal_server")).collect();
+    let servers: Vec<_> = changes
+        .iter()
+        .filter(|(address, _)| address.contains("strata_scaleway_baremetal_server"))
+        .collect();
     assert_eq!(servers.len(), 1, "{changes:#?}");
     assert_eq!(servers[0].1, &["create"], "{changes:#?}");
     for (address, actions) in &changes {
-        assert!(address.contains("w-1") || actions == &["update"], "{address} of another machine: {actions:?}\n{changes:#?}");
+        assert!(
+            address.contains("w-1") || actions == &["update"],
+            "{address} of another machine: {actions:?}\n{changes:#?}"
+        );
     }
     project.bootstrap(&["-c", path, "--yes"]).expect_code(0);
     assert_ready(&project, name, 2);
@@ -63,7 +92,12 @@ fn every_change_from_outside_is_one_change_in_the_next_plan() {
 fn cp_1_removed_from_the_file_leaves_alone_and_a_late_worker_is_let_in() {
     let project = Project::new();
     let name = "day2";
-    let all = [("cp-1", "control-plane"), ("cp-2", "control-plane"), ("cp-3", "control-plane"), ("w-1", "worker")];
+    let all = [
+        ("cp-1", "control-plane"),
+        ("cp-2", "control-plane"),
+        ("cp-3", "control-plane"),
+        ("w-1", "worker"),
+    ];
     let file = project.cluster_file(name, &cluster_text(name, &all));
     let path = file.to_str().unwrap();
     project.bootstrap(&["-c", path, "--yes"]).expect_code(0);
@@ -77,29 +111,54 @@ fn cp_1_removed_from_the_file_leaves_alone_and_a_late_worker_is_let_in() {
     assert_ready(&project, name, 5);
     assert_locked(&project, name, "api.day2.strata.test");
     for old in ["cp-1", "cp-2", "cp-3", "w-1"] {
-        assert!(lab.connects("w-2", old, 10250), "{old} drops the new worker's traffic");
-        assert!(!lab.connects("203.0.113.5", old, 10250), "{old} accepts kubelet traffic from outside");
+        assert!(
+            lab.connects("w-2", old, 10250),
+            "{old} drops the new worker's traffic"
+        );
+        assert!(
+            !lab.connects("203.0.113.5", old, 10250),
+            "{old} accepts kubelet traffic from outside"
+        );
     }
     for (server, was) in &before {
-        assert_eq!(was["id"], lab.servers()[server]["id"], "{server} was ordered again");
+        assert_eq!(
+            was["id"],
+            lab.servers()[server]["id"],
+            "{server} was ordered again"
+        );
     }
 
     // The first control plane by name goes, and cp-2, cp-3 and the workers stay what they are. Two control planes remain only on the way
     // to three: cp-4 comes in the same edit, since even counts are refused.
-    let fewer = [("cp-2", "control-plane"), ("cp-3", "control-plane"), ("cp-4", "control-plane"), ("w-1", "worker"), ("w-2", "worker")];
+    let fewer = [
+        ("cp-2", "control-plane"),
+        ("cp-3", "control-plane"),
+        ("cp-4", "control-plane"),
+        ("w-1", "worker"),
+        ("w-2", "worker"),
+    ];
     project.cluster_file(name, &cluster_text(name, &fewer));
     let changes = project.changes(name, &file, "01-infrastructure");
     for (address, actions) in &changes {
         let other = !address.contains("cp-1") && !address.contains("cp-4");
-        assert!(!other || actions == &["update"], "{address}: {actions:?}\n{changes:#?}");
-        assert!(!(other && address.contains("baremetal_server")), "{address} is touched: {actions:?}");
+        assert!(
+            !other || actions == &["update"],
+            "{address}: {actions:?}\n{changes:#?}"
+        );
+        assert!(
+            !(other && address.contains("baremetal_server")),
+            "{address} is touched: {actions:?}"
+        );
     }
     let before = lab.servers();
     project.bootstrap(&["-c", path, "--yes"]).expect_code(0);
     let after = lab.servers();
     assert!(!after.contains_key("day2-cp-1") && after.contains_key("day2-cp-4"));
     for server in ["day2-cp-2", "day2-cp-3", "day2-w-1", "day2-w-2"] {
-        assert_eq!(before[server]["id"], after[server]["id"], "{server} was touched");
+        assert_eq!(
+            before[server]["id"], after[server]["id"],
+            "{server} was touched"
+        );
     }
     assert_ready(&project, name, 5);
     assert_locked(&project, name, "api.day2.strata.test");

@@ -16,22 +16,46 @@ fn an_interrupt_during_delivery_resumes_with_the_same_server() {
     // The lab is started beforehand, so that its servers can be watched while the run goes on.
     project.bootstrap(&["preflight", "-c", path]).expect_code(0);
     let lab = project.lab(name);
-    let run = project.command("./bootstrap.sh").args(["-c", path, "--yes"]).spawn().unwrap();
-    eventually("a server is ordered", Duration::from_secs(60), || !lab.servers().is_empty());
+    let run = project
+        .command("./bootstrap.sh")
+        .args(["-c", path, "--yes"])
+        .spawn()
+        .unwrap();
+    eventually("a server is ordered", Duration::from_secs(60), || {
+        !lab.servers().is_empty()
+    });
     let ordered = lab.servers()["broken-cp-1"]["id"].clone();
-    let interrupted = std::process::Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap();
+    let interrupted = std::process::Command::new("kill")
+        .args(["-INT", &run.id().to_string()])
+        .status()
+        .unwrap();
     assert!(interrupted.success());
     let stopped = Ran::from(run.wait_with_output().unwrap());
-    assert_eq!(stopped.code, 130, "an interrupted run ends with 130:\n{}", stopped.text());
+    assert_eq!(
+        stopped.code,
+        130,
+        "an interrupted run ends with 130:\n{}",
+        stopped.text()
+    );
 
     let changes = project.changes(name, &file, "01-infrastructure");
     for (address, actions) in &changes {
         let paid = address.contains("strata_scaleway_baremetal_server");
-        assert!(!actions.contains(&"delete".to_owned()), "{address}: {actions:?}");
-        assert!(!paid || actions == &["update"], "{address} would be ordered again: {actions:?}");
+        assert!(
+            !actions.contains(&"delete".to_owned()),
+            "{address}: {actions:?}"
+        );
+        assert!(
+            !paid || actions == &["update"],
+            "{address} would be ordered again: {actions:?}"
+        );
     }
     project.bootstrap(&["-c", path, "--yes"]).expect_code(0);
-    assert_eq!(lab.servers()["broken-cp-1"]["id"], ordered, "the server was ordered twice");
+    assert_eq!(
+        lab.servers()["broken-cp-1"]["id"],
+        ordered,
+        "the server was ordered twice"
+    );
     assert_eq!(lab.servers().len(), 1);
     assert_ready(&project, name, 1);
 }
@@ -42,7 +66,9 @@ fn a_second_clone_with_empty_state_orders_and_deletes_nothing() {
     let name = "shared";
     let text = cluster_text(name, &[("cp-1", "control-plane")]);
     let file = first.cluster_file(name, &text);
-    first.bootstrap(&["-c", file.to_str().unwrap(), "--yes"]).expect_code(0);
+    first
+        .bootstrap(&["-c", file.to_str().unwrap(), "--yes"])
+        .expect_code(0);
     let lab = first.lab(name);
     let before = lab.estate()["servers"].clone();
 
@@ -50,17 +76,34 @@ fn a_second_clone_with_empty_state_orders_and_deletes_nothing() {
     let second = Project::new();
     let folder = second.path().join(".strata/shared/lab");
     std::fs::create_dir_all(&folder).unwrap();
-    std::fs::copy(first.path().join(".strata/shared/lab/lab.json"), folder.join("lab.json")).unwrap();
+    std::fs::copy(
+        first.path().join(".strata/shared/lab/lab.json"),
+        folder.join("lab.json"),
+    )
+    .unwrap();
     let file = second.cluster_file(name, &text);
     lab.clear_calls();
     let refused = second.bootstrap(&["-c", file.to_str().unwrap(), "--yes"]);
     assert_ne!(refused.code, 0, "{}", refused.text());
-    assert!(refused.text().contains("owner"), "whose the cluster is must be said:\n{}", refused.text());
+    assert!(
+        refused.text().contains("owner"),
+        "whose the cluster is must be said:\n{}",
+        refused.text()
+    );
     assert_eq!(lab.estate()["servers"], before, "servers changed");
-    let orders: Vec<_> = lab.calls().into_keys().filter(|call| call.contains("/servers") && !call.contains(" GET ")).collect();
+    let orders: Vec<_> = lab
+        .calls()
+        .into_keys()
+        .filter(|call| call.contains("/servers") && !call.contains(" GET "))
+        .collect();
     assert!(orders.is_empty(), "{orders:?}");
     // The first owner still has an empty plan.
-    assert_eq!(first.changes(name, &first.path().join("shared.yaml"), "01-infrastructure").len(), 0);
+    assert_eq!(
+        first
+            .changes(name, &first.path().join("shared.yaml"), "01-infrastructure")
+            .len(),
+        0
+    );
 }
 
 /// A small generator with its seed in the message, so that a failure can be repeated.
@@ -76,16 +119,27 @@ impl Dice {
     }
 
     fn word(&mut self, length: u64) -> String {
-        (0..length).map(|_| char::from(b'a' + u8::try_from(self.roll(26)).unwrap())).collect()
+        (0..length)
+            .map(|_| char::from(b'a' + u8::try_from(self.roll(26)).unwrap()))
+            .collect()
     }
 }
 
 #[test]
 fn a_cluster_file_nobody_wrote_gives_the_cluster_it_says() {
     use std::fmt::Write;
-    let seed = std::env::var("STRATA_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| {
-        u64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()).unwrap()
-    });
+    let seed = std::env::var("STRATA_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(|| {
+            u64::try_from(
+                std::time::SystemTime::now()
+                    .duration_since(std::time::UNIX_EPOCH)
+                    .unwrap()
+                    .as_millis(),
+            )
+            .unwrap()
+        });
     println!("STRATA_SEED={seed}");
     let mut dice = Dice(seed | 1);
     let name = format!("c{}", dice.word(6));
@@ -103,16 +157,34 @@ fn a_cluster_file_nobody_wrote_gives_the_cluster_it_says() {
         names.insert(dice.word(length));
     }
     for (index, node) in names.iter().enumerate() {
-        writeln!(text, "  {node}: {}", if index < control_planes { "control-plane" } else { "worker" }).unwrap();
+        writeln!(
+            text,
+            "  {node}: {}",
+            if index < control_planes {
+                "control-plane"
+            } else {
+                "worker"
+            }
+        )
+        .unwrap();
     }
     println!("{text}");
     let project = Project::new();
     let file = project.cluster_file(&name, &text);
-    project.bootstrap(&["-c", file.to_str().unwrap(), "--yes"]).expect_code(0);
+    project
+        .bootstrap(&["-c", file.to_str().unwrap(), "--yes"])
+        .expect_code(0);
     assert_ready(&project, &name, control_planes + workers);
     let shown = project.kubectl(&name, &["get", "nodes", "-o", "jsonpath={range .items[*]}{.metadata.name} {.status.nodeInfo.kubeletVersion}{\"\\n\"}{end}"]).expect_code(0);
     for node in &names {
-        assert!(shown.stdout.lines().any(|line| line.starts_with(&format!("{node} {version}"))), "{node}:\n{}", shown.stdout);
+        assert!(
+            shown
+                .stdout
+                .lines()
+                .any(|line| line.starts_with(&format!("{node} {version}"))),
+            "{node}:\n{}",
+            shown.stdout
+        );
     }
     let lab = project.lab(&name);
     for node in &names {
@@ -120,7 +192,9 @@ fn a_cluster_file_nobody_wrote_gives_the_cluster_it_says() {
         assert_eq!(server["zone"], zone, "{server}");
     }
     lab.clear_calls();
-    project.bootstrap(&["-c", file.to_str().unwrap(), "--yes"]).expect_code(0);
+    project
+        .bootstrap(&["-c", file.to_str().unwrap(), "--yes"])
+        .expect_code(0);
     assert_only_reads(&lab);
     let _ = assert_locked;
 }

@@ -17,26 +17,110 @@ struct Mutation {
     stops: &'static [&'static str],
 }
 
-const fn mutation(what: &'static str, place: &'static str, from: &'static str, to: &'static str, stops: &'static [&'static str]) -> Mutation {
-    Mutation { what, place, from, to, stops }
+const fn mutation(
+    what: &'static str,
+    place: &'static str,
+    from: &'static str,
+    to: &'static str,
+    stops: &'static [&'static str],
+) -> Mutation {
+    Mutation {
+        what,
+        place,
+        from,
+        to,
+        stops,
+    }
 }
 
 /// Before SSH answers: the machine never becomes the Flatcar with our host key.
 const BOOT: &[&str] = &["SSH"];
 
 const MUTATIONS: &[Mutation] = &[
-    mutation("an image of a channel that does not exist", "stub", "stable.release", "stabel.release", BOOT),
-    mutation("an install onto a mounted or missing disk", "installer", "flatcar-install", "flatcar-instal", BOOT),
-    mutation("an Ignition version the image does not know", "ignition", "\"version\":\"3.3.0\"", "\"version\":\"3.9.0\"", BOOT),
-    mutation("an extension URL without v", "ignition", "extensions/kubernetes-v1", "extensions/kubernetes-1", BOOT),
-    mutation("an Ignition key with a typing error", "ignition", "\"sshAuthorizedKeys\"", "\"sshAuthorizedKey\"", BOOT),
-    mutation("a host key nobody expects", "file:/etc/ssh/ssh_host_ed25519_key", "OPENSSH PRIVATE KEY", "OPENSSH PRIVAT KEY", BOOT),
-    mutation("a kubeadm field of the old version", "file:/etc/strata/kubeadm.yaml", "controlPlaneEndpoint", "controlPlaneEndPoint", &["kubeadm-init"]),
-    mutation("a Kubernetes version other than the extension's", "file:/etc/strata/kubeadm.yaml", "kubernetesVersion: v1.34.2", "kubernetesVersion: v1.33.2", &["kubeadm-init"]),
-    mutation("a CA certificate that is not the key's", "file:/etc/kubernetes/pki/ca.crt", "BEGIN CERTIFICATE", "BEGIN CERTIFICAT", &["kubeadm-init"]),
-    mutation("an API that a joining node cannot verify", "file:/etc/strata/discovery.conf", "certificate-authority-data: LS0t", "certificate-authority-data: LS0u", &["kubeadm-join"]),
-    mutation("an nft set that is never declared", "file:/etc/strata/nft/locked.nft", "set nodes4", "set nodes5", &["lock-check", "nft"]),
-    mutation("a rule that closes the API too", "file:/etc/strata/nft/locked.nft", "tcp dport 6443 accept", "tcp dport 6444 accept", &["6443"]),
+    mutation(
+        "an image of a channel that does not exist",
+        "stub",
+        "stable.release",
+        "stabel.release",
+        BOOT,
+    ),
+    mutation(
+        "an install onto a mounted or missing disk",
+        "installer",
+        "flatcar-install",
+        "flatcar-instal",
+        BOOT,
+    ),
+    mutation(
+        "an Ignition version the image does not know",
+        "ignition",
+        "\"version\":\"3.3.0\"",
+        "\"version\":\"3.9.0\"",
+        BOOT,
+    ),
+    mutation(
+        "an extension URL without v",
+        "ignition",
+        "extensions/kubernetes-v1",
+        "extensions/kubernetes-1",
+        BOOT,
+    ),
+    mutation(
+        "an Ignition key with a typing error",
+        "ignition",
+        "\"sshAuthorizedKeys\"",
+        "\"sshAuthorizedKey\"",
+        BOOT,
+    ),
+    mutation(
+        "a host key nobody expects",
+        "file:/etc/ssh/ssh_host_ed25519_key",
+        "OPENSSH PRIVATE KEY",
+        "OPENSSH PRIVAT KEY",
+        BOOT,
+    ),
+    mutation(
+        "a kubeadm field of the old version",
+        "file:/etc/strata/kubeadm.yaml",
+        "controlPlaneEndpoint",
+        "controlPlaneEndPoint",
+        &["kubeadm-init"],
+    ),
+    mutation(
+        "a Kubernetes version other than the extension's",
+        "file:/etc/strata/kubeadm.yaml",
+        "kubernetesVersion: v1.34.2",
+        "kubernetesVersion: v1.33.2",
+        &["kubeadm-init"],
+    ),
+    mutation(
+        "a CA certificate that is not the key's",
+        "file:/etc/kubernetes/pki/ca.crt",
+        "BEGIN CERTIFICATE",
+        "BEGIN CERTIFICAT",
+        &["kubeadm-init"],
+    ),
+    mutation(
+        "an API that a joining node cannot verify",
+        "file:/etc/strata/discovery.conf",
+        "certificate-authority-data: LS0t",
+        "certificate-authority-data: LS0u",
+        &["kubeadm-join"],
+    ),
+    mutation(
+        "an nft set that is never declared",
+        "file:/etc/strata/nft/locked.nft",
+        "set nodes4",
+        "set nodes5",
+        &["lock-check", "nft"],
+    ),
+    mutation(
+        "a rule that closes the API too",
+        "file:/etc/strata/nft/locked.nft",
+        "tcp dport 6443 accept",
+        "tcp dport 6444 accept",
+        &["6443"],
+    ),
 ];
 
 #[test]
@@ -54,9 +138,20 @@ fn twelve_mutations_each_stop_where_metal_would() {
         let lab = project.lab(&name);
         lab.fault(json!({"place": "machine", "action": {"mutate": {"where_": mutation.place, "from": mutation.from, "to": mutation.to}}}));
         let stopped = project.bootstrap(&["-c", path, "--yes"]);
-        assert_eq!(stopped.code, 1, "{}: the run must stop:\n{}", mutation.what, stopped.text());
+        assert_eq!(
+            stopped.code,
+            1,
+            "{}: the run must stop:\n{}",
+            mutation.what,
+            stopped.text()
+        );
         for word in mutation.stops {
-            assert!(stopped.text().contains(word), "{}: `{word}` is not in\n{}", mutation.what, stopped.text());
+            assert!(
+                stopped.text().contains(word),
+                "{}: `{word}` is not in\n{}",
+                mutation.what,
+                stopped.text()
+            );
         }
         assert!(!stopped.text().contains("is up in"), "{}", mutation.what);
         lab.clear_faults();
@@ -72,7 +167,9 @@ fn a_claim_of_somebody_else_stops_before_init() {
     project.bootstrap(&["preflight", "-c", path]).expect_code(0);
     let lab = project.lab(name);
     // The claim is mutated at the store: it names an owner who is not us.
-    lab.fault(json!({"place": "machine", "action": {"kubeadm_fail": {"phase": "preflight"}}, "times": 1}));
+    lab.fault(
+        json!({"place": "machine", "action": {"kubeadm_fail": {"phase": "preflight"}}, "times": 1}),
+    );
     let stopped = project.bootstrap(&["-c", path, "--yes"]);
     assert_eq!(stopped.code, 1, "{}", stopped.text());
     // The next run starts from the half-made claim and finishes with the same machine.
