@@ -19,8 +19,8 @@ const WRONG: &[(&str, &str, usize, &str)] = &[
     (
         "even control planes",
         "strata: 1\nname: wrong\nlab: true\nplatform: scaleway\ndns: {cloudflare: {zone: strata.test}}\nendpoint: {name: api.wrong.strata.test}\nnodes:\n  cp-1: control-plane\n  cp-2: control-plane\n",
-        7,
-        "nodes",
+        9,
+        "nodes.cp-2",
     ),
     (
         "overlapping networks",
