@@ -124,14 +124,8 @@ fn walk(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
 
 /// Every entry of the cluster's store, opened with the project's own identity.
 fn entries(project: &Project, cluster: &str) -> BTreeMap<String, serde_json::Value> {
-    use strata_provider::store::{Store, file};
-    let identity = file::identity_path(project.path(), cluster, true);
-    let store = file::File::new(
-        project.path().join(format!(".strata/{cluster}/store")),
-        identity,
-        &[],
-    )
-    .unwrap();
+    use strata_provider::store::Store;
+    let store = project.store(cluster);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -320,21 +314,9 @@ fn no_secret_of_a_run_is_found_anywhere_it_must_not_be() {
             .flat_map(|line| [line.as_slice(), b"\n"].concat())
             .collect(),
     ));
-    let listed = project
-        .command("curl")
-        .args([
-            "--silent",
-            "-H",
-            &format!("X-Auth-Token: {}", lab.environment()["SCW_SECRET_KEY"]),
-        ])
-        .arg(format!(
-            "{}/baremetal/v1/zones/fr-par-2/servers?page_size=100",
-            lab.environment()["SCW_API_URL"]
-        ))
-        .output()
-        .unwrap();
-    assert!(String::from_utf8_lossy(&listed.stdout).contains("canary-cp-1"));
-    places.push(("GET /servers".into(), listed.stdout));
+    let listed = lab.scaleway("GET", "servers?page_size=100");
+    assert!(String::from_utf8_lossy(&listed).contains("canary-cp-1"));
+    places.push(("GET /servers".into(), listed));
 
     let mut found = Vec::new();
     for (place, bytes) in &places {

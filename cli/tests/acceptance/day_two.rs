@@ -1,9 +1,12 @@
 //! After the cold start: drift, a removed control plane, an added worker.
 
-use serde_json::json;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
 
 use crate::cold_start::{assert_locked, assert_ready};
-use crate::harness::Project;
+use crate::harness::{Project, eventually};
 
 /// A cluster file with the given nodes, fast enough for tests.
 pub(crate) fn cluster_text(name: &str, nodes: &[(&str, &str)]) -> String {
@@ -15,6 +18,24 @@ pub(crate) fn cluster_text(name: &str, nodes: &[(&str, &str)]) -> String {
         writeln!(text, "  {node}: {role}").unwrap();
     }
     text
+}
+
+/// The next plan of layer 01 names this one resource and deletes nothing.
+fn assert_one_change(
+    project: &Project,
+    cluster: &str,
+    file: &Path,
+    change: &Value,
+    resource: &str,
+) {
+    let changes = project.changes(cluster, file, "01-infrastructure");
+    assert_eq!(changes.len(), 1, "{change}: {changes:#?}");
+    let (address, actions) = changes.iter().next().unwrap();
+    assert!(address.contains(resource), "{change}: {changes:#?}");
+    assert!(
+        !actions.contains(&"delete".to_owned()),
+        "{change}: {changes:#?}"
+    );
 }
 
 #[test]
@@ -48,18 +69,10 @@ fn every_change_from_outside_is_one_change_in_the_next_plan() {
             json!({"open_port": {"node": "w-1", "port": 22}}),
             "strata_node_lockdown",
         ),
-        (json!({"delete_node": "w-1"}), "strata_kubeadm_node"),
     ];
     for (change, resource) in cases {
         lab.change(change.clone());
-        let changes = project.changes(name, &file, "01-infrastructure");
-        assert_eq!(changes.len(), 1, "{change}: {changes:#?}");
-        let (address, actions) = changes.iter().next().unwrap();
-        assert!(address.contains(resource), "{change}: {changes:#?}");
-        assert!(
-            !actions.contains(&"delete".to_owned()),
-            "{change}: {changes:#?}"
-        );
+        assert_one_change(&project, name, &file, &change, resource);
         project.bootstrap(&["-c", path, "--yes"]).expect_code(0);
         assert_eq!(
             project.changes(name, &file, "01-infrastructure").len(),
@@ -67,6 +80,34 @@ fn every_change_from_outside_is_one_change_in_the_next_plan() {
             "{change}: not healed by one run"
         );
     }
+
+    // A locked machine whose Node object was deleted has no door: the run says what to do, and nothing else is touched. Its kubelet registers
+    // it again when it starts.
+    let change = json!({"delete_node": "w-1"});
+    lab.change(change.clone());
+    assert_one_change(&project, name, &file, &change, "strata_kubeadm_node");
+    let before = lab.servers();
+    project
+        .bootstrap(&["-c", path, "--yes"])
+        .expect_code(1)
+        .expect_text("reboot the machine");
+    assert_eq!(lab.servers(), before);
+    lab.scaleway(
+        "POST",
+        &format!(
+            "servers/{}/reboot",
+            before["drift-w-1"]["id"].as_str().unwrap()
+        ),
+    );
+    eventually("the node is back", Duration::from_secs(30), || {
+        project.kubectl(name, &["get", "node", "w-1"]).code == 0
+    });
+    project.bootstrap(&["-c", path, "--yes"]).expect_code(0);
+    assert_eq!(
+        project.changes(name, &file, "01-infrastructure").len(),
+        0,
+        "{change}: not healed by a reboot"
+    );
 
     // A server that is gone takes what stood on it along: one order, and nothing of any other machine.
     lab.change(json!({"delete_server": "drift-w-1"}));

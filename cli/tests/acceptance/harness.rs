@@ -286,6 +286,18 @@ impl Project {
             .expect("bootstrap.sh started a lab and left lab.json")
     }
 
+    /// The cluster's store, opened with the project's own identity.
+    pub(crate) fn store(&self, cluster: &str) -> impl strata_provider::store::Store + use<> {
+        use strata_provider::store::file;
+        let identity = file::identity_path(self.path(), cluster, true);
+        file::File::new(
+            self.path().join(format!(".strata/{cluster}/store")),
+            identity,
+            &[],
+        )
+        .expect("a store in the folder")
+    }
+
     pub(crate) fn kubectl(&self, cluster: &str, arguments: &[&str]) -> Ran {
         let mut command = self.command("kubectl");
         command
@@ -383,12 +395,35 @@ impl Lab {
         self.request("POST", "/faults", Some(fault));
     }
 
-    pub(crate) fn clear_faults(&self) {
-        self.request("DELETE", "/faults", None);
-    }
-
-    pub(crate) fn active_faults(&self) -> Vec<Value> {
-        serde_json::from_slice(&self.request("GET", "/faults", None)).expect("faults are a list")
+    /// A call of the user's own to the simulated Scaleway, below the zone.
+    pub(crate) fn scaleway(&self, method: &str, path: &str) -> Vec<u8> {
+        let variables = self.environment();
+        let output = Command::new("curl")
+            .args([
+                "--silent",
+                "--show-error",
+                "--fail-with-body",
+                "--noproxy",
+                "*",
+                "-X",
+                method,
+            ])
+            .args([
+                "-H",
+                &format!("X-Auth-Token: {}", variables["SCW_SECRET_KEY"]),
+            ])
+            .arg(format!(
+                "{}/baremetal/v1/zones/{}/{path}",
+                variables["SCW_API_URL"], variables["SCW_DEFAULT_ZONE"]
+            ))
+            .output()
+            .expect("curl starts");
+        assert!(
+            output.status.success(),
+            "{method} {path}: {}",
+            String::from_utf8_lossy(&output.stdout)
+        );
+        output.stdout
     }
 
     pub(crate) fn calls(&self) -> BTreeMap<String, u64> {
