@@ -38,10 +38,11 @@ clippy: ## Lints, warnings are errors
 	cargo clippy --workspace --all-targets -- -D warnings
 
 unit: ## Tests that need nothing but this machine
-	cargo nextest run --workspace
+	cargo nextest run --workspace -E 'not (package(strata) and binary(acceptance))'
 
-acceptance: build ## Tests with the real terraform, kubectl and ssh (the ignored ones)
-	cargo nextest run --workspace --run-ignored only --no-tests pass
+acceptance: build ## Tests with the real terraform and kubectl: the framework's, then whole clusters through bootstrap.sh
+	cargo nextest run --workspace --run-ignored only
+	cargo nextest run --package strata --test acceptance
 
 shell: ## bash -n and shellcheck over all scripts
 	@for script in bootstrap.sh .ci/run .ci/tools; do bash -n "$$script"; shellcheck "$$script"; done
