@@ -115,9 +115,9 @@ fn walk(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.is_dir() && !path.is_symlink() {
-            walk(&path, found)
+            walk(&path, found);
         } else if path.is_file() {
-            found.push(path)
+            found.push(path);
         }
     }
 }
@@ -143,6 +143,30 @@ fn entries(project: &Project, cluster: &str) -> BTreeMap<String, serde_json::Val
     })
 }
 
+/// Every secret text inside an entry, by path.
+fn leaves(name: &str, value: &serde_json::Value, secrets: &mut BTreeMap<String, String>) {
+    match value {
+        serde_json::Value::String(text)
+            if !text.contains("BEGIN CERTIFICATE") && !text.contains("BEGIN PUBLIC") =>
+        {
+            // PEM bodies are searched line by line: a form may re-wrap them.
+            for (index, line) in text
+                .lines()
+                .filter(|line| {
+                    line.len() >= 16 && !line.starts_with("-----") && !line.starts_with("ssh-")
+                })
+                .enumerate()
+            {
+                secrets.insert(format!("{name}#{index}"), line.trim().to_owned());
+            }
+        }
+        serde_json::Value::Object(members) => members
+            .iter()
+            .for_each(|(key, value)| leaves(&format!("{name}.{key}"), value, secrets)),
+        _ => {}
+    }
+}
+
 /// The command lines of all processes, sampled while a run goes on.
 fn watch_arguments(
     stop: Arc<AtomicBool>,
@@ -156,10 +180,9 @@ fn watch_arguments(
                     .to_string_lossy()
                     .bytes()
                     .all(|byte| byte.is_ascii_digit())
+                    && let Ok(line) = fs::read(entry.path().join("cmdline"))
                 {
-                    if let Ok(line) = fs::read(entry.path().join("cmdline")) {
-                        seen.lock().unwrap().insert(line);
-                    }
+                    seen.lock().unwrap().insert(line);
                 }
             }
             std::thread::sleep(Duration::from_millis(25));
@@ -211,28 +234,6 @@ fn no_secret_of_a_run_is_found_anywhere_it_must_not_be() {
     // The secrets of the run, out of the store with the project's own key.
     let mut secrets: BTreeMap<String, String> = BTreeMap::new();
     let shown = entries(&project, name);
-    fn leaves(name: &str, value: &serde_json::Value, secrets: &mut BTreeMap<String, String>) {
-        match value {
-            serde_json::Value::String(text)
-                if !text.contains("BEGIN CERTIFICATE") && !text.contains("BEGIN PUBLIC") =>
-            {
-                // PEM bodies are searched line by line: a form may re-wrap them.
-                for (index, line) in text
-                    .lines()
-                    .filter(|line| {
-                        line.len() >= 16 && !line.starts_with("-----") && !line.starts_with("ssh-")
-                    })
-                    .enumerate()
-                {
-                    secrets.insert(format!("{name}#{index}"), line.trim().to_owned());
-                }
-            }
-            serde_json::Value::Object(members) => members
-                .iter()
-                .for_each(|(key, value)| leaves(&format!("{name}.{key}"), value, secrets)),
-            _ => {}
-        }
-    }
     for (entry, value) in &shown {
         if [
             "pki",

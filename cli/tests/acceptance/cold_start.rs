@@ -323,7 +323,7 @@ fn differences(left: &Value, right: &Value, path: &str, found: &mut Vec<String>)
     match (left, right) {
         (Value::Object(a), Value::Object(b)) if a.keys().eq(b.keys()) => {
             a.iter().for_each(|(key, value)| {
-                differences(value, &b[key], &format!("{path}.{key}"), found)
+                differences(value, &b[key], &format!("{path}.{key}"), found);
             });
         }
         (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {

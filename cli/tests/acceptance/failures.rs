@@ -21,7 +21,7 @@ fn an_interrupt_during_delivery_resumes_with_the_same_server() {
         .args(["-c", path, "--yes"])
         .spawn()
         .unwrap();
-    eventually("a server is ordered", Duration::from_secs(60), || {
+    eventually("a server is ordered", Duration::from_mins(1), || {
         !lab.servers().is_empty()
     });
     let ordered = lab.servers()["broken-cp-1"]["id"].clone();
