@@ -5,11 +5,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use kube::Api;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PropagationPolicy};
-use kube::core::GroupVersionKind;
+use kube::core::GroupVersion;
 use kube::discovery::{self, Scope};
 use serde::Deserialize as _;
 use serde_json::Value;
@@ -55,14 +55,6 @@ impl Id {
         };
         (!id.api_version.is_empty() && !id.kind.is_empty() && !id.name.is_empty()).then_some(id)
     }
-
-    fn group_version_kind(&self) -> GroupVersionKind {
-        let (group, version) = self
-            .api_version
-            .split_once('/')
-            .unwrap_or(("", &self.api_version));
-        GroupVersionKind::gvk(group, version, &self.kind)
-    }
 }
 
 /// An object as it was written.
@@ -74,9 +66,11 @@ pub struct Object {
     pub value: Value,
 }
 
-/// The kinds that the API serves, as far as asked.
+type Group = Vec<(ApiResource, Scope)>;
+
+/// The kinds that the API serves, by `apiVersion`, as far as asked. Held while asking, so that many who need one group ask once.
 #[derive(Clone, Default)]
-pub(super) struct Kinds(Arc<Mutex<HashMap<GroupVersionKind, (ApiResource, Scope)>>>);
+pub(super) struct Kinds(Arc<tokio::sync::Mutex<HashMap<String, Group>>>);
 
 /// Reads all objects of several YAML texts, each of one or more documents; `List` objects are taken apart.
 pub fn parse(texts: &[String]) -> Result<Vec<Object>, Error> {
@@ -169,28 +163,42 @@ pub fn order(objects: &mut [Object]) {
 
 impl Client {
     async fn kind(&self, id: &Id) -> Result<(ApiResource, Scope), Error> {
-        let kind = id.group_version_kind();
-        if let Some(found) = self.kinds.0.lock().expect("no panic while held").get(&kind) {
-            return Ok(found.clone());
+        let mut groups = self.kinds.0.lock().await;
+        let find = |group: &Group| {
+            group
+                .iter()
+                .find(|(resource, _)| resource.kind == id.kind)
+                .cloned()
+        };
+        if let Some(found) = groups.get(&id.api_version).and_then(find) {
+            return Ok(found);
         }
-        let unknown = || Error::UnknownKind {
+        // Also when the group is known but not the kind: its definition may be a moment old.
+        let group = self.group(&id.api_version).await?;
+        let found = find(&group);
+        groups.insert(id.api_version.clone(), group);
+        found.ok_or_else(|| Error::UnknownKind {
             api_version: id.api_version.clone(),
             kind: id.kind.clone(),
-        };
-        let found = match discovery::pinned_kind(&self.api, &kind).await {
-            Ok((resource, capabilities)) => (resource, capabilities.scope),
-            Err(kube::Error::Discovery(_)) => return Err(unknown()),
-            Err(error) => match Error::during("discover the kinds of", &id.api_version)(error) {
-                error if error.is_not_found() => return Err(unknown()),
+        })
+    }
+
+    /// The kinds of one `apiVersion`; none when the API does not serve it.
+    async fn group(&self, api_version: &str) -> Result<Group, Error> {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let wanted = GroupVersion::gv(group, version);
+        let found = match discovery::pinned_group(&self.api, &wanted).await {
+            Ok(found) => found,
+            Err(kube::Error::Discovery(_)) => return Ok(Group::new()),
+            Err(error) => match Error::during("discover the kinds of", api_version)(error) {
+                error if error.is_not_found() => return Ok(Group::new()),
                 error => return Err(error),
             },
         };
-        self.kinds
-            .0
-            .lock()
-            .expect("no panic while held")
-            .insert(kind, found.clone());
-        Ok(found)
+        let resources = found.versioned_resources(version).into_iter();
+        Ok(resources
+            .map(|(resource, capabilities)| (resource, capabilities.scope))
+            .collect())
     }
 
     async fn dynamic(&self, id: &Id) -> Result<Api<DynamicObject>, Error> {
