@@ -204,7 +204,7 @@ pub trait Resource: Sized + Send + Sync + 'static {
 /// The state that a `moved` block points at.
 #[derive(Clone, Debug)]
 pub struct MoveSource {
-    /// Address of the provider it comes from: `registry.terraform.io/hashicorp/null`.
+    /// Address of the provider it comes from: `example.org/acme/null` (host, namespace, type).
     pub provider: String,
     /// Type it comes from: `null_resource`.
     pub resource: String,
