@@ -269,7 +269,7 @@ impl<'a> Access<'a> {
                 Err(error) => Probe::Failed(error),
             }
         });
-        session.await.map_err(|error| waited("reach", "node", node, &error).hint("A locked node answers only through the Kubernetes API; a changed operator address or a reinstalled machine looks the same from here. If only its Node object was deleted, reboot the machine at the platform: a kubelet registers its node when it starts."))
+        session.await.map_err(|error| waited("reach", "node", node, &error).hint("A locked node answers only through the Kubernetes API; a changed operator address or a reinstalled machine looks the same from here."))
     }
 
     /// Runs a verb through the door and returns its log.
