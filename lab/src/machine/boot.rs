@@ -47,6 +47,7 @@ impl Machine {
         tokio::spawn(async move {
             // Dropping the boot at any await is what a power cut does.
             tokio::select! {
+                biased;
                 () = power.cancelled() => {}
                 () = machine.boot(source) => {}
             }

@@ -106,13 +106,15 @@ async fn copy(
             Link::Silent => {
                 // Both arms are cancel-safe.
                 tokio::select! {
+                    biased;
                     changed = state.changed() => if changed.is_err() { return },
                     () = clock.sleep(GIVE_UP) => return,
                 }
             }
             Link::Open => {
-                // Cancel-safe: a read that loses has taken nothing.
+                // Cancel-safe: a read that loses has taken nothing. In this order: what is sent after the end must not pass.
                 let read = tokio::select! {
+                    biased;
                     changed = state.changed() => {
                         if changed.is_err() { return }
                         continue;
@@ -127,8 +129,9 @@ async fn copy(
                     Ok(count) => {
                         // Both arms end the connection when they end early.
                         tokio::select! {
-                            written = to.write_all(&buffer[..count]) => if written.is_err() { return },
+                            biased;
                             () = closed(state.clone()) => return,
+                            written = to.write_all(&buffer[..count]) => if written.is_err() { return },
                         }
                     }
                 }

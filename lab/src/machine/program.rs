@@ -136,6 +136,7 @@ impl Machine {
         let running = tokio::spawn(async move {
             // Dropping the script at any await is what a reboot does.
             tokio::select! {
+                biased;
                 () = power.cancelled() => None,
                 result = machine.run_program(STRATA_NODE, arguments, stdin) => Some(result),
             }

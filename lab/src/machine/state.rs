@@ -239,6 +239,7 @@ impl Machine {
             tokio::spawn(async move {
                 // Both arms are cancel-safe.
                 tokio::select! {
+                    biased;
                     () = power.cancelled() => {}
                     () = clock.sleep(next.saturating_sub(now)) => {
                         if let Some(machine) = machine.upgrade() {

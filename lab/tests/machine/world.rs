@@ -198,6 +198,28 @@ impl World {
     }
 
     /// One verb in one session.
+    /// Waits until a machine lets an operator in.
+    pub(crate) async fn admitted(&self, number: u8) {
+        for _ in 0..500 {
+            if self.login(number).await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("machine {number} lets nobody in");
+    }
+
+    /// Waits until an open session hears nothing any more: the rules are looked at again when the element's time is up.
+    pub(crate) async fn silenced(&self, session: &Session) {
+        for _ in 0..500 {
+            if session.exec("true", b"").await.code.is_none() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the session still gets answers");
+    }
+
     pub(crate) async fn verb(&self, number: u8, verb: &str) -> Output {
         self.login(number)
             .await

@@ -54,6 +54,7 @@ fn leave(call: &Call<'_>, image: Option<crate::machine::state::Image>) {
     tokio::spawn(async move {
         // Both arms are cancel-safe.
         tokio::select! {
+            biased;
             () = power.cancelled() => return,
             () = machine.pass(SHUTDOWN) => {}
         }
@@ -102,6 +103,7 @@ pub(super) fn run_later(mut call: Call<'_>) -> i32 {
     tokio::spawn(async move {
         // Cancel-safe: a cancelled timer runs nothing.
         tokio::select! {
+            biased;
             () = power.cancelled() => return,
             () = timer.cancelled() => return,
             () = machine.pass(seconds) => {}
@@ -109,6 +111,7 @@ pub(super) fn run_later(mut call: Call<'_>) -> i32 {
         machine.state().timers.remove(&unit);
         // Dropping the script at any await is what a reboot does.
         tokio::select! {
+            biased;
             () = power.cancelled() => {}
             (code, streams) = machine.run_program(&program, arguments, Vec::new()) => {
                 if code != 0 {
