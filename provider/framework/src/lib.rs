@@ -142,6 +142,8 @@ pub use resource::{
 };
 pub use schema::Schema;
 pub use secret::{Secret, fingerprint, mask, masked};
+#[doc(hidden)]
+pub use server::inside;
 pub use server::serve;
 pub use strata_derive::Schema;
 pub use types::Type;

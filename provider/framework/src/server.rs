@@ -2,6 +2,7 @@
 
 mod connection;
 mod convert;
+pub mod inside;
 mod log;
 mod plugin;
 mod service;
@@ -20,7 +21,7 @@ use strata_proto::health::health_server::HealthServer;
 use strata_proto::plugin::grpc_broker_server::GrpcBrokerServer;
 use strata_proto::plugin::grpc_controller_server::GrpcControllerServer;
 use strata_proto::plugin::grpc_stdio_server::GrpcStdioServer;
-use strata_proto::tfplugin6::provider_server::ProviderServer;
+use strata_proto::tfplugin6::provider_server::{Provider as Protocol, ProviderServer};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
@@ -47,6 +48,40 @@ const WATCH: Duration = Duration::from_secs(1);
 
 /// Serves the provider to the Terraform that started this process. `main` is this call.
 pub fn serve<P: Provider>(registry: Registry<P>) -> ExitCode {
+    let name = registry.name;
+    let service = Service::new(registry);
+    serve_service(name, service.clone(), service)
+}
+
+/// What a service does when the process is to end.
+#[tonic::async_trait]
+pub trait Ending: Clone + Send + Sync + 'static {
+    /// Operations finish or undo what they are doing.
+    fn stop(&self) {}
+    /// Waits for the operations in flight.
+    async fn idle(&self) {}
+    /// Bounded clean-up, the last thing.
+    async fn clean_up(&self) {}
+}
+
+/// Nothing to end.
+impl Ending for () {}
+
+#[tonic::async_trait]
+impl<P: Provider> Ending for Service<P> {
+    fn stop(&self) {
+        self.stop();
+    }
+    async fn idle(&self) {
+        self.idle().await;
+    }
+    async fn clean_up(&self) {
+        self.close_leases().await;
+    }
+}
+
+/// Serves any implementation of the protocol: [`serve`], and the puppet of our tests, which breaks the rules on purpose.
+pub fn serve_service<S: Protocol, E: Ending>(name: &str, service: S, ending: E) -> ExitCode {
     // Read once, before any thread: the environment is part of the process contract here.
     let environment: HashMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -58,7 +93,7 @@ pub fn serve<P: Provider>(registry: Registry<P>) -> ExitCode {
         );
         return ExitCode::FAILURE;
     }
-    log::start(registry.name, |name| environment.get(name).cloned());
+    log::start(name, |name| environment.get(name).cloned());
     install_panic_hook();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -70,7 +105,7 @@ pub fn serve<P: Provider>(registry: Registry<P>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let code = match runtime.block_on(run(registry, &environment)) {
+    let code = match runtime.block_on(run(service, ending, &environment)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&format!(
@@ -87,8 +122,9 @@ pub fn serve<P: Provider>(registry: Registry<P>) -> ExitCode {
 
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 
-async fn run<P: Provider>(
-    registry: Registry<P>,
+async fn run<S: Protocol, E: Ending>(
+    service: S,
+    ending: E,
     environment: &HashMap<String, String>,
 ) -> Result<(), Fault> {
     let parent = parent_id();
@@ -116,16 +152,15 @@ async fn run<P: Provider>(
     let incoming = accept(listener, tls, Arc::clone(&connections));
 
     let end = CancellationToken::new();
-    let service = Service::new(registry);
-    let cleaned = service.clone();
+    let cleaned = ending.clone();
     let plugin = Plugin {
         end: end.clone(),
         clean_up: Arc::new(move || {
             let cleaned = cleaned.clone();
-            Box::pin(async move { cleaned.close_leases().await })
+            Box::pin(async move { cleaned.clean_up().await })
         }),
     };
-    let provider = ProviderServer::new(service.clone())
+    let provider = ProviderServer::new(service)
         .max_decoding_message_size(LARGEST_MESSAGE)
         .max_encoding_message_size(LARGEST_MESSAGE);
     let server = Server::builder()
@@ -140,21 +175,20 @@ async fn run<P: Provider>(
         .add_service(HealthServer::new(plugin))
         .serve_with_incoming_shutdown(incoming, end.clone().cancelled_owned());
 
-    let watched = (service.clone(), end.clone());
+    let watched = end.clone();
     tokio::spawn(async move {
-        let (service, end) = watched;
         let mut ticks = tokio::time::interval(WATCH);
         loop {
             tokio::select! {
                 _ = interrupts.recv() => {}
-                _ = terminations.recv() => service.stop(),
+                _ = terminations.recv() => ending.stop(),
                 _ = ticks.tick() => {
                     // Core was killed: nobody will ask for anything again. Writes in flight still finish.
                     if parent_id() != parent && (connections.are_all_gone() || !connections.was_any()) {
-                        service.stop();
-                        service.idle().await;
-                        service.close_leases().await;
-                        return end.cancel();
+                        ending.stop();
+                        ending.idle().await;
+                        ending.clean_up().await;
+                        return watched.cancel();
                     }
                 }
             }
