@@ -2,14 +2,17 @@
 //!
 //! It shows every feature once. The folder's files are the truth, so a test can change them by hand and look for drift.
 
+mod journal;
 mod shelf;
 mod thing;
 mod words;
+mod world;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use strata_framework::{Attr, Diagnostics, Provider, Registry, Schema, serve};
+
+use crate::world::World;
 
 /// Settings of the example provider.
 #[derive(Schema, Clone, Debug)]
@@ -17,30 +20,37 @@ struct Settings {
     /// Folder that holds the things.
     #[schema(required)]
     folder: Attr<String>,
+    /// How many of 100 requests the world is too busy to answer.
+    #[schema(default = 0, range(0..=90))]
+    busy: Attr<u16>,
+    /// Which requests those are.
+    #[schema(default = 0)]
+    seed: Attr<i64>,
 }
 
 /// The provider: one folder.
-struct Example {
-    folder: Attr<String>,
-}
+struct Example(Settings);
 
 impl Example {
-    /// The folder; unknown at plan when it comes from another resource.
-    fn folder(&self) -> Result<PathBuf, Diagnostics> {
-        self.folder.require("folder").map(PathBuf::from)
+    /// The world; its folder is unknown at plan when it comes from another resource.
+    fn world(&self) -> Result<World, Diagnostics> {
+        Ok(World {
+            folder: self.0.folder.require("folder")?.into(),
+            busy: self.0.busy.or_default(),
+            seed: self.0.seed.or_default(),
+        })
     }
 }
 
 impl Provider for Example {
     type Config = Settings;
     fn new(config: Settings) -> Result<Self, Diagnostics> {
-        Ok(Self {
-            folder: config.folder,
-        })
+        Ok(Self(config))
     }
 }
 
 fn main() -> ExitCode {
+    journal::open();
     serve(
         Registry::<Example>::new("example")
             .resource::<thing::Thing>()

@@ -21,7 +21,7 @@ impl DataSource for Shelf {
     type Model = Self;
 
     async fn read(cx: &Cx<'_, Example>, mut config: Self) -> Result<Self, Diagnostics> {
-        let folder = cx.provider.folder()?;
+        let folder = cx.provider.world()?.folder;
         let entries = std::fs::read_dir(&folder)
             .map_err(|error| Diagnostics::failed("list", "things", "", &error))?;
         let mut names: Vec<_> = entries

@@ -1,7 +1,6 @@
 //! `example_thing`: one JSON file.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -114,22 +113,16 @@ pub(crate) struct Birth {
 const KEY: &[u8] = b"the example has no store";
 
 impl Thing {
-    fn path(cx: &Of<'_, Self>, name: &str) -> Result<PathBuf, Diagnostics> {
-        Ok(cx.provider.folder()?.join(format!("{name}.json")))
+    async fn load(cx: &Of<'_, Self>, name: &str) -> Result<Option<File>, Diagnostics> {
+        let Some(text) = cx.provider.world()?.read(cx, name).await? else {
+            return Ok(None);
+        };
+        serde_json::from_str(&text)
+            .map(Some)
+            .map_err(|error| Diagnostics::failed("read", "thing", name, &error))
     }
 
-    fn load(cx: &Of<'_, Self>, name: &str) -> Result<Option<File>, Diagnostics> {
-        let path = Self::path(cx, name)?;
-        match std::fs::read(path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map(Some)
-                .map_err(|error| Diagnostics::failed("read", "thing", name, &error)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Diagnostics::failed("read", "thing", name, &error)),
-        }
-    }
-
-    fn store(&self, cx: &Of<'_, Self>, secret: &str) -> Result<(), Diagnostics> {
+    async fn store(&self, cx: &Of<'_, Self>, secret: &str) -> Result<(), Diagnostics> {
         let name = self.name.require("name")?;
         let file = File {
             colour: self.colour.text().to_owned(),
@@ -145,9 +138,7 @@ impl Thing {
         };
         cx.private().writes += 1;
         let text = serde_json::to_string_pretty(&file).expect("a file is JSON");
-        std::fs::write(Self::path(cx, name)?, text).map_err(|error| {
-            Diagnostics::failed("write", "thing", name, &error).left("It is as it was.")
-        })
+        cx.provider.world()?.write(cx, name, &text).await
     }
 
     fn fill(mut self, file: File) -> Self {
@@ -176,7 +167,7 @@ impl Thing {
         mut planned: Self,
     ) -> Result<Self, Diagnostics> {
         let name = planned.name.require("name")?.clone();
-        let before = Self::load(cx, &name)?;
+        let before = Self::load(cx, &name).await?;
         let secret = config.secret_wo.or_empty();
         planned.id.fill(name.clone());
         planned
@@ -190,7 +181,7 @@ impl Thing {
             ready: Attr::Known(mood == "work"),
             ..planned.clone()
         };
-        unfinished.store(cx, secret)?;
+        unfinished.store(cx, secret).await?;
         cx.save(&unfinished);
         match mood.as_str() {
             "fail" => Err(Diagnostics::failed(
@@ -286,13 +277,13 @@ impl Resource for Thing {
 
     async fn read(cx: &Of<'_, Self>, prior: Self) -> Result<Found<Self>, Diagnostics> {
         let name = prior.id.require("id")?.clone();
-        if !cx.provider.folder()?.exists() {
+        if !cx.provider.world()?.exists() {
             return Ok(Found::Unknown(Diagnostics::warning(
                 "Cannot read things",
                 "The folder is not there.",
             )));
         }
-        Ok(match Self::load(cx, &name)? {
+        Ok(match Self::load(cx, &name).await? {
             Some(file) => Found::Present(prior.fill(file)),
             None => Found::Gone,
         })
@@ -309,16 +300,11 @@ impl Resource for Thing {
 
     async fn delete(cx: &Of<'_, Self>, prior: Self) -> Result<(), Diagnostics> {
         let name = prior.id.require("id")?;
-        match std::fs::remove_file(Self::path(cx, name)?) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Diagnostics::failed("delete", "thing", name, &error))
-            }
-            _ => Ok(()),
-        }
+        cx.provider.world()?.delete(cx, name).await
     }
 
     async fn import(cx: &Of<'_, Self>, id: &str) -> Result<Self, Diagnostics> {
-        let Some(file) = Self::load(cx, id)? else {
+        let Some(file) = Self::load(cx, id).await? else {
             return Err(Diagnostics::error(
                 format!("Cannot import thing \"{id}\""),
                 "There is no such thing.",

@@ -33,7 +33,7 @@ impl Ephemeral for Password {
     ) -> Result<Opened<Self, String>, Diagnostics> {
         let purpose = config.purpose.require("purpose")?.clone();
         config.value = Secret::new(format!("hunter2-for-{purpose}")).into();
-        let mark = cx.provider.folder()?.join(format!("{purpose}.lease"));
+        let mark = cx.provider.world()?.folder.join(format!("{purpose}.lease"));
         std::fs::write(&mark, "open")
             .map_err(|error| Diagnostics::failed("open", "password", &purpose, &error))?;
         Ok(Opened::new(config)
@@ -42,7 +42,7 @@ impl Ephemeral for Password {
     }
 
     async fn close(cx: &Cx<'_, Example>, purpose: String) -> Result<(), Diagnostics> {
-        let mark = cx.provider.folder()?.join(format!("{purpose}.lease"));
+        let mark = cx.provider.world()?.folder.join(format!("{purpose}.lease"));
         std::fs::remove_file(mark)
             .map_err(|error| Diagnostics::failed("close", "password", &purpose, &error))
     }
