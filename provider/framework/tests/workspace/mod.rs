@@ -1,6 +1,7 @@
 //! A folder with a configuration, a CLI file with dev_overrides, and a folder of things: one per test.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -37,6 +38,11 @@ pub(crate) fn provider() -> PathBuf {
         built.display()
     );
     built
+}
+
+/// Text with every run of blanks as one: how Terraform aligns things is its own business.
+pub(crate) fn squeezed(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 pub(crate) struct Workspace {
@@ -114,6 +120,15 @@ impl Workspace {
         std::fs::write(self.file(&format!("{thing}.json")), json.to_string()).unwrap();
     }
 
+    /// Makes a thing behind Terraform's back, as `example_thing` writes it.
+    pub(crate) fn make(&self, thing: &str) {
+        let json = serde_json::json!({
+            "colour": "red", "weight": null, "size": 3, "labels": {"by": "hand"}, "tags": null,
+            "extra": null, "parts": null, "secret": "", "ready": true, "revision": 7,
+        });
+        std::fs::write(self.file(&format!("{thing}.json")), json.to_string()).unwrap();
+    }
+
     pub(crate) fn hide_things(&self) {
         std::fs::rename(
             self.root.path().join("things"),
@@ -135,6 +150,39 @@ impl Workspace {
         .unwrap();
     }
 
+    /// A file of the configuration's folder.
+    pub(crate) fn source(&self, name: &str) -> PathBuf {
+        self.configuration().join(name)
+    }
+
+    /// The instances of a resource in the state: `example_thing.a`. Empty when there is none.
+    pub(crate) fn instances(&self, address: &str) -> Vec<Json> {
+        let (of, name) = address.split_once('.').unwrap();
+        let state = self.state();
+        let resources = state["resources"].as_array().unwrap().iter();
+        let ours = resources.filter(|one| one["type"] == of && one["name"] == name);
+        ours.flat_map(|one| one["instances"].as_array().unwrap().clone())
+            .collect()
+    }
+
+    /// The attributes of the only instance.
+    #[track_caller]
+    pub(crate) fn attributes(&self, address: &str) -> Json {
+        let instances = self.instances(address);
+        assert_eq!(instances.len(), 1, "instances of {address}");
+        instances[0]["attributes"].clone()
+    }
+
+    /// What the example wrote into its journal since the last call, without process numbers.
+    pub(crate) fn journal(&self) -> Vec<String> {
+        let path = self.root.path().join("journal");
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let _ = std::fs::remove_file(path);
+        text.lines()
+            .filter_map(|line| Some(line.split_once(' ')?.1.to_owned()))
+            .collect()
+    }
+
     /// Every file that Terraform wrote, except the configuration.
     pub(crate) fn everything_written(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.configuration()).unwrap();
@@ -151,6 +199,7 @@ impl Workspace {
             .args(arguments)
             .env("TF_CLI_CONFIG_FILE", self.root.path().join("terraform.rc"))
             .env("TF_VAR_folder", self.root.path().join("things"))
+            .env("EXAMPLE_JOURNAL", self.root.path().join("journal"))
             .env("TF_IN_AUTOMATION", "1")
             .env("TF_CLI_ARGS", "-no-color")
             .env("CHECKPOINT_DISABLE", "1")
@@ -170,6 +219,18 @@ impl Workspace {
             .output()
             .expect("terraform 1.11 or newer is on the PATH");
         Ran::from(&output)
+    }
+
+    /// `apply` without questions.
+    pub(crate) fn apply(&self) -> Ran {
+        self.run(&["apply", "-auto-approve"])
+    }
+
+    /// The plan is empty.
+    #[track_caller]
+    pub(crate) fn is_settled(&self) {
+        let plan = self.plan();
+        assert_eq!(plan.code, 0, "a plan that is not empty: {}", plan.text);
     }
 
     /// Code 0: nothing to do, 2: changes.
