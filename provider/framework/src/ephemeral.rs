@@ -14,6 +14,8 @@ use crate::{Diagnostics, Model};
 pub trait Ephemeral: Sized + Send + Sync + 'static {
     /// Name without the provider's prefix.
     const NAME: &'static str = <Self::Model as Model>::NAME;
+    /// Under which heading the documentation lists it.
+    const SUBCATEGORY: &'static str = "";
     /// How long one call may take.
     const LIMIT: Duration = Duration::from_mins(5);
     /// The provider it belongs to.

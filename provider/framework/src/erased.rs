@@ -14,7 +14,7 @@ use crate::field::Source;
 use crate::function::{Arguments, Function};
 use crate::operation::{Operation, Outcome, decode_private};
 use crate::path::Path;
-use crate::resource::{DataSource, MoveSource};
+use crate::resource::{DataSource, Limit, MoveSource};
 use crate::schema::Mode;
 use crate::{Diagnostics, Field, FunctionError, Model, Parameter, Schema, Type, Value, check};
 
@@ -39,6 +39,8 @@ pub(crate) struct PlanOutcome {
 
 pub(crate) trait AnyResource<P>: Send + Sync {
     fn schema(&self) -> &'static Schema;
+    fn subcategory(&self) -> &'static str;
+    fn timeouts(&self) -> Limit;
     fn validate(&self, config: &Value) -> Diagnostics;
     fn plan(&self, operation: Operation<P>, input: PlanInput) -> BoxFuture<'static, PlanOutcome>;
     fn plan_delete(&self, operation: Operation<P>, prior: Value)
@@ -65,6 +67,8 @@ pub(crate) trait AnyResource<P>: Send + Sync {
 
 pub(crate) trait AnyDataSource<P>: Send + Sync {
     fn schema(&self) -> &'static Schema;
+    fn subcategory(&self) -> &'static str;
+    fn limit(&self) -> Duration;
     fn validate(&self, config: &Value) -> Diagnostics;
     fn read(&self, operation: Operation<P>, config: Value) -> BoxFuture<'static, Outcome>;
 }
@@ -81,6 +85,8 @@ pub(crate) struct Lease {
 
 pub(crate) trait AnyEphemeral<P>: Send + Sync {
     fn schema(&self) -> &'static Schema;
+    fn subcategory(&self) -> &'static str;
+    fn limit(&self) -> Duration;
     fn validate(&self, config: &Value) -> Diagnostics;
     fn open(&self, operation: Operation<P>, config: Value) -> BoxFuture<'static, Lease>;
     fn renew(&self, operation: Operation<P>) -> BoxFuture<'static, Lease>;
@@ -88,6 +94,7 @@ pub(crate) trait AnyEphemeral<P>: Send + Sync {
 }
 
 pub(crate) trait AnyFunction: Send + Sync {
+    fn subcategory(&self) -> &'static str;
     fn summary(&self) -> &'static str;
     fn description(&self) -> &'static str;
     fn parameters(&self) -> Vec<(Parameter, Type)>;
@@ -135,6 +142,12 @@ impl<D: DataSource> AnyDataSource<D::Provider> for Typed<D> {
     fn schema(&self) -> &'static Schema {
         D::Model::schema()
     }
+    fn subcategory(&self) -> &'static str {
+        D::SUBCATEGORY
+    }
+    fn limit(&self) -> Duration {
+        D::LIMIT
+    }
     fn validate(&self, config: &Value) -> Diagnostics {
         validate(config, D::validate)
     }
@@ -167,6 +180,12 @@ impl<D: DataSource> AnyDataSource<D::Provider> for Typed<D> {
 impl<E: Ephemeral> AnyEphemeral<E::Provider> for Typed<E> {
     fn schema(&self) -> &'static Schema {
         E::Model::schema()
+    }
+    fn subcategory(&self) -> &'static str {
+        E::SUBCATEGORY
+    }
+    fn limit(&self) -> Duration {
+        E::LIMIT
     }
     fn validate(&self, config: &Value) -> Diagnostics {
         validate(config, E::validate)
@@ -231,6 +250,9 @@ fn lease_bytes<L: Private>(lease: &L) -> Vec<u8> {
 }
 
 impl<F: Function> AnyFunction for Typed<F> {
+    fn subcategory(&self) -> &'static str {
+        F::SUBCATEGORY
+    }
     fn summary(&self) -> &'static str {
         F::SUMMARY
     }

@@ -7,6 +7,8 @@ use crate::{Attr, Type, Value};
 pub trait Function: Send + Sync + 'static {
     /// Name.
     const NAME: &'static str;
+    /// Under which heading the documentation lists it.
+    const SUBCATEGORY: &'static str = "";
     /// One line of documentation.
     const SUMMARY: &'static str;
     /// Documentation, in Markdown.

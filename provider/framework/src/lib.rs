@@ -105,6 +105,7 @@ mod attr;
 mod check;
 mod cx;
 mod diagnostics;
+pub mod docs;
 mod duration;
 mod dynamic;
 mod ephemeral;

@@ -124,6 +124,8 @@ pub struct Timeouts {
 pub trait Resource: Sized + Send + Sync + 'static {
     /// Name without the provider's prefix.
     const NAME: &'static str = <Self::Model as Model>::NAME;
+    /// Under which heading the documentation lists it.
+    const SUBCATEGORY: &'static str = "";
     /// Timeouts when the user sets none.
     const TIMEOUTS: Limit = Limit::DEFAULT;
     /// The provider it belongs to.
@@ -218,6 +220,8 @@ pub struct MoveSource {
 pub trait DataSource: Sized + Send + Sync + 'static {
     /// Name without the provider's prefix.
     const NAME: &'static str = <Self::Model as Model>::NAME;
+    /// Under which heading the documentation lists it.
+    const SUBCATEGORY: &'static str = "";
     /// How long a read may take.
     const LIMIT: Duration = Duration::from_mins(5);
     /// The provider it belongs to.

@@ -8,7 +8,7 @@ use crate::cx::lock;
 use crate::field::{Source, carry_over};
 use crate::operation::{Kind, Operation, Outcome, encode_private, limit};
 use crate::path::Path;
-use crate::resource::{Change, Found, MoveSource, Planned, Resource};
+use crate::resource::{Change, Found, Limit, MoveSource, Planned, Resource};
 use crate::{Diagnostics, Field, Model, Schema, Value, check, json, plan};
 
 /// A model and the value it came from, so that only its changes reach the wire.
@@ -162,6 +162,14 @@ impl<R: Resource> Typed<R> {
 impl<R: Resource> AnyResource<R::Provider> for Typed<R> {
     fn schema(&self) -> &'static Schema {
         R::Model::schema()
+    }
+
+    fn subcategory(&self) -> &'static str {
+        R::SUBCATEGORY
+    }
+
+    fn timeouts(&self) -> Limit {
+        R::TIMEOUTS
     }
 
     fn validate(&self, config: &Value) -> Diagnostics {

@@ -1,0 +1,165 @@
+//! Documentation from the code: a registry and the project's `examples/` in, pages in the layout of the Terraform registry out.
+//!
+//! One declaration per fact: what an attribute means stands in its doc comment, its rules (default, accepted values, replacement,
+//! secrecy) are told from the schema, and so are the timeouts. The doc comment of a struct is the page: the first line is the title, what
+//! follows until the first heading describes it, and every `# Heading` becomes a section. Two headings are required:
+//!
+//! - `# Permissions`: what the credentials must be allowed to do (resources, data sources, ephemeral resources);
+//! - `# Import`: what the id looks like, or "Cannot be imported" and why (resources). With an id, `import.sh` shows it.
+//!
+//! Everything here is pure except [`folder`], which reads the examples, writes the pages and compares them.
+//!
+//! ```
+//! # use strata_framework::*;
+//! # #[derive(Schema, Clone)] pub struct Settings {}
+//! # pub struct Cupboard;
+//! # impl Provider for Cupboard { type Config = Settings; fn new(_: Settings) -> Result<Self, Diagnostics> { Ok(Self) } }
+//! let registry = Registry::<Cupboard>::new("example");
+//! let pages = registry.pages(&docs::Sources::default());
+//! assert!(pages.keys().eq(["index.md"]));
+//! ```
+
+mod attribute;
+mod complete;
+mod example;
+pub mod folder;
+mod function;
+mod page;
+mod schema;
+mod text;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::resource::{Limit, Provider};
+use crate::{Model, Registry, Schema};
+
+pub use self::example::Sources;
+
+/// What kind of thing a page is about, with the registry's words for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Resource,
+    DataSource,
+    Ephemeral,
+}
+
+impl Kind {
+    /// Folder below `docs/` and below `examples/`.
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Resource => "resources",
+            Self::DataSource => "data-sources",
+            Self::Ephemeral => "ephemeral-resources",
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Resource => "Resource",
+            Self::DataSource => "Data Source",
+            Self::Ephemeral => "Ephemeral Resource",
+        }
+    }
+
+    /// The word in messages, as in [`Registry::faults`].
+    fn word(self) -> &'static str {
+        match self {
+            Self::Resource => "resource",
+            Self::DataSource => "data source",
+            Self::Ephemeral => "ephemeral resource",
+        }
+    }
+}
+
+/// One resource, data source or ephemeral resource, with what its page needs.
+struct Item<'a> {
+    kind: Kind,
+    name: &'a str,
+    subcategory: &'static str,
+    schema: &'static Schema,
+    /// How long operations may take when the user says nothing.
+    limit: Limit,
+}
+
+/// One limit for the one operation there is.
+fn each(limit: Duration) -> Limit {
+    Limit {
+        create: limit,
+        read: limit,
+        update: limit,
+        delete: limit,
+    }
+}
+
+impl<P: Provider> Registry<P> {
+    fn items(&self) -> Vec<Item<'_>> {
+        let resources = self.resources.iter().map(|(name, one)| Item {
+            kind: Kind::Resource,
+            name,
+            subcategory: one.subcategory(),
+            schema: one.schema(),
+            limit: one.timeouts(),
+        });
+        let sources = self.data_sources.iter().map(|(name, one)| Item {
+            kind: Kind::DataSource,
+            name,
+            subcategory: one.subcategory(),
+            schema: one.schema(),
+            limit: each(one.limit()),
+        });
+        let ephemerals = self.ephemerals.iter().map(|(name, one)| Item {
+            kind: Kind::Ephemeral,
+            name,
+            subcategory: one.subcategory(),
+            schema: one.schema(),
+            limit: each(one.limit()),
+        });
+        resources.chain(sources).chain(ephemerals).collect()
+    }
+
+    /// Every page by its path below `docs/`.
+    pub fn pages(&self, sources: &Sources) -> BTreeMap<String, String> {
+        let mut pages = BTreeMap::new();
+        let items = self.items();
+        for item in &items {
+            pages.insert(
+                page::path(self.name, item),
+                page::page(self.name, item, sources),
+            );
+        }
+        for (name, function) in &self.functions {
+            pages.insert(
+                format!("functions/{name}.md"),
+                function::page(self.name, name, &**function, sources),
+            );
+        }
+        let functions = self.functions.iter();
+        let functions = functions.map(|(name, function)| (name.as_str(), function.summary()));
+        let index = page::index(
+            self.name,
+            P::Config::schema(),
+            &items,
+            &functions.collect::<Vec<_>>(),
+            sources,
+        );
+        pages.insert("index.md".to_owned(), index);
+        pages
+    }
+
+    /// What a reader of the pages would miss. A unit test of the provider asserts that this is empty.
+    pub fn undocumented(&self, sources: &Sources) -> Vec<String> {
+        let mut missing = Vec::new();
+        complete::provider(P::Config::schema(), sources, &mut missing);
+        for item in self.items() {
+            complete::item(&item, sources, &mut missing);
+        }
+        for (name, function) in &self.functions {
+            complete::function(name, &**function, sources, &mut missing);
+        }
+        missing
+    }
+}
+
+#[cfg(test)]
+mod tests;
