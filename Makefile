@@ -14,11 +14,13 @@ LAYERS   := $(sort $(wildcard terraform/0*))
 MODULES  := $(sort $(wildcard terraform/modules/*))
 NODE_SCRIPT := provider/src/services/flatcar/strata-node.sh
 EXAMPLES := $(sort $(wildcard examples/resources/* examples/ephemeral-resources/* examples/functions/*))
+# The tests that compare the generated pages, or write them: one binary serves both.
+DOCS     := cargo nextest run --package strata-cluster --package terraform-provider-strata -E 'binary(docs) or test(the_written_documentation_is_current)'
 # Terraform as the checks use it: own CLI configuration, own plugin mirror, no registry, nothing of the user's.
 CHECKS   := $(CURDIR)/target/checks
 TF       := env -u TF_WORKSPACE -u TF_DATA_DIR TF_CLI_CONFIG_FILE=$(CHECKS)/terraform.rc CHECKPOINT_DISABLE=1 terraform
 
-.PHONY: help build test check fmt clippy unit acceptance shell terraform deny size tools install dev
+.PHONY: help build test check fmt clippy docs docs-current unit acceptance shell terraform deny size tools install dev
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -28,7 +30,7 @@ build: ## Build provider, cli and lab (dev profile)
 
 test: tools check unit acceptance terraform ## Everything CI runs: format, lints, unit and acceptance tests, shell, Terraform
 
-check: fmt clippy shell size deny ## Format, lints, shellcheck, sizes, dependencies
+check: fmt clippy docs-current shell size deny ## Format, lints, generated pages, shellcheck, sizes, dependencies
 
 fmt: ## Rust and HCL are formatted
 	cargo fmt --all --check
@@ -36,6 +38,12 @@ fmt: ## Rust and HCL are formatted
 
 clippy: ## Lints, warnings are errors
 	cargo clippy --workspace --all-targets -- -D warnings
+
+docs: ## Write the generated pages of docs/: from doc comments, schemas and examples/
+	STRATA_WRITE_DOCS=1 $(DOCS)
+
+docs-current: ## docs/ says what the code says
+	$(DOCS)
 
 unit: ## Tests that need nothing but this machine
 	cargo nextest run --workspace -E 'not (package(strata) and binary(acceptance))'
