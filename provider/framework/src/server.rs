@@ -1,5 +1,6 @@
 //! The process: handshake with core, serve until told to end (contract: tfplugin6, section 1).
 
+mod calls;
 mod connection;
 mod convert;
 pub mod inside;
@@ -168,6 +169,7 @@ async fn run<S: Protocol, E: Ending>(
         .initial_connection_window_size(4 * 1024 * 1024)
         // Above hyper's default of 200, calls would wait for calls that may wait for them.
         .max_concurrent_streams(10_000)
+        .layer(tower::util::MapRequestLayer::new(calls::noted))
         .add_service(provider)
         .add_service(GrpcControllerServer::new(plugin.clone()))
         .add_service(GrpcStdioServer::new(plugin.clone()))
