@@ -6,5 +6,6 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod lifecycle;
+mod processes;
 #[path = "../workspace/mod.rs"]
 mod workspace;

@@ -173,14 +173,22 @@ impl Workspace {
         instances[0]["attributes"].clone()
     }
 
-    /// What the example wrote into its journal since the last call, without process numbers.
+    /// What the example wrote into its journal since the last call.
     pub(crate) fn journal(&self) -> Vec<String> {
+        let lines = self.journal_by_process().into_iter();
+        lines.map(|(_, line)| line).collect()
+    }
+
+    /// The same with the number of the process that wrote it.
+    pub(crate) fn journal_by_process(&self) -> Vec<(u32, String)> {
         let path = self.root.path().join("journal");
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         let _ = std::fs::remove_file(path);
-        text.lines()
-            .filter_map(|line| Some(line.split_once(' ')?.1.to_owned()))
-            .collect()
+        let one = |line: &str| {
+            let (process, line) = line.split_once(' ').unwrap();
+            (process.parse().unwrap(), line.to_owned())
+        };
+        text.lines().map(one).collect()
     }
 
     /// Every file that Terraform wrote, except the configuration.

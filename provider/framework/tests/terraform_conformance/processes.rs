@@ -1,0 +1,109 @@
+//! How many processes and calls a command costs (contract: tfplugin6, section 4.1), and in which order the calls come.
+
+use crate::workspace::Workspace;
+
+/// What core sets up and takes down in every process, whatever the command: not what this is about.
+const PLUMBING: [&str; 3] = ["StreamStdio", "StartStream", "Shutdown"];
+
+/// The calls of each process, in order, written as one line each. Every process is told to end.
+#[track_caller]
+fn calls(space: &Workspace, arguments: &[&str]) -> Vec<String> {
+    space.journal();
+    space
+        .run_with(arguments, &[("EXAMPLE_JOURNAL_CALLS", "1")])
+        .succeeds();
+    let mut processes: Vec<(u32, Vec<String>)> = Vec::new();
+    for (process, line) in space.journal_by_process() {
+        let Some(call) = line.strip_prefix("call ") else {
+            continue;
+        };
+        match processes.iter_mut().find(|(known, _)| *known == process) {
+            Some((_, calls)) => calls.push(call.to_owned()),
+            None => processes.push((process, vec![call.to_owned()])),
+        }
+    }
+    let one = |(_, calls): (u32, Vec<String>)| {
+        assert_eq!(calls.last().map(String::as_str), Some("Shutdown"));
+        let ours = calls
+            .iter()
+            .filter(|call| !PLUMBING.contains(&call.as_str()));
+        ours.cloned().collect::<Vec<_>>().join(" ")
+    };
+    processes.into_iter().map(one).collect()
+}
+
+#[test]
+#[ignore = "needs terraform"]
+fn each_command_costs_what_the_contract_says() {
+    const SCHEMA: &str = "GetProviderSchema";
+    const VALIDATE: &str = "ValidateProviderConfig ValidateResourceConfig";
+    let space = Workspace::new("resource \"example_thing\" \"a\" { name = \"a\" }\n");
+    let costs = |arguments: &[&str], expected: &[&str]| {
+        assert_eq!(calls(&space, arguments), expected, "{arguments:?}");
+    };
+    costs(&["validate"], &[SCHEMA, VALIDATE]);
+    costs(
+        &["plan", "-out=plan.bin"],
+        &[
+            SCHEMA,
+            VALIDATE,
+            "ValidateProviderConfig ConfigureProvider ValidateResourceConfig PlanResourceChange",
+        ],
+    );
+    let apply = "ValidateProviderConfig ConfigureProvider ValidateResourceConfig PlanResourceChange ApplyResourceChange";
+    costs(&["apply", "plan.bin"], &[SCHEMA, apply]);
+    let looked = "ValidateProviderConfig ConfigureProvider UpgradeResourceState ReadResource";
+    let planned = format!("{looked} ValidateResourceConfig PlanResourceChange");
+    costs(&["plan"], &[SCHEMA, VALIDATE, &planned]);
+    costs(
+        &["plan", "-refresh=false"],
+        &[
+            SCHEMA,
+            VALIDATE,
+            "ValidateProviderConfig ConfigureProvider UpgradeResourceState ValidateResourceConfig PlanResourceChange",
+        ],
+    );
+    costs(&["plan", "-refresh-only"], &[SCHEMA, VALIDATE, looked]);
+    // Nothing changes, so nothing is planned again and nothing reaches apply, but for the configuration.
+    costs(
+        &["apply", "-auto-approve"],
+        &[
+            SCHEMA,
+            VALIDATE,
+            &planned,
+            "ValidateProviderConfig ConfigureProvider",
+        ],
+    );
+    space.write("resource \"example_thing\" \"a\" {\n name = \"a\"\n colour = \"red\"\n}\n");
+    costs(
+        &["apply", "-auto-approve"],
+        &[
+            SCHEMA,
+            VALIDATE,
+            &planned,
+            "ValidateProviderConfig ConfigureProvider UpgradeResourceState ValidateResourceConfig PlanResourceChange ApplyResourceChange",
+        ],
+    );
+    costs(&["show"], &[SCHEMA]);
+    costs(&["output"], &[]);
+    costs(&["state", "list"], &[]);
+    costs(
+        &["destroy", "-auto-approve"],
+        &[
+            SCHEMA,
+            VALIDATE,
+            &planned,
+            "ValidateProviderConfig ConfigureProvider UpgradeResourceState PlanResourceChange",
+            "ValidateProviderConfig ConfigureProvider UpgradeResourceState ApplyResourceChange",
+        ],
+    );
+    space.make("b");
+    space.write("resource \"example_thing\" \"b\" { name = \"b\" }\n");
+    costs(
+        &["import", "example_thing.b", "b"],
+        &[
+            SCHEMA,
+            "ValidateProviderConfig ConfigureProvider ImportResourceState ReadResource",
+        ],
+    );
+}
