@@ -35,6 +35,8 @@ pub const TEARDOWN: &str = "STRATA_TEARDOWN";
 /// Everything this provider offers, sorted.
 pub fn registry() -> Registry<Strata> {
     Registry::new("strata")
+        .address("strata.internal/strata-iac/strata")
+        .version(env!("CARGO_PKG_VERSION"))
         .ephemeral::<crate::services::kubeadm::join_info::EphemeralJoinInfo>()
         .ephemeral::<crate::services::secret::ephemeral::EphemeralSecret>()
         .function::<crate::functions::cluster::Cluster>()

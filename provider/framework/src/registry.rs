@@ -27,6 +27,9 @@ const RESERVED_PROVIDER: [&str; 2] = ["alias", "version"];
 /// Everything a provider offers.
 pub struct Registry<P> {
     pub(crate) name: &'static str,
+    /// Where configurations find it: `host/namespace/type`. `--debug` needs it.
+    pub(crate) address: Option<&'static str>,
+    pub(crate) version: &'static str,
     pub(crate) resources: BTreeMap<String, Arc<dyn AnyResource<P>>>,
     pub(crate) data_sources: BTreeMap<String, Arc<dyn AnyDataSource<P>>>,
     pub(crate) ephemerals: BTreeMap<String, Arc<dyn AnyEphemeral<P>>>,
@@ -39,12 +42,29 @@ impl<P: Provider> Registry<P> {
     pub fn new(name: &'static str) -> Self {
         Self {
             name,
+            address: None,
+            version: "0.0.0",
             resources: BTreeMap::new(),
             data_sources: BTreeMap::new(),
             ephemerals: BTreeMap::new(),
             functions: BTreeMap::new(),
             repeated: Vec::new(),
         }
+    }
+
+    /// The address that configurations give as `source`, in full: `registry.terraform.io/acme/acme`. Terraform finds a
+    /// process started with `--debug` by it.
+    #[must_use]
+    pub fn address(mut self, address: &'static str) -> Self {
+        self.address = Some(address);
+        self
+    }
+
+    /// What `--version` answers: `env!("CARGO_PKG_VERSION")`.
+    #[must_use]
+    pub fn version(mut self, version: &'static str) -> Self {
+        self.version = version;
+        self
     }
 
     /// Adds a resource.
@@ -118,6 +138,12 @@ impl<P: Provider> Registry<P> {
             .iter()
             .map(|name| format!("{name}: declared twice"))
             .collect();
+        if let Some(address) = self.address {
+            let parts: Vec<_> = address.split('/').collect();
+            if parts.len() != 3 || parts.iter().any(|part| part.is_empty()) {
+                faults.push(format!("address {address}: not host/namespace/type"));
+            }
+        }
         let mut check =
             |kind: &str, name: &str, schema: &crate::Schema, reserved: &[&str], stored: bool| {
                 if !is_identifier(name) {

@@ -1,8 +1,10 @@
 //! The process: handshake with core, serve until told to end (contract: tfplugin6, section 1).
 
+mod arguments;
 mod calls;
 mod connection;
 mod convert;
+mod debug;
 pub mod inside;
 mod log;
 mod plugin;
@@ -10,7 +12,7 @@ mod service;
 mod tls;
 
 use std::collections::HashMap;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::os::unix::process::parent_id;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,12 +26,14 @@ use strata_proto::plugin::grpc_controller_server::GrpcControllerServer;
 use strata_proto::plugin::grpc_stdio_server::GrpcStdioServer;
 use strata_proto::tfplugin6::provider_server::{Provider as Protocol, ProviderServer};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
 use crate::Registry;
 use crate::resource::Provider;
-use connection::{Connections, Socket, accept};
+use arguments::Wanted;
+use connection::{Connection, Connections, Socket, accept};
 use plugin::Plugin;
 use service::Service;
 
@@ -47,11 +51,22 @@ const END_LIMIT: Duration = Duration::from_secs(1);
 /// How often we look whether core still lives.
 const WATCH: Duration = Duration::from_secs(1);
 
-/// Serves the provider to the Terraform that started this process. `main` is this call.
+/// Serves the provider to the Terraform that started this process, or does what the one argument says. `main` is this call.
 pub fn serve<P: Provider>(registry: Registry<P>) -> ExitCode {
-    let name = registry.name;
+    let about = About {
+        name: registry.name,
+        address: registry.address,
+        version: registry.version,
+    };
     let service = Service::new(registry);
-    serve_service(name, service.clone(), service)
+    start(&about, service.clone(), service)
+}
+
+/// What the process knows of the provider it serves.
+struct About<'a> {
+    name: &'a str,
+    address: Option<&'a str>,
+    version: &'a str,
 }
 
 /// What a service does when the process is to end.
@@ -61,7 +76,7 @@ pub trait Ending: Clone + Send + Sync + 'static {
     fn stop(&self) {}
     /// Waits for the operations in flight.
     async fn idle(&self) {}
-    /// Bounded clean-up, the last thing.
+    /// Bounded clean-up, the last thing; with `--debug`, the last thing of one run.
     async fn clean_up(&self) {}
 }
 
@@ -83,18 +98,38 @@ impl<P: Provider> Ending for Service<P> {
 
 /// Serves any implementation of the protocol: [`serve`], and the puppet of our tests, which breaks the rules on purpose.
 pub fn serve_service<S: Protocol, E: Ending>(name: &str, service: S, ending: E) -> ExitCode {
-    // Read once, before any thread: the environment is part of the process contract here.
+    let about = About {
+        name,
+        address: None,
+        version: "0.0.0",
+    };
+    start(&about, service, ending)
+}
+
+fn start<S: Protocol, E: Ending>(about: &About<'_>, service: S, ending: E) -> ExitCode {
+    let program = format!("terraform-provider-{}", about.name);
+    // Read once, before any thread: arguments and environment are part of the process contract here.
+    let wanted = arguments::read(std::env::args_os().skip(1));
     let environment: HashMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    if environment.get(COOKIE.0).map(String::as_str) != Some(COOKIE.1) {
-        complain(
-            "This is a Terraform provider. Terraform and OpenTofu start it; do not run it by hand.\n\
-             Write a configuration that uses it and run `terraform plan`.",
-        );
-        return ExitCode::FAILURE;
+    match &wanted {
+        Wanted::Help => return answer(&arguments::help(&program)),
+        Wanted::Version => return answer(&format!("{program} v{}", about.version)),
+        Wanted::Unknown(argument) => {
+            complain(&arguments::unknown(&program, argument));
+            return ExitCode::FAILURE;
+        }
+        Wanted::Serve if environment.get(COOKIE.0).map(String::as_str) != Some(COOKIE.1) => {
+            complain(
+                "This is a Terraform provider. Terraform and OpenTofu start it; do not run it by hand.\n\
+                 Write a configuration that uses it and run `terraform plan`.",
+            );
+            return ExitCode::FAILURE;
+        }
+        Wanted::Serve | Wanted::Debug => {}
     }
-    log::start(name, |name| environment.get(name).cloned());
+    log::start(about.name, |name| environment.get(name).cloned());
     install_panic_hook();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -106,7 +141,13 @@ pub fn serve_service<S: Protocol, E: Ending>(name: &str, service: S, ending: E) 
             return ExitCode::FAILURE;
         }
     };
-    let code = match runtime.block_on(run(service, ending, &environment)) {
+    let served = runtime.block_on(async {
+        match wanted {
+            Wanted::Debug => debug::run(about, service, ending).await,
+            _ => run(service, ending, &environment).await,
+        }
+    });
+    let code = match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&format!(
@@ -123,6 +164,7 @@ pub fn serve_service<S: Protocol, E: Ending>(name: &str, service: S, ending: E) 
 
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 
+/// Started by core: handshake, then serve until core says Shutdown or is gone.
 async fn run<S: Protocol, E: Ending>(
     service: S,
     ending: E,
@@ -153,29 +195,7 @@ async fn run<S: Protocol, E: Ending>(
     let incoming = accept(listener, tls, Arc::clone(&connections));
 
     let end = CancellationToken::new();
-    let cleaned = ending.clone();
-    let plugin = Plugin {
-        end: end.clone(),
-        clean_up: Arc::new(move || {
-            let cleaned = cleaned.clone();
-            Box::pin(async move { cleaned.clean_up().await })
-        }),
-    };
-    let provider = ProviderServer::new(service)
-        .max_decoding_message_size(LARGEST_MESSAGE)
-        .max_encoding_message_size(LARGEST_MESSAGE);
-    let server = Server::builder()
-        .initial_stream_window_size(1024 * 1024)
-        .initial_connection_window_size(4 * 1024 * 1024)
-        // Above hyper's default of 200, calls would wait for calls that may wait for them.
-        .max_concurrent_streams(10_000)
-        .layer(tower::util::MapRequestLayer::new(calls::noted))
-        .add_service(provider)
-        .add_service(GrpcControllerServer::new(plugin.clone()))
-        .add_service(GrpcStdioServer::new(plugin.clone()))
-        .add_service(GrpcBrokerServer::new(plugin.clone()))
-        .add_service(HealthServer::new(plugin))
-        .serve_with_incoming_shutdown(incoming, end.clone().cancelled_owned());
+    let server = serve_all(service, ending.clone(), incoming, end.clone());
 
     let watched = end.clone();
     tokio::spawn(async move {
@@ -197,11 +217,50 @@ async fn run<S: Protocol, E: Ending>(
         }
     });
 
-    announce(&format!(
+    say(&format!(
         "1|6|unix|{}|grpc|{certificate}{}",
         socket.path().display(),
         multiplexing(environment)
     ))?;
+    until_served(server, end).await
+}
+
+/// The provider and go-plugin's own services, over these connections, until the token ends.
+fn serve_all<S: Protocol, E: Ending>(
+    service: S,
+    ending: E,
+    incoming: ReceiverStream<io::Result<Connection>>,
+    end: CancellationToken,
+) -> impl Future<Output = Result<(), tonic::transport::Error>> {
+    let plugin = Plugin {
+        end: end.clone(),
+        clean_up: Arc::new(move || {
+            let ending = ending.clone();
+            Box::pin(async move { ending.clean_up().await })
+        }),
+    };
+    let provider = ProviderServer::new(service)
+        .max_decoding_message_size(LARGEST_MESSAGE)
+        .max_encoding_message_size(LARGEST_MESSAGE);
+    Server::builder()
+        .initial_stream_window_size(1024 * 1024)
+        .initial_connection_window_size(4 * 1024 * 1024)
+        // Above hyper's default of 200, calls would wait for calls that may wait for them.
+        .max_concurrent_streams(10_000)
+        .layer(tower::util::MapRequestLayer::new(calls::noted))
+        .add_service(provider)
+        .add_service(GrpcControllerServer::new(plugin.clone()))
+        .add_service(GrpcStdioServer::new(plugin.clone()))
+        .add_service(GrpcBrokerServer::new(plugin.clone()))
+        .add_service(HealthServer::new(plugin))
+        .serve_with_incoming_shutdown(incoming, end.cancelled_owned())
+}
+
+/// Waits for the server's end, and after the token's end only for a moment.
+async fn until_served(
+    server: impl Future<Output = Result<(), tonic::transport::Error>>,
+    end: CancellationToken,
+) -> Result<(), Fault> {
     let ended = async {
         end.cancelled().await;
         tokio::time::sleep(END_LIMIT).await;
@@ -225,16 +284,24 @@ fn multiplexing(environment: &HashMap<String, String>) -> &'static str {
     }
 }
 
-/// The handshake: the only line that ever goes to stdout.
-fn announce(line: &str) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
+/// The one line that goes to stdout: the handshake, or what a person asked for.
+fn say(line: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
     writeln!(out, "{line}")?;
     out.flush()
 }
 
+/// The answer to a person's question.
+fn answer(line: &str) -> ExitCode {
+    match say(line) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
 /// Words for a person, on stderr. `eprintln!` panics when the pipe is gone.
 fn complain(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Panics in calls become diagnostics; the log gets the place. One in the main thread ends the process, and core shows

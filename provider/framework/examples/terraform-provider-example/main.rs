@@ -53,6 +53,8 @@ fn main() -> ExitCode {
     journal::open();
     serve(
         Registry::<Example>::new("example")
+            .address("strata.internal/strata-iac/example")
+            .version(env!("CARGO_PKG_VERSION"))
             .resource::<thing::Thing>()
             .data_source::<shelf::Shelf>()
             .ephemeral::<words::Password>()

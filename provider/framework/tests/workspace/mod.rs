@@ -200,7 +200,7 @@ impl Workspace {
             .collect()
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("terraform");
         command
             .current_dir(self.configuration())
@@ -247,10 +247,15 @@ impl Workspace {
     }
 
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
+        self.start_with(arguments, &[])
+    }
+
+    pub(crate) fn start_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Running {
         // A group of its own, so that the interrupt reaches Terraform and the plugin, as from a terminal.
         use std::os::unix::process::CommandExt as _;
         let child = self
             .command(arguments)
+            .envs(environment.iter().copied())
             .process_group(0)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
