@@ -45,8 +45,13 @@ pub(crate) struct Thing {
     /// Fingerprint of the secret inside.
     #[schema(computed, keep_prior)]
     fingerprint: Attr<String>,
-    /// What creating does: `work`, `fail` half way, `panic` half way, or take its `time` and notice a stop.
-    #[schema(default = "work", recorded, one_of("work", "fail", "panic", "time"))]
+    /// What creating does: `work`, `fail` half way, `panic` half way, take its `time` and notice a stop, or be `deaf` to it
+    /// until a file `NAME.wake` appears. `refuse` fails the plan.
+    #[schema(
+        default = "work",
+        recorded,
+        one_of("work", "fail", "panic", "time", "deaf", "refuse")
+    )]
     mood: Attr<String>,
     /// Whether it is finished; a stop leaves it unfinished, and the next apply finishes it.
     #[schema(computed)]
@@ -212,6 +217,18 @@ impl Thing {
                     Err(WaitError::Failed(error)) => Err(error),
                 }
             }
+            "deaf" => {
+                let wake = cx.provider.world()?.folder.join(format!("{name}.wake"));
+                while !wake.exists() && !cx.remaining().is_zero() {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                let finished = Self {
+                    ready: Attr::Known(true),
+                    ..unfinished
+                };
+                finished.store(cx, secret).await?;
+                Ok(finished)
+            }
             _ => Ok(unfinished),
         }
     }
@@ -237,6 +254,10 @@ impl Resource for Thing {
         change: Change<'_, Self>,
         mut planned: Planned<Self>,
     ) -> Result<Planned<Self>, Diagnostics> {
+        if planned.state.mood.text() == "refuse" {
+            let refused = Diagnostics::error("Cannot plan a thing", "It is in the mood to refuse.");
+            return Err(refused.at(Path::of("mood")));
+        }
         let Some(prior) = change.prior() else {
             return Ok(planned);
         };

@@ -1,14 +1,17 @@
 //! Ephemeral `example_password`, functions `greet` and `describe`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use strata_framework::{
-    Attr, Cx, Diagnostics, Dynamic, Ephemeral, Function, FunctionError, Opened, Parameter, Schema,
-    Secret,
+    Attr, Cx, Diagnostics, DurationText, Dynamic, Ephemeral, Function, FunctionError, Opened,
+    Parameter, Path, Schema, Secret,
 };
 
 use crate::Example;
+use crate::journal::note;
 
 /// A password that exists while Terraform runs.
 #[derive(Schema, Clone, Debug)]
@@ -17,34 +20,73 @@ pub(crate) struct Password {
     /// What it is for.
     #[schema(required)]
     purpose: Attr<String>,
+    /// How often its lease is renewed.
+    #[schema(optional)]
+    renew_after: Attr<DurationText>,
     /// The password.
     #[schema(computed, sensitive)]
     value: Attr<Secret<String>>,
 }
 
+/// What renewing and closing need to know.
+#[derive(Serialize, Deserialize, Clone, Default)]
+pub(crate) struct Lease {
+    purpose: String,
+    renew_after: Duration,
+}
+
+impl Lease {
+    /// The file that exists while the lease does.
+    fn mark(&self, cx: &Cx<'_, Example>) -> Result<PathBuf, Diagnostics> {
+        let name = format!("{}.lease", self.purpose);
+        Ok(cx.provider.world()?.folder.join(name))
+    }
+}
+
 impl Ephemeral for Password {
     type Provider = Example;
     type Model = Self;
-    type Lease = String;
+    type Lease = Lease;
 
     async fn open(
         cx: &Cx<'_, Example>,
         mut config: Self,
-    ) -> Result<Opened<Self, String>, Diagnostics> {
+    ) -> Result<Opened<Self, Lease>, Diagnostics> {
         let purpose = config.purpose.require("purpose")?.clone();
-        config.value = Secret::new(format!("hunter2-for-{purpose}")).into();
-        let mark = cx.provider.world()?.folder.join(format!("{purpose}.lease"));
-        std::fs::write(&mark, "open")
-            .map_err(|error| Diagnostics::failed("open", "password", &purpose, &error))?;
-        Ok(Opened::new(config)
-            .lease(purpose)
-            .renew_after(Duration::from_mins(1)))
+        if purpose == "nothing" {
+            let refused = Diagnostics::error(
+                "Cannot open password \"nothing\"",
+                "There is no password for nothing.",
+            );
+            return Err(refused.at(Path::of("purpose")));
+        }
+        let every = config.renew_after.known().and_then(DurationText::get);
+        let lease = Lease {
+            purpose,
+            renew_after: every.unwrap_or(Duration::from_mins(1)),
+        };
+        note("lease", &format!("open {}", lease.purpose));
+        std::fs::write(lease.mark(cx)?, "open")
+            .map_err(|error| Diagnostics::failed("open", "password", &lease.purpose, &error))?;
+        config.value = Secret::new(format!("hunter2-for-{}", lease.purpose)).into();
+        let after = lease.renew_after;
+        Ok(Opened::new(config).lease(lease).renew_after(after))
     }
 
-    async fn close(cx: &Cx<'_, Example>, purpose: String) -> Result<(), Diagnostics> {
-        let mark = cx.provider.world()?.folder.join(format!("{purpose}.lease"));
-        std::fs::remove_file(mark)
-            .map_err(|error| Diagnostics::failed("close", "password", &purpose, &error))
+    async fn renew(
+        cx: &Cx<'_, Example>,
+        lease: &mut Lease,
+    ) -> Result<Option<Duration>, Diagnostics> {
+        note("lease", &format!("renew {}", lease.purpose));
+        std::fs::write(lease.mark(cx)?, "renewed")
+            .map_err(|error| Diagnostics::failed("renew", "password", &lease.purpose, &error))?;
+        Ok(Some(lease.renew_after))
+    }
+
+    async fn close(cx: &Cx<'_, Example>, lease: Lease) -> Result<(), Diagnostics> {
+        note("lease", &format!("close {}", lease.purpose));
+        std::fs::remove_file(lease.mark(cx)?)
+            .map_err(|error| Diagnostics::failed("close", "password", &lease.purpose, &error))
     }
 }
 
