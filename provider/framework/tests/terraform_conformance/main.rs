@@ -5,7 +5,10 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod ephemeral;
+mod interrupt;
 mod lifecycle;
 mod processes;
+mod scale;
 #[path = "../workspace/mod.rs"]
 mod workspace;

@@ -264,11 +264,27 @@ impl Workspace {
     }
 
     pub(crate) fn await_file(&self, name: &str, limit: Duration) {
-        let start = Instant::now();
-        while !self.file(name).exists() {
-            assert!(start.elapsed() < limit, "{name} does not appear");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let file = self.file(name);
+        eventually(&format!("{name} appears"), limit, || file.exists());
+    }
+
+    /// Waits for a line of the example's journal, without taking it.
+    pub(crate) fn await_journal(&self, line: &str) {
+        let path = self.root.path().join("journal");
+        let written = || std::fs::read_to_string(&path).unwrap_or_default();
+        eventually(line, Duration::from_mins(1), || {
+            written().lines().any(|one| one.ends_with(line))
+        });
+    }
+}
+
+/// Waits until something is so.
+#[track_caller]
+pub(crate) fn eventually(what: &str, limit: Duration, mut so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !so() {
+        assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -296,16 +312,29 @@ impl Running {
 
     /// Ctrl-C: to the whole group.
     pub(crate) fn interrupt(self) -> Ran {
-        let group = format!("-{}", self.0.id());
-        assert!(
-            Command::new("kill")
-                .args(["-INT", "--", &group])
-                .status()
-                .unwrap()
-                .success()
-        );
+        self.press_control_c();
+        self.ended()
+    }
+
+    /// The same, without waiting for the end.
+    pub(crate) fn press_control_c(&self) {
+        signal("INT", &format!("-{}", self.0.id()));
+    }
+
+    /// SIGTERM to Terraform alone, as a supervisor sends it.
+    pub(crate) fn terminate(&self) {
+        signal("TERM", &self.0.id().to_string());
+    }
+
+    pub(crate) fn ended(self) -> Ran {
         Ran::from(&self.0.wait_with_output().unwrap())
     }
+}
+
+/// Sends a signal to a process, or to a group when the number is negative.
+pub(crate) fn signal(name: &str, to: &str) {
+    let sent = Command::new("kill").args(["-s", name, "--", to]).status();
+    assert!(sent.unwrap().success(), "{name} to {to}");
 }
 
 impl From<&std::process::Output> for Ran {
