@@ -3,7 +3,9 @@
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use syn::ext::IdentExt;
-use syn::{Attribute, Data, DeriveInput, Error, Expr, ExprLit, Field, Fields, Lit, Meta, Result};
+use syn::{
+    Attribute, Data, DeriveInput, Error, Expr, ExprLit, Field, Fields, Lit, LitStr, Meta, Result,
+};
 
 use crate::rules::{Header, Rules};
 
@@ -20,7 +22,9 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let Header {
         name: schema_name,
         version,
+        deprecated,
     } = Header::parse(&input.attrs)?;
+    let deprecated = option(deprecated.as_ref());
     let description = documentation(&input.attrs);
     let model = &input.ident;
 
@@ -57,6 +61,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
                         name: #schema_name,
                         version: #version,
                         description: #description,
+                        deprecated: #deprecated,
                         attributes: ::std::vec![#(#attributes),*],
                     })
                 }
@@ -104,6 +109,7 @@ fn attribute(field: &Field, name: &str) -> Result<TokenStream> {
         sensitive,
         write_only,
         block,
+        for_import,
         validators,
         ..
     } = &rules;
@@ -112,9 +118,8 @@ fn attribute(field: &Field, name: &str) -> Result<TokenStream> {
         (false, true) => quote!(Replace::ChangedAndConfigured),
         (false, false) => quote!(Replace::Never),
     };
-    let none = quote!(::core::option::Option::None);
     let default = rules.default.as_ref().map_or_else(
-        || none.clone(),
+        || option(None),
         |expression| {
             quote!({
                 let value: #of = Attr::Known(#expression);
@@ -122,10 +127,7 @@ fn attribute(field: &Field, name: &str) -> Result<TokenStream> {
             })
         },
     );
-    let deprecated = rules
-        .deprecated
-        .as_ref()
-        .map_or(none, |text| quote!(::core::option::Option::Some(#text)));
+    let deprecated = option(rules.deprecated.as_ref());
     Ok(quote! {
         Attribute {
             sensitive: #sensitive || <#of as Field>::SECRET,
@@ -137,9 +139,18 @@ fn attribute(field: &Field, name: &str) -> Result<TokenStream> {
             recorded: #recorded || #name == "timeouts",
             validators: ::std::vec![#(#validators),*],
             deprecated: #deprecated,
+            for_import: #for_import,
             ..Attribute::new::<#of>(#name, #description, #mode)
         }
     })
+}
+
+/// A text or none, as an expression.
+fn option(text: Option<&LitStr>) -> TokenStream {
+    text.map_or_else(
+        || quote!(::core::option::Option::None),
+        |text| quote!(::core::option::Option::Some(#text)),
+    )
 }
 
 /// The doc comment, without the space that follows `///`.

@@ -11,6 +11,8 @@ use syn::{Attribute, Expr, ExprLit, Lit, LitInt, LitStr, Path, Token};
 pub(crate) struct Header {
     pub(crate) name: String,
     pub(crate) version: i64,
+    /// Why not to use it any more.
+    pub(crate) deprecated: Option<LitStr>,
 }
 
 /// Attributes of a field.
@@ -44,6 +46,8 @@ pub(crate) struct Rules {
     pub(crate) block: bool,
     /// Why not to use it any more.
     pub(crate) deprecated: Option<LitStr>,
+    /// An identity's attribute: needed, or possible, to import by.
+    pub(crate) for_import: bool,
     /// Expressions that build validators.
     pub(crate) validators: Vec<TokenStream>,
 }
@@ -60,8 +64,10 @@ impl Header {
                     header.name = meta.value()?.parse::<LitStr>()?.value();
                 } else if meta.path.is_ident("version") {
                     header.version = meta.value()?.parse::<LitInt>()?.base10_parse()?;
+                } else if meta.path.is_ident("deprecated") {
+                    header.deprecated = Some(meta.value()?.parse()?);
                 } else {
-                    return Err(meta.error("expected `name` or `version`"));
+                    return Err(meta.error("expected `name`, `version` or `deprecated`"));
                 }
                 Ok(())
             })?;
@@ -90,6 +96,8 @@ impl Rules {
             "required" => self.required = true,
             "optional" => self.optional = true,
             "computed" => self.computed = true,
+            "required_for_import" => (self.required, self.for_import) = (true, true),
+            "optional_for_import" => (self.optional, self.for_import) = (true, true),
             "replace" => self.replace = true,
             "replace_if_configured" => self.replace_if_configured = true,
             "keep_prior" => self.keep_prior = true,

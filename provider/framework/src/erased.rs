@@ -1,8 +1,12 @@
 //! The object-safe twins of the traits: values and bytes instead of models, boxed futures instead of `async fn`.
 
+mod identity;
 mod resource;
 
+pub(crate) use identity::AnyIdentity;
+
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -100,6 +104,28 @@ pub(crate) trait AnyFunction: Send + Sync {
     fn parameters(&self) -> Vec<(Parameter, Type)>;
     fn returns(&self) -> Type;
     fn call(&self, arguments: &[Value]) -> Result<Value, FunctionError>;
+}
+
+/// Runs an author's code that is not in a task of its own: a panic becomes a diagnostic. The panic hook has logged its
+/// message; it may hold a secret and is not repeated.
+pub(crate) fn guarded<T>(
+    what: &str,
+    name: &str,
+    work: impl FnOnce() -> T,
+) -> Result<T, Diagnostics> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|_| {
+        Diagnostics::bug(format!("{what} of {name} panicked."))
+            .hint("Run again with TF_LOG_PROVIDER=ERROR to see where, and report it.")
+    })
+}
+
+/// What a newer version of the provider stored, this one cannot read: a downgrade could lose what it does not know.
+pub(crate) fn newer(what: &str, name: &str, stored: i64, ours: i64) -> Diagnostics {
+    let facts = format!(
+        "A newer version of the provider wrote it: version {stored}, and this one knows up to {ours}."
+    );
+    Diagnostics::error(format!("Cannot read the stored {what} of {name}"), facts)
+        .hint("Use that version of the provider, or a newer one.")
 }
 
 /// Every check of a configuration: presence, validators, decoding, then the author's rules.

@@ -82,6 +82,7 @@
 //! | `keep_prior` | an unknown planned value becomes the prior one ("UseStateForUnknown") |
 //! | `recorded` | a change is written down, `update` is not called and nothing else becomes unknown; `timeouts` always is |
 //! | `sensitive`, `write_only`, `deprecated = ".."` | as in Terraform; write-only values are in `config` only |
+//! | `required_for_import`, `optional_for_import` | in the identity of a resource, see [`Identified`] |
 //! | `block` | nested blocks; the field is `Attr<Vec<Struct>>` |
 //! | `one_of("a", "b")`, `range(1..=9)`, `pattern("regex")` | checks of each known element; patterns match the whole text |
 //! | `validate = path::to::check` | `fn(&T) -> Result<(), String>` on the known value of `Attr<T>` |
@@ -90,6 +91,13 @@
 //! `BTreeMap<String, T>`, [`Dynamic`], [`DurationText`], `Secret<String>`, or another struct with `#[derive(Schema)]` (a nested
 //! object; in `Vec` and `BTreeMap` nested collections). A plain `Vec<String>` with one unknown element is unknown as a
 //! whole; nothing is lost on the wire, since only the changes a resource makes are applied to the plan.
+//!
+//! On a struct: `name`, `version`, and `deprecated = ".."` for a whole resource or block.
+//!
+//! # Beside a resource
+//!
+//! [`Identified`] gives a resource an identity, which Terraform 1.12 and newer store and import by. It is a trait of its
+//! own, registered beside the resource: `.resource::<Note>().identity::<Note>()`.
 //!
 //! # What the framework does by itself
 //!
@@ -112,6 +120,7 @@ mod ephemeral;
 mod erased;
 pub mod field;
 mod function;
+mod identity;
 mod json;
 mod msgpack;
 mod number;
@@ -135,6 +144,7 @@ pub use duration::DurationText;
 pub use ephemeral::{Ephemeral, Opened};
 pub use field::{Field, Model, Source};
 pub use function::{Arguments, Function, FunctionError, Parameter};
+pub use identity::Identified;
 pub use number::Number;
 pub use path::{Path, Step};
 pub use registry::Registry;
@@ -145,7 +155,7 @@ pub use schema::Schema;
 pub use secret::{Secret, fingerprint, mask, masked};
 #[doc(hidden)]
 pub use server::inside;
-pub use server::serve;
+pub use server::{serve, serve_local};
 pub use strata_derive::Schema;
 pub use types::Type;
 pub use validate::Validator;

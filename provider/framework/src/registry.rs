@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use crate::Model;
 use crate::ephemeral::Ephemeral;
-use crate::erased::{AnyDataSource, AnyEphemeral, AnyFunction, AnyResource, Typed};
+use crate::erased::{AnyDataSource, AnyEphemeral, AnyFunction, AnyIdentity, AnyResource, Typed};
 use crate::function::{Arguments, Function};
+use crate::identity::{self, Identified};
 use crate::resource::{DataSource, Provider, Resource};
 use crate::schema::is_identifier;
 
@@ -31,6 +32,7 @@ pub struct Registry<P> {
     pub(crate) address: Option<&'static str>,
     pub(crate) version: &'static str,
     pub(crate) resources: BTreeMap<String, Arc<dyn AnyResource<P>>>,
+    pub(crate) identities: BTreeMap<String, Arc<dyn AnyIdentity<P>>>,
     pub(crate) data_sources: BTreeMap<String, Arc<dyn AnyDataSource<P>>>,
     pub(crate) ephemerals: BTreeMap<String, Arc<dyn AnyEphemeral<P>>>,
     pub(crate) functions: BTreeMap<String, Arc<dyn AnyFunction>>,
@@ -45,6 +47,7 @@ impl<P: Provider> Registry<P> {
             address: None,
             version: "0.0.0",
             resources: BTreeMap::new(),
+            identities: BTreeMap::new(),
             data_sources: BTreeMap::new(),
             ephemerals: BTreeMap::new(),
             functions: BTreeMap::new(),
@@ -77,6 +80,20 @@ impl<P: Provider> Registry<P> {
             .is_some()
         {
             self.repeated.push(name);
+        }
+        self
+    }
+
+    /// Adds the identity of a resource: `.resource::<Note>().identity::<Note>()`.
+    #[must_use]
+    pub fn identity<R: Identified<Provider = P>>(mut self) -> Self {
+        let name = self.full(R::NAME);
+        if self
+            .identities
+            .insert(name.clone(), Arc::new(Typed::<R>(PhantomData)))
+            .is_some()
+        {
+            self.repeated.push(format!("identity of {name}"));
         }
         self
     }
@@ -151,6 +168,7 @@ impl<P: Provider> Registry<P> {
                 }
                 let leaks = if stored { schema.leaks() } else { Vec::new() };
                 let all = schema.faults(reserved).into_iter().chain(leaks);
+                let all = all.chain(identity::strays(schema));
                 faults.extend(all.map(|fault| format!("{kind} {name}: {fault}")));
             };
         check(
@@ -173,6 +191,17 @@ impl<P: Provider> Registry<P> {
                 ephemeral.schema(),
                 &RESERVED,
                 false,
+            );
+        }
+        for (name, one) in &self.identities {
+            let mut found = identity::faults(one.schema());
+            if !self.resources.contains_key(name) {
+                found.push("there is no such resource".to_owned());
+            }
+            faults.extend(
+                found
+                    .iter()
+                    .map(|fault| format!("identity of {name}: {fault}")),
             );
         }
         for (name, function) in &self.functions {

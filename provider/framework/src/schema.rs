@@ -17,6 +17,8 @@ pub struct Schema {
     pub version: i64,
     /// User documentation; the first line is the title.
     pub description: &'static str,
+    /// Why not to use it any more.
+    pub deprecated: Option<&'static str>,
     /// Attributes and blocks, in the order of the struct.
     pub attributes: Vec<Attribute>,
 }
@@ -90,6 +92,8 @@ pub struct Attribute {
     pub keep_prior: bool,
     /// Whether a change is only written down: update is not called and other computed values stay.
     pub recorded: bool,
+    /// Whether it is part of an identity, required or optional for an import.
+    pub for_import: bool,
     /// Checks of a known value.
     pub validators: Vec<Validator>,
     /// Why not to use it any more.
@@ -121,6 +125,7 @@ impl Attribute {
             replace: Replace::Never,
             keep_prior: false,
             recorded: false,
+            for_import: false,
             validators: Vec::new(),
             deprecated: None,
         }

@@ -6,6 +6,7 @@ mod connection;
 mod convert;
 mod debug;
 pub mod inside;
+mod local;
 mod log;
 mod plugin;
 mod service;
@@ -32,6 +33,8 @@ use tonic::transport::Server;
 
 use crate::Registry;
 use crate::resource::Provider;
+pub use local::serve_local;
+
 use arguments::Wanted;
 use connection::{Connection, Connections, Socket, accept};
 use plugin::Plugin;

@@ -1,5 +1,7 @@
 //! The erased resource: decode, call, carry over, check, for each of its operations.
 
+use std::cmp::Ordering;
+
 use futures::future::BoxFuture;
 use serde_json::Value as Json;
 
@@ -132,6 +134,44 @@ impl<R: Resource> Typed<R> {
         Some(check::known(&value, &Path::root(), &mut Vec::new()))
     }
 
+    /// What an import found, with defaults: it must not show what the user never set as a change. Core reads it next,
+    /// so it has to say which object it is.
+    pub(super) fn imported(
+        operation: &Operation<R::Provider>,
+        private: &std::sync::Mutex<R::Private>,
+        imported: Result<R::Model, Diagnostics>,
+    ) -> Outcome {
+        let model = match imported {
+            Ok(model) => model.encode(),
+            Err(error) => {
+                return Outcome::failed(Vec::new(), operation.diagnostics(Some(error)));
+            }
+        };
+        let mut faults = Vec::new();
+        if let Value::Map(attributes) = &model
+            && attributes.values().all(is_empty)
+        {
+            faults.push("every attribute is null".to_owned());
+        }
+        let state = plan::filled_with_defaults(Self::schema(), &model);
+        let state = plan::without_write_only(Self::schema(), &state);
+        let state = check::known(&state, &Path::root(), &mut faults);
+        if !faults.is_empty() {
+            let facts = format!(
+                "The import of {} answered with nothing that can be read: {}.",
+                R::NAME,
+                faults.join("; ")
+            );
+            let error = Diagnostics::bug(facts);
+            return Outcome::failed(Vec::new(), operation.diagnostics(Some(error)));
+        }
+        Outcome {
+            state: Some(state),
+            private: encode_private(private, Vec::new()),
+            diagnostics: operation.diagnostics(None),
+        }
+    }
+
     fn finish(
         operation: &Operation<R::Provider>,
         private: &std::sync::Mutex<R::Private>,
@@ -156,6 +196,14 @@ impl<R: Resource> Typed<R> {
                 diagnostics: operation.diagnostics(Some(error)),
             },
         }
+    }
+}
+
+/// Null, or no blocks.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::List(elements) => elements.is_empty(),
+        other => other.is_null(),
     }
 }
 
@@ -386,28 +434,19 @@ impl<R: Resource> AnyResource<R::Provider> for Typed<R> {
         Box::pin(async move {
             let private = operation.private::<R::Private>();
             let cx = operation.cx(&private, R::TIMEOUTS.read);
-            match R::import(&cx, &id).await {
-                Ok(model) => {
-                    let state = plan::filled_with_defaults(Self::schema(), &model.encode());
-                    let state = plan::without_write_only(Self::schema(), &state);
-                    let state = check::known(&state, &Path::root(), &mut Vec::new());
-                    Outcome {
-                        state: Some(state),
-                        private: encode_private(&private, Vec::new()),
-                        diagnostics: operation.diagnostics(None),
-                    }
-                }
-                Err(error) => Outcome::failed(Vec::new(), operation.diagnostics(Some(error))),
-            }
+            let imported = R::import(&cx, &id).await;
+            Self::imported(&operation, &private, imported)
         })
     }
 
     fn upgrade(&self, from: i64, raw: Json) -> Result<Value, Diagnostics> {
         let schema = Self::schema();
-        let raw = if from == schema.version {
-            raw
-        } else {
-            R::upgrade(from, raw)?
+        let raw = match from.cmp(&schema.version) {
+            Ordering::Less => R::upgrade(from, raw)?,
+            Ordering::Equal => raw,
+            Ordering::Greater => {
+                return Err(super::newer("state", R::NAME, from, schema.version));
+            }
         };
         match json::decode(&raw, &schema.value_type()) {
             Ok(Value::Null) => Err(Diagnostics::bug(format!(

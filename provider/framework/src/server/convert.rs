@@ -104,16 +104,22 @@ fn block(schema: &Schema) -> wire::schema::Block {
         block_types: blocks.into_iter().filter_map(nested_block).collect(),
         description: schema.description.to_owned(),
         description_kind: MARKDOWN.into(),
-        ..Default::default()
+        deprecated: schema.deprecated.is_some(),
+        deprecation_message: schema.deprecated.unwrap_or_default().to_owned(),
+        computed: false,
     }
 }
 
 fn nested_block(attribute: &Attribute) -> Option<wire::schema::NestedBlock> {
+    let nested = attribute.nested()?;
+    let deprecated = attribute.deprecated.or(nested.deprecated);
     Some(wire::schema::NestedBlock {
         type_name: attribute.name.to_owned(),
         block: Some(wire::schema::Block {
             description: attribute.description.to_owned(),
-            ..block(attribute.nested()?)
+            deprecated: deprecated.is_some(),
+            deprecation_message: deprecated.unwrap_or_default().to_owned(),
+            ..block(nested)
         }),
         nesting: wire::schema::nested_block::NestingMode::List.into(),
         min_items: i64::from(attribute.mode == Mode::Required),
@@ -153,6 +159,20 @@ fn attribute(attribute: &Attribute) -> wire::schema::Attribute {
         nested_type,
         write_only: attribute.write_only,
         deprecation_message: attribute.deprecated.unwrap_or_default().to_owned(),
+    }
+}
+
+pub(super) fn identity_schema(schema: &Schema) -> wire::ResourceIdentitySchema {
+    let attribute = |one: &Attribute| wire::resource_identity_schema::IdentityAttribute {
+        name: one.name.to_owned(),
+        r#type: type_bytes(&one.shape.value_type()),
+        required_for_import: one.mode == Mode::Required,
+        optional_for_import: one.mode == Mode::Optional,
+        description: one.description.to_owned(),
+    };
+    wire::ResourceIdentitySchema {
+        version: schema.version,
+        identity_attributes: schema.attributes.iter().map(attribute).collect(),
     }
 }
 

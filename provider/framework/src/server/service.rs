@@ -4,6 +4,7 @@
 //! every panic of ours, is a diagnostic.
 
 mod ephemeral;
+mod identity;
 mod read;
 mod schema;
 mod write;
@@ -329,19 +330,18 @@ impl<P: Provider> Protocol for Service<P> {
         reply(self.call(request.into_inner()).await)
     }
 
-    // Identity comes with its own traits later; no schemas is a complete answer.
     async fn get_resource_identity_schemas(
         &self,
         _: Request<wire::get_resource_identity_schemas::Request>,
     ) -> Reply<wire::get_resource_identity_schemas::Response> {
-        reply(wire::get_resource_identity_schemas::Response::default())
+        reply(self.identity_schemas())
     }
 
     async fn upgrade_resource_identity(
         &self,
-        _: Request<wire::upgrade_resource_identity::Request>,
+        request: Request<wire::upgrade_resource_identity::Request>,
     ) -> Reply<wire::upgrade_resource_identity::Response> {
-        not_offered("resource identities")
+        reply(self.upgrade_identity(request.get_ref()))
     }
 
     // What is not in the schema is never asked for. UNIMPLEMENTED is what core expects of a server that lacks a method.

@@ -3,13 +3,14 @@
 use strata_proto::tfplugin6 as wire;
 
 use super::{Service, unknown_type};
+use crate::identity::Moment;
 use crate::operation::Outcome;
 use crate::resource::{MoveSource, Provider};
 use crate::server::convert;
 use crate::{Diagnostics, FunctionError, Value};
 
 /// State as core stored it.
-fn raw(state: Option<&wire::RawState>) -> Result<serde_json::Value, Diagnostics> {
+pub(super) fn raw(state: Option<&wire::RawState>) -> Result<serde_json::Value, Diagnostics> {
     let Some(state) = state.filter(|state| !state.json.is_empty()) else {
         return Err(Diagnostics::error(
             "Cannot read state of Terraform 0.11",
@@ -48,7 +49,6 @@ impl<P: Provider> Service<P> {
         &self,
         request: wire::read_resource::Request,
     ) -> wire::read_resource::Response {
-        let current = request.current_state.clone();
         let read = async {
             let resource = self.resource(&request.type_name)?;
             let of = resource.schema().value_type();
@@ -61,33 +61,41 @@ impl<P: Provider> Service<P> {
                     resource.read(operation, prior),
                 )
                 .await?;
-            let state = match &outcome.state {
-                Some(state) => Some(convert::dynamic(state, &of)?),
+            let Outcome {
+                state,
+                private,
+                mut diagnostics,
+            } = outcome;
+            let (name, stored) = (&request.type_name, request.current_identity.as_ref());
+            let (new_state, new_identity) = match state {
+                Some(state) => {
+                    let (identity, wrong) = self.identity(name, stored, &state, Moment::Existing);
+                    diagnostics.merge(wrong);
+                    (Some(convert::dynamic(&state, &of)?), identity)
+                }
                 // Nobody can tell, or it failed: the state stays as it was, byte for byte.
-                None => current.clone(),
+                None => (request.current_state.clone(), stored.cloned()),
             };
-            Ok((state, outcome))
-        };
-        match read.await {
-            Ok((
+            Ok(wire::read_resource::Response {
                 new_state,
-                Outcome {
-                    private,
-                    diagnostics,
-                    ..
-                },
-            )) => wire::read_resource::Response {
-                new_state,
+                new_identity,
                 private,
                 diagnostics: convert::diagnostics(diagnostics),
-                ..Default::default()
-            },
-            Err(error) => wire::read_resource::Response {
-                new_state: request.current_state.clone(),
-                private: request.private.clone(),
-                diagnostics: convert::diagnostics(error),
-                ..Default::default()
-            },
+                deferred: None,
+            })
+        };
+        match read.await {
+            Ok(response) => response,
+            Err(error) => {
+                let error: Diagnostics = error;
+                wire::read_resource::Response {
+                    new_state: request.current_state.clone(),
+                    new_identity: request.current_identity.clone(),
+                    private: request.private.clone(),
+                    diagnostics: convert::diagnostics(error),
+                    deferred: None,
+                }
+            }
         }
     }
 
@@ -97,21 +105,45 @@ impl<P: Provider> Service<P> {
     ) -> wire::import_resource_state::Response {
         let import = async {
             let resource = self.resource(&request.type_name)?;
-            let (operation, _) = self.operation(Vec::new())?;
-            let work = resource.import(operation, request.id.clone());
-            let outcome = self
-                .run("ImportResourceState", &request.type_name, work)
-                .await?;
-            let imported = match &outcome.state {
-                Some(state) => vec![wire::import_resource_state::ImportedResource {
-                    type_name: request.type_name.clone(),
-                    state: Some(convert::dynamic(state, &resource.schema().value_type())?),
-                    private: outcome.private,
-                    identity: None,
-                }],
-                None => Vec::new(),
+            let name = &request.type_name;
+            let Outcome {
+                state,
+                private,
+                diagnostics,
+            } = match &request.identity {
+                Some(identity) if request.id.is_empty() => {
+                    self.import_by_identity(name, identity).await?
+                }
+                _ if request.id.is_empty() => {
+                    let summary = format!("Cannot import {name}");
+                    return Err(Diagnostics::error(summary, "The id is empty."));
+                }
+                _ => {
+                    let (operation, _) = self.operation(Vec::new())?;
+                    let work = resource.import(operation, request.id.clone());
+                    self.run("ImportResourceState", name, work).await?
+                }
             };
-            Ok((imported, outcome.diagnostics))
+            let Some(state) = state else {
+                return Ok((Vec::new(), diagnostics));
+            };
+            let identity = match &request.identity {
+                None => self.whole_identity(name, &state),
+                // The one that was asked for, or the import answered with another object.
+                wanted => {
+                    let moment = Moment::Existing;
+                    let (identity, wrong) = self.identity(name, wanted.as_ref(), &state, moment);
+                    wrong.into_result()?;
+                    identity
+                }
+            };
+            let imported = wire::import_resource_state::ImportedResource {
+                type_name: name.clone(),
+                state: Some(convert::dynamic(&state, &resource.schema().value_type())?),
+                private,
+                identity,
+            };
+            Ok((vec![imported], diagnostics))
         };
         let (imported_resources, diagnostics) =
             import.await.unwrap_or_else(|error| (Vec::new(), error));
@@ -134,12 +166,16 @@ impl<P: Provider> Service<P> {
                 version: request.source_schema_version,
                 state: raw(request.source_state.as_ref())?,
             };
-            convert::dynamic(&resource.moved(&source)?, &resource.schema().value_type())
+            let state = resource.moved(&source)?;
+            let identity = self.whole_identity(&request.target_type_name, &state);
+            let state = convert::dynamic(&state, &resource.schema().value_type())?;
+            Ok((state, identity))
         };
         match moved() {
             // Private bytes of another resource mean nothing here.
-            Ok(state) => wire::move_resource_state::Response {
+            Ok((state, target_identity)) => wire::move_resource_state::Response {
                 target_state: Some(state),
+                target_identity,
                 ..Default::default()
             },
             Err(error) => wire::move_resource_state::Response {

@@ -10,6 +10,7 @@ use strata_proto::tfplugin6 as wire;
 use super::Service;
 use crate::cx::{Sink, lock};
 use crate::erased::{PlanInput, PlanOutcome};
+use crate::identity::Moment;
 use crate::operation::Outcome;
 use crate::resource::Provider;
 use crate::server::convert;
@@ -27,6 +28,11 @@ impl<P: Provider> Service<P> {
             let proposed = convert::value(request.proposed_new_state.as_ref(), &of)?;
             let config = convert::value(request.config.as_ref(), &of)?;
             let (operation, _) = self.operation(request.prior_private.clone())?;
+            let moment = if prior.is_null() {
+                Moment::Planned
+            } else {
+                Moment::Existing
+            };
             let work = if proposed.is_null() {
                 resource.plan_delete(operation, prior)
             } else {
@@ -39,18 +45,31 @@ impl<P: Provider> Service<P> {
                     },
                 )
             };
-            let outcome = self
+            let mut outcome = self
                 .run("PlanResourceChange", &request.type_name, work)
                 .await?;
+            // A replacement is planned twice; the second time there is no prior state, and the identity is a new one.
+            let stored = request.prior_identity.as_ref();
+            let stored = stored.filter(|_| moment == Moment::Existing);
+            let identity = match &outcome.planned {
+                Some(planned) if outcome.replace.is_empty() => {
+                    let name = &request.type_name;
+                    let (identity, wrong) = self.identity(name, stored, planned, moment);
+                    outcome.diagnostics.merge(wrong);
+                    identity
+                }
+                _ => stored.cloned(),
+            };
             let planned = outcome
                 .planned
                 .as_ref()
                 .map(|planned| convert::dynamic(planned, &of))
                 .transpose()?;
-            Ok((planned, outcome))
+            Ok((planned, identity, outcome))
         };
-        let (planned_state, outcome) = plan.await.unwrap_or_else(|diagnostics: Diagnostics| {
+        let plan = plan.await.unwrap_or_else(|diagnostics: Diagnostics| {
             (
+                None,
                 None,
                 PlanOutcome {
                     private: request.prior_private.clone(),
@@ -59,8 +78,10 @@ impl<P: Provider> Service<P> {
                 },
             )
         });
+        let (planned_state, planned_identity, outcome) = plan;
         wire::plan_resource_change::Response {
             planned_state,
+            planned_identity,
             requires_replace: outcome.replace.iter().map(convert::path).collect(),
             planned_private: outcome.private,
             diagnostics: convert::diagnostics(outcome.diagnostics),
@@ -103,28 +124,50 @@ impl<P: Provider> Service<P> {
                 },
             };
             // No state of its own: as it was. Null on create, which core reads as "nothing was made".
+            let is_create = before.is_null();
             let state = outcome.state.unwrap_or(before);
-            Ok((
-                convert::dynamic(&state, &of)?,
-                outcome.private,
-                outcome.diagnostics,
-            ))
+            let planned = request.planned_identity.as_ref();
+            let (new_identity, wrong) =
+                self.identity(&request.type_name, planned, &state, Moment::Existing);
+            let mut diagnostics = outcome.diagnostics;
+            if diagnostics.has_errors() {
+                // What is half made has the identity it has.
+            } else if is_create {
+                // An error would taint what was created, and a taint orders it again.
+                diagnostics.merge(wrong.into_warnings());
+            } else {
+                diagnostics.merge(wrong);
+            }
+            Ok(wire::apply_resource_change::Response {
+                new_state: Some(convert::dynamic(&state, &of)?),
+                new_identity,
+                private: outcome.private,
+                diagnostics: convert::diagnostics(diagnostics),
+            })
         };
         match apply.await {
-            Ok((state, private, diagnostics)) => wire::apply_resource_change::Response {
-                new_state: Some(state),
-                private,
-                diagnostics: convert::diagnostics(diagnostics),
-                new_identity: None,
-            },
-            Err(error) => wire::apply_resource_change::Response {
-                new_state: prior_state,
-                private: request.planned_private.clone(),
-                diagnostics: convert::diagnostics(error),
-                new_identity: None,
-            },
+            Ok(response) => response,
+            Err(error) => {
+                let error: Diagnostics = error;
+                wire::apply_resource_change::Response {
+                    new_state: prior_state,
+                    // Of what is still there; a planned creation made nothing.
+                    new_identity: request
+                        .planned_identity
+                        .filter(|_| !is_null(request.prior_state.as_ref())),
+                    private: request.planned_private.clone(),
+                    diagnostics: convert::diagnostics(error),
+                }
+            }
         }
     }
+}
+
+/// Whether there was no object before.
+fn is_null(state: Option<&wire::DynamicValue>) -> bool {
+    state.is_none_or(|state| {
+        state.msgpack == [0xc0] || (state.msgpack.is_empty() && state.json.is_empty())
+    })
 }
 
 /// What a panicked operation had saved.

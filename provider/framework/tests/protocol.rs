@@ -1,0 +1,43 @@
+//! Transcripts: what a client says to a provider and what it answers, message by message, as readable files.
+//!
+//! Terraform 1.11 cannot ask for identities, list resources or generated configuration, so our own client does. Each file
+//! in `tests/transcripts` is a conversation with the provider of `tests/protocol/world.rs`; `TRANSCRIPTS=write` rewrites
+//! the answers, and the difference is for review.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[path = "protocol/client.rs"]
+mod client;
+#[path = "protocol/notation.rs"]
+mod notation;
+#[path = "protocol/transcript.rs"]
+mod transcript;
+#[path = "protocol/world.rs"]
+mod world;
+
+macro_rules! transcripts {
+    ($($name:ident)*) => {$(
+        #[tokio::test]
+        async fn $name() {
+            transcript::replay(stringify!($name)).await;
+        }
+    )*};
+}
+
+transcripts! {
+    identity
+}
+
+#[test]
+fn every_transcript_is_replayed() {
+    let source = include_str!("protocol.rs");
+    let words: Vec<_> = source.split_whitespace().collect();
+    for entry in std::fs::read_dir(transcript::folder()).unwrap() {
+        let file = entry.unwrap().file_name().into_string().unwrap();
+        let name = file.strip_suffix(".txt").expect("transcripts are .txt");
+        assert!(
+            words.contains(&name),
+            "{file} is not in the list of this file"
+        );
+    }
+}
