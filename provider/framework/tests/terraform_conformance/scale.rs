@@ -64,8 +64,10 @@ resource "example_thing" "many" {
     );
     let things = || {
         let files = std::fs::read_dir(space.file(".")).unwrap();
-        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| name.ends_with(".json")).count()
+        let paths = files.map(|file| file.unwrap().path());
+        paths
+            .filter(|path| path.extension().is_some_and(|kind| kind == "json"))
+            .count()
     };
     let running = space.start(&["apply", "-auto-approve", "-parallelism=50"]);
     // None of them ends before it is woken: all fifty are in flight, in one process.
