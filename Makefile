@@ -7,7 +7,8 @@ SHELL := /bin/bash
 VERSION  := 0.1.0
 OS_ARCH  := $(shell uname -s | tr '[:upper:]' '[:lower:]')_$(shell uname -m | sed 's/x86_64/amd64/;s/aarch64/arm64/')
 SOURCE   := strata.internal/strata-iac/strata
-BIN      := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/debug
+TARGET   := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+BIN      := $(TARGET)/debug
 PROVIDER := $(BIN)/terraform-provider-strata
 PLUGINS  := $(HOME)/.terraform.d/plugins
 LAYERS   := $(sort $(wildcard terraform/0*))
@@ -20,7 +21,7 @@ DOCS     := cargo nextest run --package strata-cluster --package terraform-provi
 CHECKS   := $(CURDIR)/target/checks
 TF       := env -u TF_WORKSPACE -u TF_DATA_DIR TF_CLI_CONFIG_FILE=$(CHECKS)/terraform.rc CHECKPOINT_DISABLE=1 terraform
 
-.PHONY: help build test check fmt clippy docs docs-current unit acceptance shell terraform deny size tools install dev
+.PHONY: help build test check fmt clippy docs docs-current unit acceptance shell terraform deny size tools install dev bench
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -34,6 +35,7 @@ check: fmt clippy docs-current shell size deny ## Format, lints, generated pages
 
 fmt: ## Rust and HCL are formatted
 	cargo fmt --all --check
+	cargo fmt --all --check --manifest-path bench/Cargo.toml
 	TF_CLI_CONFIG_FILE=/dev/null terraform fmt -check -recursive -diff terraform examples
 
 clippy: ## Lints, warnings are errors
@@ -104,3 +106,14 @@ dev: build ## Write a CLI file with dev_overrides, for use while changing the pr
 	printf 'disable_checkpoint = true\nprovider_installation {\n  dev_overrides {\n    "%s" = "%s"\n  }\n  filesystem_mirror {\n    path = "%s"\n  }\n}\n' $(SOURCE) $(CURDIR)/.strata/dev/bin $(CURDIR)/.strata/dev/mirror >.strata/dev/terraform.rc
 	for layer in $(LAYERS); do rm -f "$$layer/.terraform.lock.hcl"; done
 	@echo 'export TF_CLI_CONFIG_FILE=$(CURDIR)/.strata/dev/terraform.rc'
+
+# tf-provider starts a protoc to build; the one in bench/ is enough for it, so that cargo and terraform remain all that is needed.
+BENCH    := $(TARGET)/bench/cargo
+STRATA   := $(wildcard $(TARGET)/release/terraform-provider-strata)
+bench: ## Measure the framework beside terraform_data and tf-provider (minutes; ROUNDS=9 LIVES=100). The real provider too, if built with --release
+	cargo build --release --package strata-framework --example terraform-provider-null
+	cargo build --release --manifest-path bench/Cargo.toml --target-dir $(BENCH) --package protoc
+	PROTOC=$(BENCH)/release/protoc cargo build --release --manifest-path bench/Cargo.toml --target-dir $(BENCH) --package terraform-provider-peer
+	cargo build --release --manifest-path bench/Cargo.toml --target-dir $(BENCH) --package bench
+	$(BENCH)/release/bench --framework $(TARGET)/release/examples/terraform-provider-null --peer $(BENCH)/release/terraform-provider-peer \
+	  $(if $(STRATA),--strata $(STRATA)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(LIVES),--lives $(LIVES)) --json $(TARGET)/bench/framework.json
