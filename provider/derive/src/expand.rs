@@ -23,8 +23,21 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
         name: schema_name,
         version,
         deprecated,
+        rules: header_rules,
+        named,
     } = Header::parse(&input.attrs)?;
     let deprecated = option(deprecated.as_ref());
+    for name in named {
+        let is_field = |field: &Field| {
+            field
+                .ident
+                .as_ref()
+                .is_some_and(|ident| ident.unraw() == name.value())
+        };
+        if !fields.named.iter().any(is_field) {
+            return Err(Error::new(name.span(), "no field has this name"));
+        }
+    }
     let description = documentation(&input.attrs);
     let model = &input.ident;
 
@@ -40,9 +53,9 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
         decoded
             .push(quote!(let #local = field::attribute::<#of>(object, #name, source, &mut found);));
         names.push(quote!(#ident: #local.expect("decoded without an error")));
-        let block = Rules::parse(&field.attrs)?.block;
+        let Rules { block, group, .. } = Rules::parse(&field.attrs)?;
         encoded.push(if block {
-            quote!((#name, field::block(&self.#ident)))
+            quote!((#name, field::block(&self.#ident, #group)))
         } else {
             quote!((#name, Field::encode(&self.#ident)))
         });
@@ -63,6 +76,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
                         description: #description,
                         deprecated: #deprecated,
                         attributes: ::std::vec![#(#attributes),*],
+                        rules: ::std::vec![#(#header_rules),*],
                     })
                 }
 
@@ -110,14 +124,33 @@ fn attribute(field: &Field, name: &str) -> Result<TokenStream> {
         write_only,
         block,
         for_import,
+        group,
         validators,
         ..
     } = &rules;
-    let replace = match (rules.replace, rules.replace_if_configured) {
-        (true, _) => quote!(Replace::Changed),
-        (false, true) => quote!(Replace::ChangedAndConfigured),
-        (false, false) => quote!(Replace::Never),
+    let (least, most) = rules.items.unwrap_or_default();
+    let replace = match (
+        rules.replace,
+        rules.replace_if_configured,
+        &rules.replace_if,
+    ) {
+        (false, false, None) => quote!(Replace::Never),
+        (true, false, None) => quote!(Replace::Changed),
+        (false, true, None) => quote!(Replace::ChangedAndConfigured),
+        (false, false, Some(function)) => quote!(Replace::If(|prior, planned| {
+            field::compared::<<#of as field::Inner>::Of>(prior, planned, #function)
+        })),
+        _ => {
+            let text = "say one of `replace`, `replace_if_configured` and `replace_if`";
+            return Err(Error::new_spanned(field, text));
+        }
     };
+    let refinement = match (&rules.begins, rules.never_null) {
+        (Some(prefix), _) => quote!(::core::option::Option::Some(Refinement::begins(#prefix))),
+        (None, true) => quote!(::core::option::Option::Some(Refinement::never_null())),
+        (None, false) => option(None),
+    };
+    let fingerprint = option(rules.fingerprint.as_ref());
     let default = rules.default.as_ref().map_or_else(
         || option(None),
         |expression| {
@@ -133,6 +166,10 @@ fn attribute(field: &Field, name: &str) -> Result<TokenStream> {
             sensitive: #sensitive || <#of as Field>::SECRET,
             write_only: #write_only,
             block: #block,
+            group: #group,
+            items: (#least, #most),
+            refinement: #refinement,
+            fingerprint: #fingerprint,
             default: #default,
             replace: #replace,
             keep_prior: #keep_prior,

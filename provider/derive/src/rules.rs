@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::meta::ParseNestedMeta;
 use syn::punctuated::Punctuated;
-use syn::{Attribute, Expr, ExprLit, Lit, LitInt, LitStr, Path, Token};
+use syn::{Attribute, Expr, ExprLit, Ident, Lit, LitInt, LitStr, Path, Token};
 
 /// Attributes of a struct: `#[schema(name = "dns_record", version = 0)]`.
 #[derive(Default)]
@@ -13,6 +13,10 @@ pub(crate) struct Header {
     pub(crate) version: i64,
     /// Why not to use it any more.
     pub(crate) deprecated: Option<LitStr>,
+    /// Expressions that build rules over several attributes.
+    pub(crate) rules: Vec<TokenStream>,
+    /// The attributes those rules name, to be checked against the fields.
+    pub(crate) named: Vec<LitStr>,
 }
 
 /// Attributes of a field.
@@ -44,6 +48,18 @@ pub(crate) struct Rules {
     pub(crate) write_only: bool,
     /// It is written as nested blocks.
     pub(crate) block: bool,
+    /// The block is there even when nobody writes it.
+    pub(crate) group: bool,
+    /// How many blocks there must and may be.
+    pub(crate) items: Option<(u64, u64)>,
+    /// A function that decides whether a change replaces the resource.
+    pub(crate) replace_if: Option<Path>,
+    /// It is known not to be null.
+    pub(crate) never_null: bool,
+    /// It is known how it begins.
+    pub(crate) begins: Option<LitStr>,
+    /// The computed attribute that holds the fingerprint of this write-only one.
+    pub(crate) fingerprint: Option<LitStr>,
     /// Why not to use it any more.
     pub(crate) deprecated: Option<LitStr>,
     /// An identity's attribute: needed, or possible, to import by.
@@ -51,6 +67,39 @@ pub(crate) struct Rules {
     /// Expressions that build validators.
     pub(crate) validators: Vec<TokenStream>,
 }
+
+/// The rule that a word on the struct stands for.
+fn rule(word: &Ident) -> Option<Ident> {
+    let name = match word.to_string().as_str() {
+        "exclusive" => "Exclusive",
+        "exactly_one" => "ExactlyOne",
+        "at_least_one" => "AtLeastOne",
+        "together" => "Together",
+        _ => return None,
+    };
+    Some(Ident::new(name, word.span()))
+}
+
+/// A list of texts in parentheses.
+fn words(meta: &ParseNestedMeta<'_>) -> syn::Result<Vec<LitStr>> {
+    let list;
+    syn::parenthesized!(list in meta.input);
+    Ok(Punctuated::<LitStr, Token![,]>::parse_terminated(&list)?
+        .into_iter()
+        .collect())
+}
+
+/// An expression in parentheses.
+fn inside(meta: &ParseNestedMeta<'_>) -> syn::Result<Expr> {
+    let inner;
+    syn::parenthesized!(inner in meta.input);
+    inner.parse()
+}
+
+/// Formats that `Validator::format` knows.
+const FORMATS: [&str; 8] = [
+    "cidr", "hostname", "ip", "ipv4", "ipv6", "rfc3339", "url", "uuid",
+];
 
 impl Header {
     pub(crate) fn parse(attributes: &[Attribute]) -> syn::Result<Self> {
@@ -66,8 +115,17 @@ impl Header {
                     header.version = meta.value()?.parse::<LitInt>()?.base10_parse()?;
                 } else if meta.path.is_ident("deprecated") {
                     header.deprecated = Some(meta.value()?.parse()?);
+                } else if let Some(rule) = meta.path.get_ident().and_then(rule) {
+                    let names = words(&meta)?;
+                    if names.len() < 2 {
+                        return Err(meta.error("a rule names two attributes or more"));
+                    }
+                    header.rules.push(quote!(Rule::#rule(&[#(#names),*])));
+                    header.named.extend(names);
                 } else {
-                    return Err(meta.error("expected `name`, `version` or `deprecated`"));
+                    return Err(meta.error(
+                        "expected `name`, `version`, `deprecated`, `exclusive`, `exactly_one`, `at_least_one` or `together`",
+                    ));
                 }
                 Ok(())
             })?;
@@ -105,6 +163,12 @@ impl Rules {
             "sensitive" => self.sensitive = true,
             "write_only" => self.write_only = true,
             "block" => self.block = true,
+            "group" => (self.block, self.group) = (true, true),
+            "items" => self.items = Some(items(meta)?),
+            "never_null" => self.never_null = true,
+            "begins" => self.begins = Some(meta.value()?.parse()?),
+            "fingerprint" => self.fingerprint = Some(meta.value()?.parse()?),
+            "replace_if" => self.replace_if = Some(meta.value()?.parse()?),
             "deprecated" => self.deprecated = Some(meta.value()?.parse()?),
             "default" => {
                 let expression: Expr = meta.value()?.parse()?;
@@ -123,29 +187,49 @@ impl Rules {
                 });
             }
             "one_of" => {
-                let list;
-                syn::parenthesized!(list in meta.input);
-                let words = Punctuated::<LitStr, Token![,]>::parse_terminated(&list)?.into_iter();
+                let words = words(meta)?;
                 self.validators
                     .push(quote!(Validator::one_of(&[#(#words),*])));
             }
             "range" => {
-                let inner;
-                syn::parenthesized!(inner in meta.input);
-                let range: Expr = inner.parse()?;
+                let range = inside(meta)?;
                 self.validators.push(quote!(Validator::range(#range)));
             }
+            "length" => {
+                let range = inside(meta)?;
+                self.validators.push(quote!(Validator::length(#range)));
+            }
             "pattern" => {
-                let inner;
-                syn::parenthesized!(inner in meta.input);
-                let pattern: LitStr = inner.parse()?;
+                let Expr::Lit(ExprLit {
+                    lit: Lit::Str(pattern),
+                    ..
+                }) = inside(meta)?
+                else {
+                    return Err(meta.error("expected a regular expression as text"));
+                };
                 self.validators.push(quote!(Validator::pattern(#pattern)));
+            }
+            "format" => {
+                let format: LitStr = meta.value()?.parse()?;
+                if !FORMATS.contains(&format.value().as_str()) {
+                    let known = FORMATS.join(", ");
+                    return Err(syn::Error::new(
+                        format.span(),
+                        format!("unknown format; known are: {known}"),
+                    ));
+                }
+                self.validators.push(quote!(Validator::format(#format)));
             }
             "validate" => {
                 let function: Path = meta.value()?.parse()?;
                 self.validators.push(quote!(Validator::typed(#function)));
             }
-            _ => return Err(meta.error("unknown word in #[schema(...)]")),
+            other => {
+                let text = format!(
+                    "unknown word `{other}` in #[schema(...)]; the words are in the header of crate strata-framework"
+                );
+                return Err(meta.error(text));
+            }
         }
         Ok(())
     }
@@ -169,4 +253,27 @@ impl Rules {
             }
         }
     }
+}
+
+/// `items(1..=3)` or `items(2..)`: numbers written out, so that the schema is known when it is built.
+fn items(meta: &ParseNestedMeta<'_>) -> syn::Result<(u64, u64)> {
+    let wrong = "expected a range of written numbers: items(1..=3), items(2..)";
+    let Expr::Range(range) = inside(meta)? else {
+        return Err(meta.error(wrong));
+    };
+    let number = |bound: Option<&Expr>| match bound {
+        None => Ok(None),
+        Some(Expr::Lit(ExprLit {
+            lit: Lit::Int(number),
+            ..
+        })) => number.base10_parse::<u64>().map(Some),
+        Some(_) => Err(meta.error(wrong)),
+    };
+    let least = number(range.start.as_deref())?.unwrap_or(0);
+    let most = match (number(range.end.as_deref())?, range.limits) {
+        (None, _) => 0,
+        (Some(most), syn::RangeLimits::Closed(_)) => most,
+        (Some(_), syn::RangeLimits::HalfOpen(_)) => return Err(meta.error(wrong)),
+    };
+    Ok((least, most))
 }

@@ -4,7 +4,7 @@
 
 use crate::path::{Path, Step};
 use crate::plan::{Place, places};
-use crate::schema::{Mode, Schema};
+use crate::schema::{Mode, Schema, Shape};
 use crate::{Diagnostics, Type, Value, equal};
 
 /// Checks of the configuration that core leaves to us: nulls at required attributes inside nested objects, values at
@@ -36,7 +36,6 @@ pub(crate) fn config(schema: &Schema, value: &Value, path: &Path, found: &mut Di
                     for step in diagnostic.attribute.iter().flat_map(Path::steps) {
                         place = place.with(step.clone());
                     }
-                    // A set element has no address.
                     if matches!(attribute.shape.value_type(), Type::Set(_)) {
                         place = path.clone();
                     }
@@ -46,9 +45,20 @@ pub(crate) fn config(schema: &Schema, value: &Value, path: &Path, found: &mut Di
         }
         if let Some(nested) = attribute.nested() {
             for place in places(&attribute.shape, value) {
-                let path = place.step().map_or(path.clone(), |step| path.with(step));
-                config(nested, place.of(value), &path, found);
+                let mut inside = Diagnostics::none();
+                let here = place.step().map_or(path.clone(), |step| path.with(step));
+                config(nested, place.of(value), &here, &mut inside);
+                // A set element has no address: the path ends at the set, and the words say the rest.
+                if matches!(place, Place::Member(_)) {
+                    inside = inside.at(path.clone());
+                }
+                found.merge(inside);
             }
+        }
+    }
+    if !value.is_null() && !value.is_unknown() {
+        for rule in &schema.rules {
+            rule.check(value, path, found);
         }
     }
 }
@@ -78,6 +88,7 @@ pub(crate) fn planned(
             }
         } else if let Some(nested) = attribute.nested()
             && !config.is_unknown()
+            && !matches!(attribute.shape, Shape::Set(_))
         {
             let here = places(&attribute.shape, config);
             if value.is_null() || value.is_unknown() {

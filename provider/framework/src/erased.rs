@@ -1,5 +1,6 @@
 //! The object-safe twins of the traits: values and bytes instead of models, boxed futures instead of `async fn`.
 
+mod fingerprint;
 mod identity;
 mod resource;
 

@@ -21,6 +21,12 @@ pub enum Source {
 }
 
 /// A type that an attribute can have.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no type that an attribute can have",
+    label = "not a field",
+    note = "fields are `Attr<T>` with T: String, bool, integers, Number, Vec, Set, BTreeSet, BTreeMap<String, _>, tuples, Dynamic, DurationText, \
+            Secret<String>, Object<M>, or a struct with #[derive(Schema)]"
+)]
 pub trait Field: Clone + Send + Sync + 'static {
     /// Whether a value is a secret: sensitive, and refused wherever it would reach state.
     const SECRET: bool = false;
@@ -40,6 +46,20 @@ pub trait Model: Field {
     fn schema() -> &'static Schema;
     /// From the attributes of an object; missing ones are null.
     fn decode_object(value: &Value, source: Source) -> Result<Self, Diagnostics>;
+}
+
+/// The type inside an `Attr`, for the functions that a rule names.
+#[diagnostic::on_unimplemented(
+    message = "the field must be an `Attr<T>`, not `{Self}`",
+    label = "not an `Attr<T>`"
+)]
+pub trait Inner {
+    /// T of `Attr<T>`.
+    type Of: Field;
+}
+
+impl<T: Field> Inner for Attr<T> {
+    type Of = T;
 }
 
 /// A value of the wrong kind.
@@ -117,7 +137,7 @@ macro_rules! integer {
 integer!(i64, i32, u8, u16, u32, u64);
 
 /// Decodes elements that must be known; one unknown element makes the collection unknown.
-fn elements<T: Field>(
+pub(crate) fn elements<T: Field>(
     values: impl Iterator<Item = (Step, impl std::borrow::Borrow<Value>)>,
     source: Source,
 ) -> Result<Attr<Vec<T>>, Diagnostics> {
@@ -276,8 +296,11 @@ pub(crate) fn carry_over(given: &Value, before: &Value, after: Value) -> Value {
             };
             Value::Map(after.into_iter().map(one).collect())
         }
+        // Plain elements lose nothing in a model, and a set of them may have been sorted: no index may be trusted.
         (Value::List(given), Value::List(before), Value::List(after))
-            if given.len() == before.len() && before.len() == after.len() =>
+            if given.len() == before.len()
+                && before.len() == after.len()
+                && !given.iter().all(is_plain) =>
         {
             let pairs = given.iter().zip(before).zip(after);
             Value::List(
@@ -290,10 +313,32 @@ pub(crate) fn carry_over(given: &Value, before: &Value, after: Value) -> Value {
     }
 }
 
-/// Encodes a nested block: no blocks are an empty list, never null. The derive calls it.
-pub fn block<T: Field>(blocks: &Attr<Vec<T>>) -> Value {
-    match blocks {
-        Attr::Null => Value::List(Vec::new()),
-        other => other.encode(),
+fn is_plain(value: &Value) -> bool {
+    matches!(value, Value::Bool(_) | Value::Number(_) | Value::String(_))
+}
+
+/// Encodes nested blocks: none at all are an empty collection, never null, and a group is always there. The derive calls it.
+pub fn block<F: Field>(blocks: &Attr<F>, group: bool) -> Value {
+    match (blocks, F::shape()) {
+        (Attr::Null, Shape::Single(nested)) if group => nested.empty(),
+        (Attr::Null, Shape::List(_) | Shape::Set(_)) => Value::List(Vec::new()),
+        (Attr::Null, Shape::Map(_)) => Value::Map(BTreeMap::new()),
+        _ => blocks.encode(),
+    }
+}
+
+/// The function of `replace_if` on values. The derive calls it.
+pub fn compared<F: Field>(
+    prior: &Value,
+    planned: &Value,
+    decide: fn(&Attr<F>, &Attr<F>) -> bool,
+) -> bool {
+    match (
+        F::decode(prior, Source::State),
+        F::decode(planned, Source::State),
+    ) {
+        (Ok(prior), Ok(planned)) => decide(&prior, &planned),
+        // What does not decode is told by whoever decodes the whole; replacing on a doubt would destroy something.
+        _ => false,
     }
 }

@@ -79,20 +79,28 @@
 //! | `required`, `optional`, `computed` | who sets it; `optional, computed` for "the user may, else the provider" |
 //! | `default = <value>` | implies optional and computed |
 //! | `replace`, `replace_if_configured` | a change replaces the object |
+//! | `replace_if = path::to::decide` | `fn(prior: &Attr<T>, planned: &Attr<T>) -> bool` decides |
 //! | `keep_prior` | an unknown planned value becomes the prior one ("UseStateForUnknown") |
+//! | `never_null`, `begins = ".."` | what is promised of a computed value while it is unknown; core checks it after apply |
 //! | `recorded` | a change is written down, `update` is not called and nothing else becomes unknown; `timeouts` always is |
 //! | `sensitive`, `write_only`, `deprecated = ".."` | as in Terraform; write-only values are in `config` only |
 //! | `required_for_import`, `optional_for_import` | in the identity of a resource, see [`Identified`] |
-//! | `block` | nested blocks; the field is `Attr<Vec<Struct>>` |
-//! | `one_of("a", "b")`, `range(1..=9)`, `pattern("regex")` | checks of each known element; patterns match the whole text |
+//! | `fingerprint = "other"` | a change of this write-only value is seen by its HMAC in the computed attribute `other`; the key is [`Provider::fingerprint_key`] |
+//! | `block` | nested blocks: `Attr<Struct>` one, `Attr<Vec<Struct>>`, `Attr<Set<Struct>>`, `Attr<BTreeMap<String, Struct>>` with labels |
+//! | `group` | one block that is there even when nobody writes it |
+//! | `items(1..=3)`, `items(2..)` | how many blocks of a list or set there must and may be |
+//! | `one_of("a", "b")`, `range(1..=9)`, `length(1..=63)`, `pattern("regex")` | checks of each known element; patterns match the whole text |
+//! | `format = "cidr"` | a well-known form of text: `cidr`, `hostname`, `ip`, `ipv4`, `ipv6`, `rfc3339`, `url`, `uuid` |
 //! | `validate = path::to::check` | `fn(&T) -> Result<(), String>` on the known value of `Attr<T>` |
 //!
-//! Field types are `Attr<T>` with T: `String`, `bool`, integers, [`Number`], `Vec<T>`, `Vec<Attr<T>>`, `BTreeSet<T>`,
-//! `BTreeMap<String, T>`, [`Dynamic`], [`DurationText`], `Secret<String>`, or another struct with `#[derive(Schema)]` (a nested
-//! object; in `Vec` and `BTreeMap` nested collections). A plain `Vec<String>` with one unknown element is unknown as a
-//! whole; nothing is lost on the wire, since only the changes a resource makes are applied to the plan.
+//! On the struct: `name`, `version`, `deprecated = ".."` for a whole resource or block, and rules over several attributes: `exclusive("a", "b")` (at most one), `exactly_one(..)`,
+//! `at_least_one(..)`, `together(..)` (all or none).
 //!
-//! On a struct: `name`, `version`, and `deprecated = ".."` for a whole resource or block.
+//! Field types are `Attr<T>` with T: `String`, `bool`, integers, [`Number`], `Vec<T>`, `Vec<Attr<T>>`, `BTreeSet<T>`,
+//! `BTreeMap<String, T>`, tuples, [`Dynamic`], [`DurationText`], `Secret<String>`, or another struct with `#[derive(Schema)]` (a
+//! nested object; in `Vec`, [`Set`] and `BTreeMap` nested collections). [`Object`] around a struct is the plain object type. A
+//! plain `Vec<String>` with one unknown element is unknown as a whole; nothing is lost on the wire, since only the changes a
+//! resource makes are applied to the plan.
 //!
 //! # Beside a resource
 //!
@@ -124,14 +132,18 @@ mod identity;
 mod json;
 mod msgpack;
 mod number;
+mod object;
 mod operation;
 mod path;
 mod plan;
+mod refinement;
 mod registry;
 mod resource;
+mod rule;
 pub mod schema;
 mod secret;
 mod server;
+mod set;
 mod types;
 mod validate;
 mod value;
@@ -146,25 +158,31 @@ pub use field::{Field, Model, Source};
 pub use function::{Arguments, Function, FunctionError, Parameter};
 pub use identity::Identified;
 pub use number::Number;
+pub use object::Object;
 pub use path::{Path, Step};
+pub use refinement::{Bound, Refinement};
 pub use registry::Registry;
 pub use resource::{
-    Change, DataSource, Found, Limit, MoveSource, Planned, Provider, Resource, Timeouts,
+    Change, DataSource, Found, Limit, MoveSource, Planned, Provider, Purpose, Resource, Timeouts,
 };
+pub use rule::Rule;
 pub use schema::Schema;
 pub use secret::{Secret, fingerprint, mask, masked};
 #[doc(hidden)]
 pub use server::inside;
 pub use server::{serve, serve_local};
+pub use set::Set;
 pub use strata_derive::Schema;
 pub use types::Type;
 pub use validate::Validator;
-pub use value::{Dynamic, Refinement, Value, equal};
+pub use value::{Dynamic, Value, equal};
 pub use wait::{Policy, Probe, WaitError, Waited, spell, wait};
 
 /// What derived code needs. Not for people.
 #[doc(hidden)]
 pub mod derive {
     pub use crate::schema::{Attribute, Mode, Replace, Shape, default_of};
-    pub use crate::{Attr, Diagnostics, Field, Model, Schema, Source, Validator, Value, field};
+    pub use crate::{
+        Attr, Diagnostics, Field, Model, Refinement, Rule, Schema, Source, Validator, Value, field,
+    };
 }

@@ -6,8 +6,7 @@ use rmp::Marker;
 use rmp::decode::{self, Bytes};
 use rmp::encode;
 
-use crate::value::Refinement;
-use crate::{Dynamic, Number, Type, Value};
+use crate::{Dynamic, Number, Refinement, Type, Value};
 
 /// Extension type of an unknown with a refinement.
 const REFINED: i8 = 12;
@@ -55,7 +54,7 @@ fn wire<T, E: std::fmt::Debug>(result: Result<T, E>) -> Result<T, Malformed> {
     result.or_else(|error| malformed(format!("{error:?}")))
 }
 
-fn text(input: &mut Bytes<'_>) -> Result<String, Malformed> {
+pub(crate) fn text(input: &mut Bytes<'_>) -> Result<String, Malformed> {
     let length = wire(decode::read_str_len(input))? as usize;
     let bytes = take(input, length)?;
     wire(std::str::from_utf8(bytes)).map(str::to_owned)
@@ -64,10 +63,10 @@ fn text(input: &mut Bytes<'_>) -> Result<String, Malformed> {
 fn unknown(input: &mut Bytes<'_>) -> Result<Value, Malformed> {
     let meta = wire(decode::read_ext_meta(input))?;
     let body = take(input, meta.size as usize)?;
-    let refined = meta.typeid == REFINED && !body.is_empty();
-    Ok(Value::Unknown(
-        refined.then(|| Box::new(Refinement(body.to_vec()))),
-    ))
+    let refinement = (meta.typeid == REFINED)
+        .then(|| Refinement::read(body))
+        .flatten();
+    Ok(Value::Unknown(refinement.map(Box::new)))
 }
 
 fn is_extension(marker: Marker) -> bool {
@@ -93,7 +92,7 @@ fn read(input: &mut Bytes<'_>, of: &Type, depth: usize) -> Result<Value, Malform
     match of {
         Type::String => text(input).map(Value::String),
         Type::Bool => wire(decode::read_bool(input)).map(Value::Bool),
-        Type::Number => number(input, marker).map(Value::Number),
+        Type::Number => number(input).map(Value::Number),
         Type::List(element) | Type::Set(element) => {
             let length = wire(decode::read_array_len(input))?;
             (0..length)
@@ -158,8 +157,8 @@ fn read(input: &mut Bytes<'_>, of: &Type, depth: usize) -> Result<Value, Malform
     }
 }
 
-fn number(input: &mut Bytes<'_>, marker: Marker) -> Result<Number, Malformed> {
-    let parsed = match marker {
+pub(crate) fn number(input: &mut Bytes<'_>) -> Result<Number, Malformed> {
+    let parsed = match peek(input)? {
         Marker::F32 => Number::from_f64(f64::from(wire(decode::read_f32(input))?)),
         Marker::F64 => Number::from_f64(wire(decode::read_f64(input))?),
         Marker::U64 => Some(Number::from(wire(decode::read_u64(input))?)),
@@ -182,23 +181,29 @@ fn length(count: usize) -> u32 {
     u32::try_from(count).expect("no value has four thousand million elements")
 }
 
+pub(crate) fn write_number(out: &mut Vec<u8>, number: &Number) {
+    const INFALLIBLE: &str = "writing to a Vec does not fail";
+    match number.to_i64() {
+        Some(integer) => {
+            encode::write_sint(out, integer).expect(INFALLIBLE);
+        }
+        None => encode::write_str(out, number.text()).expect(INFALLIBLE),
+    }
+}
+
 fn write(out: &mut Vec<u8>, value: &Value, of: &Type) -> Result<(), Malformed> {
     const INFALLIBLE: &str = "writing to a Vec does not fail";
     match (value, of) {
         (Value::Null, _) => out.push(Marker::Null.to_u8()),
         (Value::Unknown(None), _) => out.extend([0xd4, 0, 0]),
         (Value::Unknown(Some(refinement)), _) => {
-            encode::write_ext_meta(out, length(refinement.0.len()), REFINED).expect(INFALLIBLE);
-            out.extend(&refinement.0);
+            let body = refinement.body();
+            encode::write_ext_meta(out, length(body.len()), REFINED).expect(INFALLIBLE);
+            out.extend(body);
         }
         (Value::String(text), Type::String) => encode::write_str(out, text).expect(INFALLIBLE),
         (Value::Bool(value), Type::Bool) => encode::write_bool(out, *value).expect(INFALLIBLE),
-        (Value::Number(number), Type::Number) => match number.to_i64() {
-            Some(integer) => {
-                encode::write_sint(out, integer).expect(INFALLIBLE);
-            }
-            None => encode::write_str(out, number.text()).expect(INFALLIBLE),
-        },
+        (Value::Number(number), Type::Number) => write_number(out, number),
         (Value::List(elements), Type::List(of) | Type::Set(of)) => {
             encode::write_array_len(out, length(elements.len())).expect(INFALLIBLE);
             for element in elements {

@@ -34,6 +34,33 @@ impl Number {
         self.0.parse().ok()
     }
 
+    /// Which of the two is larger. `Ord` compares the text, which is enough to sort sets.
+    pub fn compare(&self, other: &Self) -> std::cmp::Ordering {
+        use std::cmp::Ordering;
+        let split = |number: &'_ Self| {
+            let (negative, digits) = match number.0.strip_prefix('-') {
+                Some(rest) => (true, rest.to_owned()),
+                None => (false, number.0.clone()),
+            };
+            let (whole, fraction) = digits.split_once('.').unwrap_or((&digits, ""));
+            (negative, whole.to_owned(), fraction.to_owned())
+        };
+        let ((left, left_whole, left_rest), (right, right_whole, right_rest)) =
+            (split(self), split(other));
+        // Canonical text has no leading zeros, so the longer whole part is the larger one.
+        let size = left_whole
+            .len()
+            .cmp(&right_whole.len())
+            .then_with(|| left_whole.cmp(&right_whole))
+            .then_with(|| left_rest.cmp(&right_rest));
+        match (left, right) {
+            (false, false) => size,
+            (true, true) => size.reverse(),
+            (true, false) => Ordering::Less,
+            (false, true) => Ordering::Greater,
+        }
+    }
+
     /// From a float; not-a-number and infinity have no decimal text.
     pub fn from_f64(value: f64) -> Option<Self> {
         // Display of f64 is the shortest decimal text that reads back as the same float.
@@ -140,6 +167,25 @@ mod tests {
                 Some(expected),
                 "{given}"
             );
+        }
+    }
+
+    #[test]
+    fn size_is_that_of_the_number_not_of_the_text() {
+        let sorted = [
+            "-300", "-20.5", "-20.25", "0", "0.05", "0.5", "9", "10", "10.001",
+        ];
+        for pair in sorted.windows(2) {
+            let [low, high] = pair else { unreachable!() };
+            let (low, high) = (
+                Number::parse(low).expect("low"),
+                Number::parse(high).expect("high"),
+            );
+            assert!(
+                low.compare(&high).is_lt() && high.compare(&low).is_gt(),
+                "{low} {high}"
+            );
+            assert!(low.compare(&low).is_eq());
         }
     }
 

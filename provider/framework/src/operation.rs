@@ -89,6 +89,11 @@ impl<P> Operation<P> {
         }
     }
 
+    /// Whether the object was imported and not written since.
+    pub(crate) fn is_imported(&self) -> bool {
+        is_imported(&self.private)
+    }
+
     /// The warnings given, to which the diagnostics of a failure are added.
     pub(crate) fn diagnostics(&self, error: Option<Diagnostics>) -> Diagnostics {
         let mut all = lock(&self.sink.warnings).clone();
@@ -97,6 +102,47 @@ impl<P> Operation<P> {
         }
         all
     }
+}
+
+/// Key of the mark that an import leaves until the object is written for the first time.
+const IMPORTED: &str = "imported";
+
+/// Marks the private state of an object that was just imported.
+pub(crate) fn marked_imported(private: &[u8]) -> Vec<u8> {
+    let mut json: Json = serde_json::from_slice(private).unwrap_or_default();
+    if json.get(PRIVATE_VERSION).is_none() {
+        json = json!({PRIVATE_VERSION: 1, "value": null});
+    }
+    json[IMPORTED] = true.into();
+    json.to_string().into_bytes()
+}
+
+fn is_imported(private: &[u8]) -> bool {
+    serde_json::from_slice(private).is_ok_and(|json: Json| json[IMPORTED] == true)
+}
+
+/// The private state after a read or plan, which keep the mark.
+pub(crate) fn kept_private<V: Private>(private: &Mutex<V>, before: &[u8]) -> Vec<u8> {
+    let bytes = encode_private(private, before.to_vec());
+    if is_imported(before) {
+        marked_imported(&bytes)
+    } else {
+        bytes
+    }
+}
+
+/// The private state after a write, which ends the time since the import.
+pub(crate) fn written_private<V: Private>(private: &Mutex<V>, before: &[u8]) -> Vec<u8> {
+    let mut json: Json = serde_json::from_slice(before).unwrap_or_default();
+    let marked = json
+        .as_object_mut()
+        .is_some_and(|object| object.remove(IMPORTED).is_some());
+    let before = match json.get("value") {
+        _ if !marked => before.to_vec(),
+        None | Some(Json::Null) => Vec::new(),
+        Some(value) => private_bytes(value),
+    };
+    encode_private(private, before)
 }
 
 pub(crate) fn decode_private<V: Private>(bytes: &[u8]) -> V {

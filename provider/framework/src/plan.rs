@@ -3,11 +3,12 @@
 //! proposed -> defaults where the configuration is null -> write-only values nulled -> if anything differs from prior,
 //! every computed value that the configuration leaves null becomes unknown, or the prior one with `keep_prior`.
 
-use std::collections::BTreeMap;
+mod element;
 
 use crate::path::{Path, Step};
 use crate::schema::{Attribute, Replace, Schema, Shape};
 use crate::{Value, equal};
+use element::{elements, rebuild};
 
 /// Defaults and nulled write-only values.
 pub(crate) fn with_defaults(schema: &Schema, config: &Value, proposed: &Value) -> Value {
@@ -20,49 +21,78 @@ pub(crate) fn with_defaults(schema: &Schema, config: &Value, proposed: &Value) -
         let value = match &attribute.default {
             _ if attribute.write_only => Value::Null,
             Some(default) if config.is_null() => default.clone(),
-            _ => descend(attribute, proposed, |nested, place| {
-                with_defaults(nested, place.of(config), place.of(proposed))
-            }),
+            _ => rebuild(
+                attribute,
+                config,
+                &Value::Null,
+                proposed,
+                |nested, element| with_defaults(nested, element.config, element.planned),
+            ),
         };
         planned.insert(attribute.name.to_owned(), value);
     }
     Value::Map(planned)
 }
 
-/// Fills null attributes that have a default: an import must not show what the user never set as a change.
-pub(crate) fn filled_with_defaults(schema: &Schema, state: &Value) -> Value {
-    let Value::Map(attributes) = state else {
-        return state.clone();
-    };
-    let mut filled = attributes.clone();
-    for Attribute { name, default, .. } in &schema.attributes {
-        if let Some(default) = default
-            && state.get(name).is_null()
-        {
-            filled.insert((*name).to_owned(), default.clone());
-        }
-    }
-    Value::Map(filled)
-}
-
-/// The same value with every write-only attribute null.
-pub(crate) fn without_write_only(schema: &Schema, value: &Value) -> Value {
+/// The same value with every attribute changed by a rule of its own, at every depth.
+fn every(
+    schema: &Schema,
+    value: &Value,
+    change: &dyn Fn(&Attribute, &Value) -> Option<Value>,
+) -> Value {
     let Value::Map(attributes) = value else {
         return value.clone();
     };
     let mut out = attributes.clone();
     for attribute in &schema.attributes {
         let inner = value.get(attribute.name);
-        let value = if attribute.write_only {
-            Value::Null
-        } else {
-            descend(attribute, inner, |nested, place| {
-                without_write_only(nested, place.of(inner))
-            })
-        };
+        let value = change(attribute, inner).unwrap_or_else(|| {
+            rebuild(
+                attribute,
+                &Value::Null,
+                &Value::Null,
+                inner,
+                |nested, element| every(nested, element.planned, change),
+            )
+        });
         out.insert(attribute.name.to_owned(), value);
     }
     Value::Map(out)
+}
+
+/// Fills null attributes that have a default: an import must not show what the user never set as a change.
+pub(crate) fn filled_with_defaults(schema: &Schema, state: &Value) -> Value {
+    every(schema, state, &|attribute, value| {
+        attribute.default.clone().filter(|_| value.is_null())
+    })
+}
+
+/// The same value with every write-only attribute null.
+pub(crate) fn without_write_only(schema: &Schema, value: &Value) -> Value {
+    every(schema, value, &|attribute, _| {
+        attribute.write_only.then_some(Value::Null)
+    })
+}
+
+/// No blocks are an empty collection, never null: for state from before a block was in the schema.
+pub(crate) fn with_empty_blocks(schema: &Schema, value: &Value) -> Value {
+    every(schema, value, &|attribute, value| {
+        (attribute.block && value.is_null()).then(|| attribute.absent())
+    })
+}
+
+/// What the schema promises of unknown values, wherever nothing else is known of them.
+pub(crate) fn refined(schema: &Schema, value: &Value) -> Value {
+    every(
+        schema,
+        value,
+        &|attribute, value| match (value, &attribute.refinement) {
+            (Value::Unknown(None), Some(refinement)) => {
+                Some(Value::Unknown(Some(Box::new(refinement.clone()))))
+            }
+            _ => None,
+        },
+    )
 }
 
 /// Whether the plan asks for more than writing something down.
@@ -106,8 +136,8 @@ pub(crate) fn with_unknowns(
             }
         } else {
             let prior = prior.get(name);
-            descend(attribute, planned, |nested, place| {
-                with_unknowns(nested, place.of(config), place.of(prior), place.of(planned))
+            rebuild(attribute, config, prior, planned, |nested, element| {
+                with_unknowns(nested, element.config, element.prior, element.planned)
             })
         };
         out.insert(name.to_owned(), value);
@@ -141,21 +171,27 @@ fn collect_replacements(
         let (config, prior) = (config.get(attribute.name), prior.get(attribute.name));
         let planned = planned.get(attribute.name);
         let path = path.with(Step::Attribute(attribute.name.to_owned()));
-        let forces = match attribute.replace {
+        let forces = || match attribute.replace {
             Replace::Never => false,
             Replace::Changed => true,
             Replace::ChangedAndConfigured => !config.is_null(),
+            Replace::If(decide) => decide(prior, planned),
         };
-        if forces && !equal(planned, prior, &attribute.shape.value_type()) {
+        if !equal(planned, prior, &attribute.shape.value_type()) && forces() {
             found.push(path);
+        } else if let Shape::Set(nested) = attribute.shape {
+            // An element has no address and no counterpart: the set replaces when what replaces in its elements differs.
+            if decisive(nested, planned) != decisive(nested, prior) {
+                found.push(path);
+            }
         } else if let Some(nested) = attribute.nested() {
-            for place in places(&attribute.shape, planned) {
-                let path = place.step().map_or(path.clone(), |step| path.with(step));
+            for element in elements(&attribute.shape, config, prior, planned) {
+                let path = element.step.map_or(path.clone(), |step| path.with(step));
                 collect_replacements(
                     nested,
-                    place.of(config),
-                    place.of(prior),
-                    place.of(planned),
+                    element.config,
+                    element.prior,
+                    element.planned,
                     &path,
                     found,
                 );
@@ -164,68 +200,63 @@ fn collect_replacements(
     }
 }
 
+/// The elements of a set reduced to what replaces when it changes, in an order of their own.
+fn decisive(schema: &Schema, set: &Value) -> Vec<Vec<Value>> {
+    let forcing: Vec<_> = schema
+        .attributes
+        .iter()
+        .filter(|attribute| !matches!(attribute.replace, Replace::Never))
+        .collect();
+    let Value::List(elements) = set else {
+        return Vec::new();
+    };
+    if forcing.is_empty() {
+        return Vec::new();
+    }
+    let reduced = |element: &Value| {
+        let values = forcing.iter().map(|attribute| element.get(attribute.name));
+        values.cloned().collect::<Vec<_>>()
+    };
+    let mut all: Vec<_> = elements.iter().map(reduced).collect();
+    all.sort();
+    all
+}
+
 /// Where a nested object sits inside its attribute.
 pub(crate) enum Place {
     Whole,
     Index(usize),
     Key(String),
+    /// A set element: it has a position in this value, and no address.
+    Member(usize),
 }
 
 impl Place {
     pub(crate) fn of<'a>(&self, value: &'a Value) -> &'a Value {
         match self {
             Self::Whole => value,
-            Self::Index(index) => value.at(*index),
+            Self::Index(index) | Self::Member(index) => value.at(*index),
             Self::Key(key) => value.get(key),
         }
     }
 
     pub(crate) fn step(&self) -> Option<Step> {
         match self {
-            Self::Whole => None,
+            Self::Whole | Self::Member(_) => None,
             Self::Index(index) => Some(Step::Index(i64::try_from(*index).unwrap_or(i64::MAX))),
             Self::Key(key) => Some(Step::Key(key.clone())),
         }
     }
 }
 
-/// The nested objects of a value.
+/// The nested objects of one value.
 pub(crate) fn places(shape: &Shape, value: &Value) -> Vec<Place> {
     match (shape, value) {
         (Shape::Single(_), Value::Map(_)) => vec![Place::Whole],
         (Shape::List(_), Value::List(elements)) => (0..elements.len()).map(Place::Index).collect(),
+        (Shape::Set(_), Value::List(elements)) => (0..elements.len()).map(Place::Member).collect(),
         (Shape::Map(_), Value::Map(elements)) => elements.keys().cloned().map(Place::Key).collect(),
         _ => Vec::new(),
-    }
-}
-
-/// Rebuilds an attribute with each nested object changed; anything else is copied.
-fn descend(
-    attribute: &Attribute,
-    value: &Value,
-    mut change: impl FnMut(&Schema, &Place) -> Value,
-) -> Value {
-    match (&attribute.shape, value) {
-        (Shape::Single(nested), Value::Map(_)) => change(nested, &Place::Whole),
-        (Shape::List(nested), Value::List(elements)) => {
-            let one = |(index, element): (usize, &Value)| match element {
-                Value::Map(_) => change(nested, &Place::Index(index)),
-                other => other.clone(),
-            };
-            Value::List(elements.iter().enumerate().map(one).collect())
-        }
-        (Shape::Map(nested), Value::Map(elements)) => {
-            let mut out = BTreeMap::new();
-            for (key, element) in elements {
-                let element = match element {
-                    Value::Map(_) => change(nested, &Place::Key(key.clone())),
-                    other => other.clone(),
-                };
-                out.insert(key.clone(), element);
-            }
-            Value::Map(out)
-        }
-        _ => value.clone(),
     }
 }
 

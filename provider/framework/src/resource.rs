@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use crate::cx::{Cx, Of, Private};
-use crate::{Attr, Diagnostics, DurationText, Model, Path, Schema};
+use crate::cx::{Cx, Limits, Of, Private};
+use crate::{Attr, Diagnostics, DurationText, Model, Path, Schema, Secret};
 
 /// The provider: its configuration and the shared clients.
 pub trait Provider: Send + Sync + Sized + 'static {
@@ -19,6 +19,24 @@ pub trait Provider: Send + Sync + Sized + 'static {
     fn validate(_config: &Self::Config, _found: &mut Diagnostics) {}
     /// From the configuration, in which anything may be unknown at plan. No I/O: clients are made on first use.
     fn new(config: Self::Config) -> Result<Self, Diagnostics>;
+    /// The key for fingerprints of write-only values (rule `fingerprint`). `None`: there is no key, so nothing can be compared
+    /// and a configured value is delivered by every apply that changes the resource. An error keeps what is, with a warning.
+    fn fingerprint_key(
+        &self,
+        _purpose: Purpose,
+        _limits: &Limits,
+    ) -> impl Future<Output = Result<Option<Secret<Vec<u8>>>, Diagnostics>> + Send {
+        async { Ok(None) }
+    }
+}
+
+/// What a key for fingerprints is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To compare, in a plan: nothing may be written, a key that does not exist is not made.
+    Compare,
+    /// To record what was delivered: the key is made if there is none.
+    Record,
 }
 
 /// What a plan is for.

@@ -3,10 +3,11 @@
 //! Made by `#[derive(Schema)]`; [`Schema::faults`] checks what core would refuse, and the registry calls it when the
 //! provider is built.
 
-use std::collections::BTreeSet;
+mod faults;
 
+use crate::rule::Rule;
 use crate::validate::Validator;
-use crate::{Type, Value};
+use crate::{Refinement, Type, Value};
 
 /// The shape of one resource, data source, provider configuration or nested object.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +22,8 @@ pub struct Schema {
     pub deprecated: Option<&'static str>,
     /// Attributes and blocks, in the order of the struct.
     pub attributes: Vec<Attribute>,
+    /// Rules over several attributes.
+    pub rules: Vec<Rule>,
 }
 
 /// Who sets an attribute.
@@ -37,7 +40,7 @@ pub enum Mode {
 }
 
 /// When a change replaces the resource.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default)]
 pub enum Replace {
     /// Never: it updates in place.
     #[default]
@@ -46,6 +49,8 @@ pub enum Replace {
     Changed,
     /// Only when the user set the attribute.
     ChangedAndConfigured,
+    /// When a function of the prior and the planned value says so.
+    If(fn(&Value, &Value) -> bool),
 }
 
 /// What a value looks like.
@@ -57,6 +62,8 @@ pub enum Shape {
     Single(&'static Schema),
     /// A list of nested objects.
     List(&'static Schema),
+    /// Nested objects without order.
+    Set(&'static Schema),
     /// Nested objects by key.
     Map(&'static Schema),
 }
@@ -84,12 +91,20 @@ pub struct Attribute {
     pub write_only: bool,
     /// Whether it is written as nested blocks instead of an attribute.
     pub block: bool,
+    /// Whether the block is there even when nobody writes it (nesting mode GROUP).
+    pub group: bool,
+    /// How many blocks there must and may be; `(0, 0)` for any number.
+    pub items: (u64, u64),
     /// Value when the configuration is null.
     pub default: Option<Value>,
     /// When a change replaces the resource.
     pub replace: Replace,
     /// Whether an unknown planned value becomes the prior one.
     pub keep_prior: bool,
+    /// What is known of the value while it is unknown.
+    pub refinement: Option<Refinement>,
+    /// For a write-only attribute: the computed attribute that holds its fingerprint.
+    pub fingerprint: Option<&'static str>,
     /// Whether a change is only written down: update is not called and other computed values stay.
     pub recorded: bool,
     /// Whether it is part of an identity, required or optional for an import.
@@ -121,13 +136,27 @@ impl Attribute {
             secret: F::SECRET,
             write_only: false,
             block: false,
+            group: false,
+            items: (0, 0),
             default: None,
             replace: Replace::Never,
             keep_prior: false,
+            refinement: None,
+            fingerprint: None,
             recorded: false,
             for_import: false,
             validators: Vec::new(),
             deprecated: None,
+        }
+    }
+
+    /// The value when nothing is written: null, but no blocks are an empty collection and a group is always there.
+    pub(crate) fn absent(&self) -> Value {
+        match (&self.shape, self.block) {
+            (Shape::Single(nested), true) if self.group => nested.empty(),
+            (Shape::List(_) | Shape::Set(_), true) => Value::List(Vec::new()),
+            (Shape::Map(_), true) => Value::Map(std::collections::BTreeMap::new()),
+            _ => Value::Null,
         }
     }
 
@@ -145,7 +174,10 @@ impl Attribute {
     pub fn nested(&self) -> Option<&'static Schema> {
         match self.shape {
             Shape::Plain(_) => None,
-            Shape::Single(schema) | Shape::List(schema) | Shape::Map(schema) => Some(schema),
+            Shape::Single(schema)
+            | Shape::List(schema)
+            | Shape::Set(schema)
+            | Shape::Map(schema) => Some(schema),
         }
     }
 }
@@ -157,6 +189,7 @@ impl Shape {
             Self::Plain(of) => of.clone(),
             Self::Single(schema) => schema.value_type(),
             Self::List(schema) => Type::List(Box::new(schema.value_type())),
+            Self::Set(schema) => Type::Set(Box::new(schema.value_type())),
             Self::Map(schema) => Type::Map(Box::new(schema.value_type())),
         }
     }
@@ -169,6 +202,13 @@ impl Shape {
         }
     }
 
+    pub(crate) fn set_of(self) -> Self {
+        match self {
+            Self::Single(schema) => Self::Set(schema),
+            other => Self::Plain(Type::Set(Box::new(other.value_type()))),
+        }
+    }
+
     pub(crate) fn map_of(self) -> Self {
         match self {
             Self::Single(schema) => Self::Map(schema),
@@ -178,6 +218,12 @@ impl Shape {
 }
 
 impl Schema {
+    /// What a block is that nobody wrote: null attributes, no blocks inside.
+    pub(crate) fn empty(&self) -> Value {
+        let one = |attribute: &Attribute| (attribute.name.to_owned(), attribute.absent());
+        Value::Map(self.attributes.iter().map(one).collect())
+    }
+
     /// The object type of all attributes.
     pub fn value_type(&self) -> Type {
         let one = |attribute: &Attribute| (attribute.name.to_owned(), attribute.shape.value_type());
@@ -214,76 +260,6 @@ impl Schema {
             .iter()
             .find(|attribute| attribute.name == name)
     }
-
-    /// Everything core would refuse, in our words. Empty for a good schema.
-    pub fn faults(&self, reserved: &[&str]) -> Vec<String> {
-        let mut faults = Vec::new();
-        if self.version < 0 {
-            faults.push("version is negative".to_owned());
-        }
-        let mut seen = BTreeSet::new();
-        for attribute in &self.attributes {
-            let name = attribute.name;
-            let mut fault = |text: &str| faults.push(format!("{name}: {text}"));
-            if !is_identifier(name) {
-                fault("not an identifier of lower case letters, digits and underscores");
-            }
-            if reserved.contains(&name) {
-                fault("a name that Terraform reserves");
-            }
-            if !seen.insert(name) {
-                fault("declared twice");
-            }
-            if attribute.default.is_some() && attribute.mode != Mode::OptionalComputed {
-                fault("a default needs optional and computed");
-            }
-            if attribute.write_only && (attribute.is_computed() || attribute.block) {
-                fault("write-only excludes computed and blocks");
-            }
-            if attribute.block && !matches!(attribute.shape, Shape::List(_)) {
-                fault("a block is a list of nested objects");
-            }
-            if let Some(nested) = attribute.nested() {
-                let in_list = matches!(attribute.shape, Shape::List(_));
-                for inner in &nested.attributes {
-                    // Elements are matched by index, not by object: the prior value would be another object's.
-                    if in_list && inner.keep_prior {
-                        fault(&format!(
-                            "{} keeps its prior value inside a list",
-                            inner.name
-                        ));
-                    }
-                    if attribute.write_only && !inner.write_only {
-                        fault(&format!("{} must be write-only as well", inner.name));
-                    }
-                    if inner.block && !attribute.block {
-                        fault(&format!("{} is a block inside an attribute", inner.name));
-                    }
-                }
-                faults.extend(
-                    nested
-                        .faults(&[])
-                        .into_iter()
-                        .map(|inner| format!("{name}.{inner}")),
-                );
-            } else if let Shape::Plain(Type::Set(element)) = &attribute.shape
-                && has_dynamic(element)
-            {
-                faults.push(format!("{name}: a set cannot hold dynamic values"));
-            }
-        }
-        faults
-    }
-}
-
-fn has_dynamic(of: &Type) -> bool {
-    match of {
-        Type::Dynamic => true,
-        Type::List(inner) | Type::Set(inner) | Type::Map(inner) => has_dynamic(inner),
-        Type::Tuple(inner) => inner.iter().any(has_dynamic),
-        Type::Object(inner) => inner.values().any(has_dynamic),
-        Type::String | Type::Bool | Type::Number => false,
-    }
 }
 
 /// Whether core accepts this as the name of an attribute, function or parameter.
@@ -298,3 +274,6 @@ pub(crate) fn is_identifier(name: &str) -> bool {
 pub fn default_of<F: crate::Field>(value: &F) -> Option<Value> {
     Some(value.encode())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,8 @@
-//! Validators of single attributes: accepted words, ranges, patterns, and functions on the typed value.
+//! Validators of single attributes: accepted words, ranges, lengths, patterns, formats, and functions on the typed value.
 //!
 //! Null and unknown values pass; inside collections every element is checked.
+
+mod format;
 
 use std::fmt;
 use std::ops::{Bound, RangeBounds};
@@ -54,14 +56,7 @@ impl Validator {
 
     /// A number in this range.
     pub fn range(range: impl RangeBounds<i64> + Send + Sync + 'static) -> Self {
-        let accepts = match (range.start_bound(), range.end_bound()) {
-            (Bound::Included(low), Bound::Included(high)) => format!("from {low} to {high}"),
-            (Bound::Included(low), Bound::Excluded(high)) => format!("from {low} to {}", high - 1),
-            (Bound::Included(low), _) => format!("{low} or more"),
-            (_, Bound::Included(high)) => format!("{high} or less"),
-            (_, Bound::Excluded(high)) => format!("{} or less", high - 1),
-            _ => "any number".to_owned(),
-        };
+        let accepts = spoken(&range);
         let sentence = format!("Must be {accepts}.");
         let check = move |value: &Value| match value {
             Value::Number(number)
@@ -75,6 +70,46 @@ impl Validator {
         };
         Self {
             accepts,
+            whole: false,
+            check: Arc::new(check),
+        }
+    }
+
+    /// So many letters of a text, or elements of a collection.
+    pub fn length(range: impl RangeBounds<i64> + Send + Sync + 'static) -> Self {
+        let count = spoken(&range);
+        let sentence =
+            move |noun: &str, found: usize| format!("Must have {count} {noun}, has {found}.");
+        let words = format!("length {}", spoken(&range));
+        let check = move |value: &Value| {
+            let (noun, found) = match value {
+                Value::String(text) => ("characters", text.chars().count()),
+                Value::List(elements) => ("elements", elements.len()),
+                Value::Map(elements) => ("elements", elements.len()),
+                _ => return Ok(()),
+            };
+            match i64::try_from(found) {
+                Ok(count) if range.contains(&count) => Ok(()),
+                _ => Err(sentence(noun, found)),
+            }
+        };
+        Self {
+            accepts: words,
+            whole: true,
+            check: Arc::new(check),
+        }
+    }
+
+    /// Text in a format: `cidr`, `hostname`, `ip`, `ipv4`, `ipv6`, `rfc3339`, `url` or `uuid`.
+    pub fn format(name: &'static str) -> Self {
+        let format = format::named(name).expect("the derive knows the formats");
+        let sentence = format!("Must be {}.", format.accepts.replace('`', "\""));
+        let check = move |value: &Value| match value {
+            Value::String(text) if !(format.check)(text) => Err(sentence.clone()),
+            _ => Ok(()),
+        };
+        Self {
+            accepts: format.accepts.to_owned(),
             whole: false,
             check: Arc::new(check),
         }
@@ -136,5 +171,18 @@ impl Validator {
             value => (self.check)(value)
                 .map_err(|sentence| Diagnostics::error("Invalid value", sentence)),
         }
+    }
+}
+
+/// A range in words.
+fn spoken(range: &impl RangeBounds<i64>) -> String {
+    match (range.start_bound(), range.end_bound()) {
+        (Bound::Included(low), Bound::Included(high)) if low == high => low.to_string(),
+        (Bound::Included(low), Bound::Included(high)) => format!("from {low} to {high}"),
+        (Bound::Included(low), Bound::Excluded(high)) => format!("from {low} to {}", high - 1),
+        (Bound::Included(low), _) => format!("{low} or more"),
+        (_, Bound::Included(high)) => format!("{high} or less"),
+        (_, Bound::Excluded(high)) => format!("{} or less", high - 1),
+        _ => "any number".to_owned(),
     }
 }

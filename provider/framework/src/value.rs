@@ -7,11 +7,7 @@ use std::collections::BTreeMap;
 
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
-use crate::{Number, Type};
-
-/// What core said about an unknown value, carried back unread.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Refinement(pub(crate) Vec<u8>);
+use crate::{Number, Refinement, Type};
 
 /// A value with its type, at a place whose type is `dynamic`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

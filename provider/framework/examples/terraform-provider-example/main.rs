@@ -10,7 +10,9 @@ mod world;
 
 use std::process::ExitCode;
 
-use strata_framework::{Attr, Diagnostics, Provider, Registry, Schema, serve};
+use strata_framework::{
+    Attr, Diagnostics, Limits, Provider, Purpose, Registry, Schema, Secret, serve,
+};
 
 use crate::world::World;
 
@@ -46,6 +48,13 @@ impl Provider for Example {
     type Config = Settings;
     fn new(config: Settings) -> Result<Self, Diagnostics> {
         Ok(Self(config))
+    }
+    async fn fingerprint_key(
+        &self,
+        _: Purpose,
+        _: &Limits,
+    ) -> Result<Option<Secret<Vec<u8>>>, Diagnostics> {
+        Ok(Some(Secret::new(thing::KEY.to_vec())))
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) struct Thing {
     #[schema(optional)]
     parts: Attr<Vec<Part>>,
     /// The secret inside. Never in state.
-    #[schema(optional, write_only, sensitive)]
+    #[schema(optional, write_only, sensitive, fingerprint = "fingerprint")]
     secret_wo: Attr<Secret<String>>,
     /// Fingerprint of the secret inside.
     #[schema(computed, keep_prior)]
@@ -115,7 +115,7 @@ pub(crate) struct Birth {
     writes: u32,
 }
 
-const KEY: &[u8] = b"the example has no store";
+pub(crate) const KEY: &[u8] = b"the example has no store";
 
 impl Thing {
     async fn load(cx: &Of<'_, Self>, name: &str) -> Result<Option<File>, Diagnostics> {
@@ -178,9 +178,6 @@ impl Thing {
         planned
             .revision
             .fill(before.map_or(1, |file| file.revision + 1));
-        planned
-            .fingerprint
-            .fill((!secret.is_empty()).then(|| fingerprint(KEY, secret.as_bytes())));
         let mood = planned.mood.text().to_owned();
         let unfinished = Self {
             ready: Attr::Known(mood == "work"),
@@ -261,15 +258,6 @@ impl Resource for Thing {
         let Some(prior) = change.prior() else {
             return Ok(planned);
         };
-        let now = match &change.config().secret_wo {
-            Attr::Known(secret) => Attr::Known(fingerprint(KEY, secret.expose().as_bytes())),
-            Attr::Null => Attr::Null,
-            Attr::Unknown => Attr::Unknown,
-        };
-        // Prior null after import of a thing without a secret: no difference to act on.
-        if now != prior.fingerprint {
-            planned.state.fingerprint = Attr::Unknown;
-        }
         if prior.ready == Attr::Known(false) {
             planned.state.ready = Attr::Unknown;
         }

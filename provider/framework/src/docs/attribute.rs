@@ -117,6 +117,7 @@ fn rules(attribute: &Attribute, default: Option<&str>) -> String {
         Replace::ChangedAndConfigured => {
             sentences.push("Changing it replaces the object, if it is configured.".to_owned());
         }
+        Replace::If(_) => sentences.push("Some changes of it replace the object.".to_owned()),
     }
     if attribute.recorded && attribute.is_configurable() && attribute.name != "timeouts" {
         sentences.push("A later change is only recorded.".to_owned());

@@ -147,7 +147,10 @@ fn attribute_fault(attribute: &Attribute) -> Option<&'static str> {
     let stated = [
         (attribute.default.is_some(), "default:"),
         (
-            attribute.replace != crate::schema::Replace::Never,
+            matches!(
+                attribute.replace,
+                crate::schema::Replace::Changed | crate::schema::Replace::ChangedAndConfigured
+            ),
             "change replaces",
         ),
     ];

@@ -5,10 +5,13 @@ use std::cmp::Ordering;
 use futures::future::BoxFuture;
 use serde_json::Value as Json;
 
+use super::fingerprint::{self, Fingerprints, filled_in, laid_over};
 use super::{AnyResource, PlanInput, PlanOutcome, Typed, validate};
 use crate::cx::lock;
 use crate::field::{Source, carry_over};
-use crate::operation::{Kind, Operation, Outcome, encode_private, limit};
+use crate::operation::{
+    Kind, Operation, Outcome, encode_private, kept_private, limit, marked_imported, written_private,
+};
 use crate::path::Path;
 use crate::resource::{Change, Found, Limit, MoveSource, Planned, Resource};
 use crate::{Diagnostics, Field, Model, Schema, Value, check, json, plan};
@@ -59,10 +62,18 @@ impl<R: Resource> Typed<R> {
             Some(R::Model::decode_object(prior, Source::State)?)
         };
 
-        let mut base = plan::with_defaults(schema, config, proposed);
+        let limits = operation
+            .cx::<(), _>(private, limit(Kind::Read, R::TIMEOUTS, proposed))
+            .limits();
+        let (mut fingerprints, warnings) =
+            fingerprint::planned(operation, &limits, schema, config, prior).await;
+        lock(&operation.sink.warnings).merge(warnings);
+        let mut base = laid_over(plan::with_defaults(schema, config, proposed), &fingerprints);
         let mut noop = !plan::differs(schema, &base, prior);
         if !noop {
+            fingerprints = fingerprint::in_update(schema, config, fingerprints);
             base = plan::with_unknowns(schema, config, prior, &base);
+            base = laid_over(base, &fingerprints);
         }
         loop {
             let Decoded {
@@ -94,20 +105,28 @@ impl<R: Resource> Typed<R> {
                 // The resource itself found a change, so the other computed values may move as well; it plans again with
                 // those unknown, as in any update.
                 noop = false;
+                fingerprints = fingerprint::in_update(schema, config, fingerprints);
                 base = plan::with_unknowns(schema, config, prior, &given);
+                base = laid_over(base, &fingerprints);
                 continue;
             }
             let mut replace = plan::replacements(schema, config, prior, &result);
             replace.extend(wanted.replace);
             replace.sort();
             replace.dedup();
-            return Ok((plan::without_write_only(schema, &result), replace));
+            let planned = plan::without_write_only(schema, &result);
+            return Ok((plan::refined(schema, &planned), replace));
         }
     }
 
     /// The result in terms of the plan, with contradictions repaired and told as warnings.
-    fn conform(planned: &Decoded<R::Model>, new: &R::Model) -> (Value, Diagnostics) {
+    fn conform(
+        planned: &Decoded<R::Model>,
+        new: &R::Model,
+        fingerprints: Fingerprints,
+    ) -> (Value, Diagnostics) {
         let value = changed(&planned.given, &planned.encoded, new);
+        let value = filled_in(value, fingerprints);
         let value = plan::without_write_only(Self::schema(), &value);
         let mut faults = Vec::new();
         let of = Self::schema().value_type();
@@ -165,24 +184,33 @@ impl<R: Resource> Typed<R> {
             let error = Diagnostics::bug(facts);
             return Outcome::failed(Vec::new(), operation.diagnostics(Some(error)));
         }
+        let mut private = encode_private(private, Vec::new());
+        if fingerprint::has_any(Self::schema()) {
+            private = marked_imported(&private);
+        }
         Outcome {
             state: Some(state),
-            private: encode_private(private, Vec::new()),
+            private,
             diagnostics: operation.diagnostics(None),
         }
     }
 
-    fn finish(
+    async fn finish(
         operation: &Operation<R::Provider>,
         private: &std::sync::Mutex<R::Private>,
+        config: &Value,
         planned: &Decoded<R::Model>,
         result: Result<R::Model, Diagnostics>,
     ) -> Outcome {
-        let private = encode_private(private, operation.private.clone());
+        let limits = operation.cx::<(), _>(private, R::TIMEOUTS.read).limits();
+        let private = written_private(private, &operation.private);
         match result {
             Ok(model) => {
-                let (state, faults) = Self::conform(planned, &model);
+                let (fingerprints, warnings) =
+                    fingerprint::delivered(operation, &limits, Self::schema(), config).await;
+                let (state, faults) = Self::conform(planned, &model, fingerprints);
                 let mut diagnostics = operation.diagnostics(None);
+                diagnostics.merge(warnings);
                 diagnostics.merge(faults);
                 Outcome {
                     state: Some(state),
@@ -252,7 +280,7 @@ impl<R: Resource> AnyResource<R::Provider> for Typed<R> {
                         );
                         diagnostics.merge(Diagnostics::bug(facts));
                     }
-                    let private = encode_private(&private, operation.private.clone());
+                    let private = kept_private(&private, &operation.private);
                     PlanOutcome {
                         planned: Some(planned),
                         replace,
@@ -303,14 +331,10 @@ impl<R: Resource> AnyResource<R::Provider> for Typed<R> {
             let models = R::Model::decode_object(&config, Source::Config)
                 .and_then(|config| Ok((config, Decoded::<R::Model>::state(planned)?)));
             match models {
-                Ok((config, planned)) => {
-                    let result = R::create(
-                        &operation.cx(&private, limit),
-                        config,
-                        planned.model.clone(),
-                    )
-                    .await;
-                    Self::finish(&operation, &private, &planned, result)
+                Ok((model, planned)) => {
+                    let cx = operation.cx(&private, limit);
+                    let result = R::create(&cx, model, planned.model.clone()).await;
+                    Self::finish(&operation, &private, &config, &planned, result).await
                 }
                 Err(error) => Outcome::failed(
                     operation.private.clone(),
@@ -344,10 +368,10 @@ impl<R: Resource> AnyResource<R::Provider> for Typed<R> {
                 Ok((config, prior, Decoded::<R::Model>::state(planned)?))
             });
             match models {
-                Ok((config, prior, planned)) => {
+                Ok((model, prior, planned)) => {
                     let cx = operation.cx(&private, limit);
-                    let result = R::update(&cx, config, prior, planned.model.clone()).await;
-                    Self::finish(&operation, &private, &planned, result)
+                    let result = R::update(&cx, model, prior, planned.model.clone()).await;
+                    Self::finish(&operation, &private, &config, &planned, result).await
                 }
                 Err(error) => Outcome::failed(
                     operation.private.clone(),
@@ -366,7 +390,7 @@ impl<R: Resource> AnyResource<R::Provider> for Typed<R> {
                 Err(error) => return Outcome::failed(operation.private.clone(), error),
             };
             let found = R::read(&operation.cx(&private, limit), decoded.model.clone()).await;
-            let private = encode_private(&private, operation.private.clone());
+            let private = kept_private(&private, &operation.private);
             let mut diagnostics = operation.diagnostics(None);
             let state = match found {
                 Ok(Found::Present(model)) => {
@@ -453,7 +477,10 @@ impl<R: Resource> AnyResource<R::Provider> for Typed<R> {
                 "The stored state of {} is empty.",
                 R::NAME
             ))),
-            Ok(state) => Ok(plan::without_write_only(schema, &state)),
+            Ok(state) => {
+                let state = plan::with_empty_blocks(schema, &state);
+                Ok(plan::without_write_only(schema, &state))
+            }
             Err(error) => Err(Diagnostics::failed(
                 "read the stored state of",
                 R::NAME,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::{decode, encode};
-use crate::value::Refinement;
+use crate::Refinement;
 use crate::{Dynamic, Number, Type, Value, equal};
 
 /// Any type, with one value of it.
@@ -23,7 +23,7 @@ pub(crate) fn typed() -> impl Strategy<Value = (Type, Value)> {
         Just((Type::Dynamic, Value::UNKNOWN)),
         Just((
             Type::String,
-            Value::Unknown(Some(Box::new(Refinement(vec![0x81, 1, 0xc2]))))
+            Value::Unknown(Some(Box::new(Refinement::never_null())))
         )),
     ];
     leaf.prop_recursive(4, 32, 4, |inner| {

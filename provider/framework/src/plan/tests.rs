@@ -1,5 +1,7 @@
 //! Tables of the plan pipeline and of core's rules, over one schema that has every kind of attribute.
 
+mod nesting;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

@@ -111,8 +111,24 @@ fn block(schema: &Schema) -> wire::schema::Block {
 }
 
 fn nested_block(attribute: &Attribute) -> Option<wire::schema::NestedBlock> {
+    use wire::schema::nested_block::NestingMode;
     let nested = attribute.nested()?;
     let deprecated = attribute.deprecated.or(nested.deprecated);
+    let required = attribute.mode == Mode::Required;
+    let (least, most) = attribute.items;
+    let (nesting, (least, most)) = match &attribute.shape {
+        Shape::Plain(_) => return None,
+        Shape::Single(_) if attribute.group => (NestingMode::Group, (0, 0)),
+        // Core wants both counts equal here, and one means required.
+        Shape::Single(_) => (
+            NestingMode::Single,
+            (u64::from(required), u64::from(required)),
+        ),
+        Shape::List(_) => (NestingMode::List, (least.max(u64::from(required)), most)),
+        Shape::Set(_) => (NestingMode::Set, (least.max(u64::from(required)), most)),
+        Shape::Map(_) => (NestingMode::Map, (0, 0)),
+    };
+    let count = |count| i64::try_from(count).unwrap_or(i64::MAX);
     Some(wire::schema::NestedBlock {
         type_name: attribute.name.to_owned(),
         block: Some(wire::schema::Block {
@@ -121,9 +137,9 @@ fn nested_block(attribute: &Attribute) -> Option<wire::schema::NestedBlock> {
             deprecation_message: deprecated.unwrap_or_default().to_owned(),
             ..block(nested)
         }),
-        nesting: wire::schema::nested_block::NestingMode::List.into(),
-        min_items: i64::from(attribute.mode == Mode::Required),
-        max_items: 0,
+        nesting: nesting.into(),
+        min_items: count(least),
+        max_items: count(most),
     })
 }
 
@@ -133,6 +149,7 @@ fn attribute(attribute: &Attribute) -> wire::schema::Attribute {
         Shape::Plain(_) => None,
         Shape::Single(_) => Some(NestingMode::Single),
         Shape::List(_) => Some(NestingMode::List),
+        Shape::Set(_) => Some(NestingMode::Set),
         Shape::Map(_) => Some(NestingMode::Map),
     };
     let nested_type =
