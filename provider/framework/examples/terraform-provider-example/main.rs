@@ -36,6 +36,11 @@ struct Example(Settings);
 impl Example {
     /// The world; its folder is unknown at plan when it comes from another resource.
     fn world(&self) -> Result<World, Diagnostics> {
+        if self.0.folder.is_unknown() {
+            let sentence = "The provider's folder is known only after apply.";
+            return Err(Diagnostics::error("Cannot look at the world yet", sentence)
+                .hint("Apply what the folder comes from first, with -target."));
+        }
         Ok(World {
             folder: self.0.folder.require("folder")?.into(),
             busy: self.0.busy.or_default(),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 use strata_framework::{
     Attr, Change, Diagnostics, Dynamic, Found, Limit, Number, Of, Path, Planned, Policy, Probe,
     Resource, Schema, Secret, Timeouts, WaitError, fingerprint, wait,
@@ -13,7 +14,7 @@ use crate::Example;
 
 /// A thing on the shelf.
 #[derive(Schema, Clone, Debug)]
-#[schema(name = "thing", version = 1)]
+#[schema(name = "thing", version = 3)]
 pub(crate) struct Thing {
     /// Name of its file. A change replaces the thing.
     #[schema(required, replace, pattern("[a-z0-9-]+"))]
@@ -102,7 +103,7 @@ pub(crate) struct File {
     size: Option<u16>,
     labels: Option<BTreeMap<String, String>>,
     tags: Option<BTreeSet<String>>,
-    extra: Option<serde_json::Value>,
+    extra: Option<Json>,
     parts: Option<Vec<Part>>,
     secret: String,
     ready: bool,
@@ -286,11 +287,14 @@ impl Resource for Thing {
 
     async fn read(cx: &Of<'_, Self>, prior: Self) -> Result<Found<Self>, Diagnostics> {
         let name = prior.id.require("id")?.clone();
-        if !cx.provider.world()?.exists() {
-            return Ok(Found::Unknown(Diagnostics::warning(
-                "Cannot read things",
-                "The folder is not there.",
-            )));
+        let unseen = match cx.provider.world() {
+            Ok(world) if world.exists() => None,
+            Ok(_) => Some("The folder is not there."),
+            Err(_) => Some("The provider's folder is known only after apply."),
+        };
+        if let Some(why) = unseen {
+            let warning = Diagnostics::warning("Cannot read things", why);
+            return Ok(Found::Unknown(warning));
         }
         Ok(match Self::load(cx, &name).await? {
             Some(file) => Found::Present(prior.fill(file)),
@@ -340,12 +344,32 @@ impl Resource for Thing {
         Ok(null.fill(file))
     }
 
-    fn upgrade(_: i64, mut raw: serde_json::Value) -> Result<serde_json::Value, Diagnostics> {
+    fn upgrade(from: i64, mut raw: Json) -> Result<Json, Diagnostics> {
+        let Some(state) = raw.as_object_mut() else {
+            return Ok(raw);
+        };
         // Version 0 called the colour `color`.
-        if let Some(object) = raw.as_object_mut()
-            && let Some(colour) = object.remove("color")
+        if from < 1
+            && let Some(colour) = state.remove("color")
         {
-            object.insert("colour".to_owned(), colour);
+            state.insert("colour".to_owned(), colour);
+        }
+        // Version 1 weighed in grams.
+        if from < 2
+            && let Some(Json::Number(grams)) = state.remove("grams")
+        {
+            let kilograms = Number::parse(&format!("{grams}e-3"));
+            state.insert(
+                "weight".to_owned(),
+                kilograms.map(|weight| weight.text().to_owned()).into(),
+            );
+        }
+        // Version 2 had the tags in one text.
+        if from < 3
+            && let Some(Json::String(tags)) = state.get("tags")
+        {
+            let tags: Vec<_> = tags.split(',').collect();
+            state["tags"] = tags.into();
         }
         Ok(raw)
     }
