@@ -9,6 +9,8 @@ mod ephemeral;
 mod interrupt;
 mod lifecycle;
 mod processes;
+mod provider_blocks;
 mod scale;
+mod state;
 #[path = "../workspace/mod.rs"]
 mod workspace;

@@ -2,8 +2,8 @@
 
 use crate::workspace::Workspace;
 
-/// What core sets up and takes down in every process, whatever the command: not what this is about.
-const PLUMBING: [&str; 3] = ["StreamStdio", "StartStream", "Shutdown"];
+/// What core opens in the background in every process, whenever it comes to it.
+const PLUMBING: [&str; 2] = ["StreamStdio", "StartStream"];
 
 /// The calls of each process, in order, written as one line each. Every process is told to end.
 #[track_caller]
@@ -14,7 +14,8 @@ fn calls(space: &Workspace, arguments: &[&str]) -> Vec<String> {
         .succeeds();
     let mut processes: Vec<(u32, Vec<String>)> = Vec::new();
     for (process, line) in space.journal_by_process() {
-        let Some(call) = line.strip_prefix("call ") else {
+        let call = line.strip_prefix("call ");
+        let Some(call) = call.filter(|call| !PLUMBING.contains(call)) else {
             continue;
         };
         match processes.iter_mut().find(|(known, _)| *known == process) {
@@ -22,12 +23,9 @@ fn calls(space: &Workspace, arguments: &[&str]) -> Vec<String> {
             None => processes.push((process, vec![call.to_owned()])),
         }
     }
-    let one = |(_, calls): (u32, Vec<String>)| {
-        assert_eq!(calls.last().map(String::as_str), Some("Shutdown"));
-        let ours = calls
-            .iter()
-            .filter(|call| !PLUMBING.contains(&call.as_str()));
-        ours.cloned().collect::<Vec<_>>().join(" ")
+    let one = |(_, mut calls): (u32, Vec<String>)| {
+        assert_eq!(calls.pop().as_deref(), Some("Shutdown"));
+        calls.join(" ")
     };
     processes.into_iter().map(one).collect()
 }

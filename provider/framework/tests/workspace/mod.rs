@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -227,6 +228,24 @@ impl Workspace {
             .output()
             .expect("terraform 1.11 or newer is on the PATH");
         Ran::from(&output)
+    }
+
+    /// With lines on its standard input.
+    pub(crate) fn run_on(&self, arguments: &[&str], input: &str) -> Ran {
+        let mut child = self
+            .command(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("terraform 1.11 or newer is on the PATH");
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(input.as_bytes())
+            .unwrap();
+        Ran::from(&child.wait_with_output().unwrap())
     }
 
     /// `apply` without questions.
