@@ -60,8 +60,8 @@ pub(crate) fn decode(json: &Json, of: &Type) -> Result<Value, Malformed> {
     })
 }
 
-/// Encodes as state files do: the inverse of [`decode`], for DynamicValues in JSON and for tests.
-#[cfg(test)]
+/// Encodes as state files do: the inverse of [`decode`], for tests and fuzzing.
+#[cfg(any(test, fuzzing))]
 pub(crate) fn encode(value: &Value) -> Json {
     match value {
         Value::Null | Value::Unknown(_) => Json::Null,
@@ -115,5 +115,34 @@ mod tests {
             Value::Number(Number::parse("12345678901234567890").expect("decimal"))
         );
         assert!(value.get("b").is_null());
+    }
+
+    #[test]
+    fn what_is_malformed_is_refused() {
+        let object = Type::Object([("a".to_owned(), Type::Bool)].into());
+        for (text, of) in [
+            ("1", Type::Bool),
+            ("\"yes\"", Type::Bool),
+            ("\"1e9999\"", Type::Number),
+            ("1e99999999999999999999", Type::Number),
+            ("[]", Type::Number),
+            ("{}", Type::List(Box::new(Type::Bool))),
+            ("[]", object.clone()),
+            ("{\"a\": []}", object),
+            ("[true]", Type::Tuple(vec![])),
+            ("true", Type::Dynamic),
+            ("{}", Type::Dynamic),
+            ("{\"type\": \"text\", \"value\": 1}", Type::Dynamic),
+            ("{\"type\": [\"list\"], \"value\": []}", Type::Dynamic),
+        ] {
+            let json = serde_json::from_str(text).expect("JSON");
+            assert!(decode(&json, &of).is_err(), "{text} as {of:?}");
+        }
+    }
+
+    #[test]
+    fn deep_json_is_refused_before_it_is_a_value() {
+        let text = "[".repeat(100_000) + &"]".repeat(100_000);
+        assert!(serde_json::from_str::<serde_json::Value>(&text).is_err());
     }
 }

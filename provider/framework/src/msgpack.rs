@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use rmp::Marker;
-use rmp::decode::{self, Bytes};
+use rmp::decode::bytes::BytesReadError;
+use rmp::decode::{self, Bytes, NumValueReadError, ValueReadError};
 use rmp::encode;
 
 use crate::{Dynamic, Number, Refinement, Type, Value};
@@ -50,18 +51,59 @@ fn take<'a>(input: &mut Bytes<'a>, count: usize) -> Result<&'a [u8], Malformed> 
     Ok(taken)
 }
 
-fn wire<T, E: std::fmt::Debug>(result: Result<T, E>) -> Result<T, Malformed> {
-    result.or_else(|error| malformed(format!("{error:?}")))
+/// What a marker begins, for messages.
+fn found(marker: Marker) -> &'static str {
+    use Marker::{
+        Array16, Array32, Bin8, Bin16, Bin32, F32, F64, False, FixArray, FixMap, FixNeg, FixPos,
+        FixStr, I8, I16, I32, I64, Map16, Map32, Null, Reserved, Str8, Str16, Str32, True, U8, U16,
+        U32, U64,
+    };
+    match marker {
+        Null => "null",
+        True | False => "a bool",
+        FixPos(_) | FixNeg(_) | U8 | U16 | U32 | U64 | I8 | I16 | I32 | I64 | F32 | F64 => {
+            "a number"
+        }
+        FixStr(_) | Str8 | Str16 | Str32 => "a string",
+        Bin8 | Bin16 | Bin32 => "bytes",
+        FixArray(_) | Array16 | Array32 => "an array",
+        FixMap(_) | Map16 | Map32 => "a map",
+        Reserved => "a reserved byte",
+        _ => "an extension",
+    }
+}
+
+/// What was read, or which other thing begins here.
+fn expect<T>(
+    result: Result<T, ValueReadError<BytesReadError>>,
+    expected: &str,
+) -> Result<T, Malformed> {
+    result.or_else(|error| match error {
+        ValueReadError::TypeMismatch(marker) => {
+            malformed(format!("{expected} was expected, found {}", found(marker)))
+        }
+        _ => malformed("it ends too early"),
+    })
+}
+
+/// A name for a message: what a stranger made up may be of any length.
+fn shown(name: &str) -> String {
+    let short: String = name.chars().take(40).collect();
+    let rest = if short.len() < name.len() { ".." } else { "" };
+    format!("{short:?}{rest}")
 }
 
 pub(crate) fn text(input: &mut Bytes<'_>) -> Result<String, Malformed> {
-    let length = wire(decode::read_str_len(input))? as usize;
+    let length = expect(decode::read_str_len(input), "a string")? as usize;
     let bytes = take(input, length)?;
-    wire(std::str::from_utf8(bytes)).map(str::to_owned)
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(text.to_owned()),
+        Err(_) => malformed("a string is not UTF-8"),
+    }
 }
 
 fn unknown(input: &mut Bytes<'_>) -> Result<Value, Malformed> {
-    let meta = wire(decode::read_ext_meta(input))?;
+    let meta = expect(decode::read_ext_meta(input), "an extension")?;
     let body = take(input, meta.size as usize)?;
     let refinement = (meta.typeid == REFINED)
         .then(|| Refinement::read(body))
@@ -79,7 +121,7 @@ fn is_extension(marker: Marker) -> bool {
 
 fn read(input: &mut Bytes<'_>, of: &Type, depth: usize) -> Result<Value, Malformed> {
     if depth > DEEPEST {
-        return malformed("nested too deeply");
+        return malformed(format!("it is nested deeper than {DEEPEST} levels"));
     }
     let marker = peek(input)?;
     if marker == Marker::Null {
@@ -91,17 +133,18 @@ fn read(input: &mut Bytes<'_>, of: &Type, depth: usize) -> Result<Value, Malform
     }
     match of {
         Type::String => text(input).map(Value::String),
-        Type::Bool => wire(decode::read_bool(input)).map(Value::Bool),
+        Type::Bool => expect(decode::read_bool(input), "a bool").map(Value::Bool),
         Type::Number => number(input).map(Value::Number),
         Type::List(element) | Type::Set(element) => {
-            let length = wire(decode::read_array_len(input))?;
+            // Nothing is reserved for a declared length: what does not follow costs nothing.
+            let length = expect(decode::read_array_len(input), of.friendly())?;
             (0..length)
                 .map(|_| read(input, element, depth + 1))
                 .collect::<Result<_, _>>()
                 .map(Value::List)
         }
         Type::Tuple(elements) => {
-            let length = wire(decode::read_array_len(input))? as usize;
+            let length = expect(decode::read_array_len(input), "a tuple")? as usize;
             if length != elements.len() {
                 return malformed(format!(
                     "a tuple of {} was expected, {length} given",
@@ -115,22 +158,29 @@ fn read(input: &mut Bytes<'_>, of: &Type, depth: usize) -> Result<Value, Malform
                 .map(Value::List)
         }
         Type::Map(element) => {
-            let length = wire(decode::read_map_len(input))?;
-            let one = |_| Ok((text(input)?, read(input, element, depth + 1)?));
-            (0..length)
-                .map(one)
-                .collect::<Result<_, _>>()
-                .map(Value::Map)
+            let length = expect(decode::read_map_len(input), "a map")?;
+            let mut map = BTreeMap::new();
+            for _ in 0..length {
+                let key = text(input)?;
+                let value = read(input, element, depth + 1)?;
+                if map.insert(key, value).is_some() {
+                    return malformed("a key of a map comes twice");
+                }
+            }
+            Ok(Value::Map(map))
         }
         Type::Object(attributes) => {
-            let length = wire(decode::read_map_len(input))? as usize;
+            let length = expect(decode::read_map_len(input), "an object")? as usize;
             let mut object = BTreeMap::new();
             for _ in 0..length {
                 let name = text(input)?;
                 let Some(of) = attributes.get(&name) else {
-                    return malformed(format!("no attribute {name:?} is expected"));
+                    return malformed(format!("no attribute {} is expected", shown(&name)));
                 };
                 let value = read(input, of, depth + 1)?;
+                if object.contains_key(&name) {
+                    return malformed(format!("attribute {name} comes twice"));
+                }
                 object.insert(name, value);
             }
             if object.len() == attributes.len() {
@@ -143,11 +193,14 @@ fn read(input: &mut Bytes<'_>, of: &Type, depth: usize) -> Result<Value, Malform
             }
         }
         Type::Dynamic => {
-            if wire(decode::read_array_len(input))? != 2 {
+            if expect(decode::read_array_len(input), "a dynamic value")? != 2 {
                 return malformed("a dynamic value is a pair of type and value");
             }
-            let length = wire(decode::read_bin_len(input))? as usize;
-            let json: serde_json::Value = wire(serde_json::from_slice(take(input, length)?))?;
+            let length = expect(decode::read_bin_len(input), "a type")? as usize;
+            // serde_json refuses deep nesting by itself, so a type cannot be deep either.
+            let Ok(json) = serde_json::from_slice(take(input, length)?) else {
+                return malformed("the type of a dynamic value is not JSON");
+            };
             let Some(of) = Type::from_json(&json) else {
                 return malformed("the type of a dynamic value is no type");
             };
@@ -157,15 +210,25 @@ fn read(input: &mut Bytes<'_>, of: &Type, depth: usize) -> Result<Value, Malform
     }
 }
 
+/// What is expected where a number is.
+const NUMBER: &str = "a number";
+
 pub(crate) fn number(input: &mut Bytes<'_>) -> Result<Number, Malformed> {
     let parsed = match peek(input)? {
-        Marker::F32 => Number::from_f64(f64::from(wire(decode::read_f32(input))?)),
-        Marker::F64 => Number::from_f64(wire(decode::read_f64(input))?),
-        Marker::U64 => Some(Number::from(wire(decode::read_u64(input))?)),
+        Marker::F32 => Number::from_f64(expect(decode::read_f32(input), NUMBER)?.into()),
+        Marker::F64 => Number::from_f64(expect(decode::read_f64(input), NUMBER)?),
+        Marker::U64 => Some(expect(decode::read_u64(input), NUMBER)?.into()),
         Marker::FixStr(_) | Marker::Str8 | Marker::Str16 | Marker::Str32 => {
             Number::parse(&text(input)?)
         }
-        _ => Some(Number::from(wire(decode::read_int::<i64, _>(input))?)),
+        _ => match decode::read_int::<i64, _>(input) {
+            Ok(integer) => Some(integer.into()),
+            Err(NumValueReadError::TypeMismatch(marker)) => {
+                return expect(Err(ValueReadError::TypeMismatch(marker)), NUMBER);
+            }
+            Err(NumValueReadError::OutOfRange) => None,
+            Err(_) => return malformed("it ends too early"),
+        },
     };
     parsed.ok_or_else(|| Malformed("not a decimal number".to_owned()))
 }

@@ -135,3 +135,196 @@ fn sets_are_equal_in_any_order_and_text_in_any_normal_form() {
     ));
     assert!(!equal(&set(["a", "b"]), &set(["a", "c"]), &of));
 }
+
+/// A marker and a big-endian length or number.
+fn marked(marker: u8, number: &[u8]) -> Vec<u8> {
+    [&[marker], number].concat()
+}
+
+fn list(of: Type) -> Type {
+    Type::List(Box::new(of))
+}
+
+/// A type of so many lists in each other, and its innermost value.
+fn deep_type(levels: usize) -> Vec<u8> {
+    let text = "[\"list\",".repeat(levels) + "\"bool\"" + &"]".repeat(levels);
+    let length = u32::try_from(text.len()).expect("short");
+    [
+        &[0x92],
+        &marked(0xc6, &length.to_be_bytes())[..],
+        text.as_bytes(),
+        &[0xc0],
+    ]
+    .concat()
+}
+
+#[test]
+fn what_is_malformed_is_refused_with_a_reason() {
+    let object = Type::Object([("a".to_owned(), Type::Bool)].into());
+    let map = Type::Map(Box::new(Type::Bool));
+    let million = "9".repeat(1_000_000);
+    let number = [
+        &marked(0xdb, &1_000_000_u32.to_be_bytes())[..],
+        million.as_bytes(),
+    ]
+    .concat();
+    assert!(decode(&number, &Type::Number).is_ok(), "long, but a number");
+    for (bytes, of, reason) in [
+        (vec![], Type::Bool, "it ends too early"),
+        (vec![0xc3, 0xc3], Type::Bool, "bytes after the value"),
+        (
+            vec![0xa1, b'x'],
+            Type::Bool,
+            "a bool was expected, found a string",
+        ),
+        (
+            vec![0xc3],
+            Type::String,
+            "a string was expected, found a bool",
+        ),
+        (
+            vec![0xc4, 1, b'x'],
+            Type::String,
+            "a string was expected, found bytes",
+        ),
+        (
+            vec![0xa2, 0xc3, 0x28],
+            Type::String,
+            "a string is not UTF-8",
+        ),
+        (vec![0xa5, b'x'], Type::String, "it ends too early"),
+        (vec![0xda, 1], Type::String, "it ends too early"),
+        (
+            vec![0x80],
+            Type::Number,
+            "a number was expected, found a map",
+        ),
+        (
+            vec![0xc1],
+            Type::Number,
+            "a number was expected, found a reserved byte",
+        ),
+        (vec![0xd3, 1], Type::Number, "it ends too early"),
+        (
+            vec![0xa3, b'1', b'e', b'x'],
+            Type::Number,
+            "not a decimal number",
+        ),
+        (
+            [&[0xa9], &b"1e9999999"[..]].concat(),
+            Type::Number,
+            "not a decimal number",
+        ),
+        (
+            marked(0xcb, &f64::NAN.to_be_bytes()),
+            Type::Number,
+            "not a decimal number",
+        ),
+        (
+            marked(0xca, &f32::INFINITY.to_be_bytes()),
+            Type::Number,
+            "not a decimal number",
+        ),
+        // Four thousand million elements, strings, bytes of an extension, of which none follows.
+        (
+            marked(0xdd, &[0xff; 4]),
+            list(Type::Bool),
+            "it ends too early",
+        ),
+        (marked(0xdf, &[0xff; 4]), map.clone(), "it ends too early"),
+        (
+            marked(0xdf, &[0xff; 4]),
+            object.clone(),
+            "it ends too early",
+        ),
+        (marked(0xdb, &[0xff; 4]), Type::String, "it ends too early"),
+        (marked(0xc9, &[0xff; 5]), Type::String, "it ends too early"),
+        (
+            marked(0xdd, &[0xff; 4]),
+            Type::Tuple(vec![Type::Bool]),
+            "a tuple of 1 was expected, 4294967295 given",
+        ),
+        (
+            vec![0x82, 0xa1, b'a', 0xc3, 0xa1, b'a', 0xc2],
+            object.clone(),
+            "attribute a comes twice",
+        ),
+        (
+            vec![0x82, 0xa1, b'k', 0xc3, 0xa1, b'k', 0xc2],
+            map.clone(),
+            "a key of a map comes twice",
+        ),
+        (
+            vec![0x81, 0x05, 0xc3],
+            map,
+            "a string was expected, found a number",
+        ),
+        (
+            vec![0x81, 0xa1, b'b', 0xc3],
+            object,
+            "no attribute \"b\" is expected",
+        ),
+        (
+            vec![0xa1, b'x'],
+            Type::Dynamic,
+            "a dynamic value was expected, found a string",
+        ),
+        (
+            vec![0x91, 0xc0],
+            Type::Dynamic,
+            "a dynamic value is a pair of type and value",
+        ),
+        (
+            vec![0x92, 0xa1, b'x', 0xc0],
+            Type::Dynamic,
+            "a type was expected, found a string",
+        ),
+        (
+            vec![0x92, 0xc4, 1, b'x', 0xc0],
+            Type::Dynamic,
+            "the type of a dynamic value is not JSON",
+        ),
+        (
+            vec![0x92, 0xc4, 2, b'{', b'}', 0xc0],
+            Type::Dynamic,
+            "the type of a dynamic value is no type",
+        ),
+        (
+            deep_type(100_000),
+            Type::Dynamic,
+            "the type of a dynamic value is not JSON",
+        ),
+        // A dynamic value in a dynamic value, and so on.
+        (
+            [0x92, 0xc4, 9]
+                .iter()
+                .chain(b"\"dynamic\"")
+                .copied()
+                .collect::<Vec<_>>()
+                .repeat(100_000),
+            Type::Dynamic,
+            "it is nested deeper than 128 levels",
+        ),
+    ] {
+        let error = decode(&bytes, &of).expect_err(reason);
+        assert_eq!(
+            error.0,
+            reason,
+            "{:x?} as {of:?}",
+            &bytes[..bytes.len().min(20)]
+        );
+    }
+}
+
+#[test]
+fn the_deepest_value_fits_the_stack_of_a_thread() {
+    let (levels, mut of) = (128, Type::Bool);
+    for _ in 0..levels {
+        of = list(of);
+    }
+    let bytes = [vec![0x91; levels], vec![0xc3]].concat();
+    let value = decode(&bytes, &of).expect("as deep as may be");
+    assert_eq!(encode(&value, &of), Ok(bytes.clone()));
+    assert!(equal(&value, &value.clone(), &of) && value.is_wholly_known());
+    assert!(decode(&[vec![0x91], bytes].concat(), &list(of)).is_err());
+}
