@@ -21,7 +21,10 @@ DOCS     := cargo nextest run --package strata-cluster --package terraform-provi
 CHECKS   := $(CURDIR)/target/checks
 TF       := env -u TF_WORKSPACE -u TF_DATA_DIR TF_CLI_CONFIG_FILE=$(CHECKS)/terraform.rc CHECKPOINT_DISABLE=1 terraform
 
-.PHONY: help build test check fmt clippy docs docs-current unit acceptance shell terraform deny size tools install dev bench
+TRIPLE   := $(shell rustc -vV | sed -n 's/^host: //p')
+FUZZ_SECONDS ?= 30
+
+.PHONY: help build test check fmt clippy docs docs-current unit acceptance shell terraform deny size tools install dev bench fuzz
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -29,13 +32,14 @@ help: ## Show this list
 build: ## Build provider, cli and lab (dev profile)
 	cargo build --workspace --bins
 
-test: tools check unit acceptance terraform ## Everything CI runs: format, lints, unit and acceptance tests, shell, Terraform
+test: tools check unit acceptance terraform fuzz ## Everything CI runs: format, lints, unit and acceptance tests, shell, Terraform
 
 check: fmt clippy docs-current shell size deny ## Format, lints, generated pages, shellcheck, sizes, dependencies
 
 fmt: ## Rust and HCL are formatted
 	cargo fmt --all --check
 	cargo fmt --all --check --manifest-path bench/Cargo.toml
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	TF_CLI_CONFIG_FILE=/dev/null terraform fmt -check -recursive -diff terraform examples
 
 clippy: ## Lints, warnings are errors
@@ -80,6 +84,16 @@ terraform: build ## Validate layers, modules and examples, run the modules' test
 	  $(TF) -chdir=$(CHECKS)/examples/one init -input=false -no-color >$(CHECKS)/init.log || { cat $(CHECKS)/init.log; exit 1; }; \
 	  $(TF) -chdir=$(CHECKS)/examples/one validate -no-color; \
 	  rm -rf $(CHECKS)/examples/one; \
+	done
+
+fuzz: ## Feed the decoders mutated values, each for FUZZ_SECONDS (30); what breaks one is left in target/fuzz
+	cd fuzz && cargo build --locked --release --bins
+	@for target in msgpack json; do \
+	  mkdir -p target/fuzz/corpus/$$target; \
+	  target/fuzz/$(TRIPLE)/release/$$target -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=5 -rss_limit_mb=512 -print_final_stats=1 \
+	    -artifact_prefix=target/fuzz/$$target- target/fuzz/corpus/$$target fuzz/corpus/$$target >target/fuzz/$$target.log 2>&1 || \
+	    { tail -n 60 target/fuzz/$$target.log; exit 1; }; \
+	  echo "$$target: $$(sed -n 's/^stat::number_of_executed_units: *//p' target/fuzz/$$target.log) inputs, no finding"; \
 	done
 
 deny: ## Licences, sources and duplicate versions of dependencies
