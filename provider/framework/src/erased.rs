@@ -2,9 +2,11 @@
 
 mod fingerprint;
 mod identity;
+mod list;
 mod resource;
 
 pub(crate) use identity::AnyIdentity;
+pub(crate) use list::{AnyList, Event, Query};
 
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};

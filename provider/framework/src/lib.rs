@@ -107,6 +107,8 @@
 //! [`Identified`] gives a resource an identity, which Terraform 1.12 and newer store and import by. It is a trait of its
 //! own, registered beside the resource: `.resource::<Note>().identity::<Note>()`.
 //!
+//! [`List`] lets `terraform query` (1.14 and newer) find objects of such a resource: `.list::<Note>()`.
+//!
 //! # What the framework does by itself
 //!
 //! Required, read-only and validator checks; defaults; nulling write-only values; unknown for computed values on a
@@ -128,8 +130,10 @@ mod ephemeral;
 mod erased;
 pub mod field;
 mod function;
+mod generate;
 mod identity;
 mod json;
+mod list;
 mod msgpack;
 mod number;
 mod object;
@@ -157,6 +161,7 @@ pub use ephemeral::{Ephemeral, Opened};
 pub use field::{Field, Model, Source};
 pub use function::{Arguments, Function, FunctionError, Parameter};
 pub use identity::Identified;
+pub use list::{List, Listed, Listing, list_all};
 pub use number::Number;
 pub use object::Object;
 pub use path::{Path, Step};

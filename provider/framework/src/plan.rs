@@ -35,7 +35,7 @@ pub(crate) fn with_defaults(schema: &Schema, config: &Value, proposed: &Value) -
 }
 
 /// The same value with every attribute changed by a rule of its own, at every depth.
-fn every(
+pub(crate) fn every(
     schema: &Schema,
     value: &Value,
     change: &dyn Fn(&Attribute, &Value) -> Option<Value>,

@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use crate::Model;
 use crate::ephemeral::Ephemeral;
-use crate::erased::{AnyDataSource, AnyEphemeral, AnyFunction, AnyIdentity, AnyResource, Typed};
+use crate::erased::{
+    AnyDataSource, AnyEphemeral, AnyFunction, AnyIdentity, AnyList, AnyResource, Typed,
+};
 use crate::function::{Arguments, Function};
 use crate::identity::{self, Identified};
+use crate::list::List;
 use crate::resource::{DataSource, Provider, Resource};
 use crate::schema::is_identifier;
 
@@ -33,6 +36,7 @@ pub struct Registry<P> {
     pub(crate) version: &'static str,
     pub(crate) resources: BTreeMap<String, Arc<dyn AnyResource<P>>>,
     pub(crate) identities: BTreeMap<String, Arc<dyn AnyIdentity<P>>>,
+    pub(crate) lists: BTreeMap<String, Arc<dyn AnyList<P>>>,
     pub(crate) data_sources: BTreeMap<String, Arc<dyn AnyDataSource<P>>>,
     pub(crate) ephemerals: BTreeMap<String, Arc<dyn AnyEphemeral<P>>>,
     pub(crate) functions: BTreeMap<String, Arc<dyn AnyFunction>>,
@@ -48,6 +52,7 @@ impl<P: Provider> Registry<P> {
             version: "0.0.0",
             resources: BTreeMap::new(),
             identities: BTreeMap::new(),
+            lists: BTreeMap::new(),
             data_sources: BTreeMap::new(),
             ephemerals: BTreeMap::new(),
             functions: BTreeMap::new(),
@@ -94,6 +99,20 @@ impl<P: Provider> Registry<P> {
             .is_some()
         {
             self.repeated.push(format!("identity of {name}"));
+        }
+        self
+    }
+
+    /// Adds the listing of a resource that has an identity: `.identity::<Note>().list::<Note>()`.
+    #[must_use]
+    pub fn list<R: List<Provider = P>>(mut self) -> Self {
+        let name = self.full(R::NAME);
+        if self
+            .lists
+            .insert(name.clone(), Arc::new(Typed::<R>(PhantomData)))
+            .is_some()
+        {
+            self.repeated.push(format!("list of {name}"));
         }
         self
     }
@@ -192,6 +211,16 @@ impl<P: Provider> Registry<P> {
                 &RESERVED,
                 false,
             );
+        }
+        for (name, list) in &self.lists {
+            check("list resource", name, list.schema(), &[], false);
+        }
+        for name in self.lists.keys() {
+            if !self.identities.contains_key(name) {
+                faults.push(format!(
+                    "list resource {name}: the resource has no identity"
+                ));
+            }
         }
         for (name, one) in &self.identities {
             let mut found = identity::faults(one.schema());

@@ -6,6 +6,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "protocol/catalogue.rs"]
+mod catalogue;
 #[path = "protocol/client.rs"]
 mod client;
 #[path = "protocol/notation.rs"]
@@ -26,6 +28,9 @@ macro_rules! transcripts {
 
 transcripts! {
     identity
+    list
+    generate
+    schema
 }
 
 #[test]

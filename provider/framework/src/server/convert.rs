@@ -23,7 +23,13 @@ pub(super) fn value(given: Option<&wire::DynamicValue>, of: &Type) -> Result<Val
     } else {
         msgpack::decode(&given.msgpack, of)
     };
-    decoded.map_err(|error| Diagnostics::bug(format!("Terraform sent a {error}.")))
+    decoded.map_err(|error| {
+        Diagnostics::error(
+            "Cannot read what Terraform sent",
+            format!("It sent a {error}."),
+        )
+        .hint("Update Terraform and the provider; if that does not help, report it.")
+    })
 }
 
 /// A value to the wire.

@@ -4,7 +4,9 @@
 //! every panic of ours, is a diagnostic.
 
 mod ephemeral;
+mod generate;
 mod identity;
+mod list;
 mod read;
 mod schema;
 mod write;
@@ -344,29 +346,32 @@ impl<P: Provider> Protocol for Service<P> {
         reply(self.upgrade_identity(request.get_ref()))
     }
 
-    // What is not in the schema is never asked for. UNIMPLEMENTED is what core expects of a server that lacks a method.
-
     async fn generate_resource_config(
         &self,
-        _: Request<wire::generate_resource_config::Request>,
+        request: Request<wire::generate_resource_config::Request>,
     ) -> Reply<wire::generate_resource_config::Response> {
-        not_offered("generated configuration")
+        reply(self.generate(request.get_ref()))
     }
 
     type ListResourceStream = Events<wire::list_resource::Event>;
     async fn list_resource(
         &self,
-        _: Request<wire::list_resource::Request>,
+        request: Request<wire::list_resource::Request>,
     ) -> Reply<Self::ListResourceStream> {
-        not_offered("list resources")
+        reply(self.list(request.into_inner()))
     }
 
     async fn validate_list_resource_config(
         &self,
-        _: Request<wire::validate_list_resource_config::Request>,
+        request: Request<wire::validate_list_resource_config::Request>,
     ) -> Reply<wire::validate_list_resource_config::Response> {
-        not_offered("list resources")
+        reply(self.validate_list(request.get_ref()))
     }
+
+    // Actions and state stores are not offered. An action changes the world outside of any state, where nothing could
+    // plan, repair or remove what it did; a state store keeps what we must not keep, and its calls are experimental and
+    // change with every minor. What is not in the schema is never asked for, and UNIMPLEMENTED is what core expects of a
+    // server that lacks a method.
 
     async fn validate_action_config(
         &self,

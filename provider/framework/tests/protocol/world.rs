@@ -28,6 +28,20 @@ impl Library {
     }
 }
 
+impl Library {
+    pub(crate) fn town(&self) -> Attr<String> {
+        self.town.clone()
+    }
+
+    pub(crate) fn titles(&self, prefix: &str) -> Vec<Book> {
+        let books = self.books();
+        let found = books
+            .values()
+            .filter(|book| book.title().starts_with(prefix));
+        found.cloned().collect()
+    }
+}
+
 impl Provider for Library {
     type Config = Settings;
     fn new(config: Settings) -> Result<Self, Diagnostics> {
@@ -77,10 +91,10 @@ pub(crate) struct Book {
 pub(crate) struct BookIdentity {
     /// Number in the library.
     #[schema(required_for_import, pattern("[0-9]+"))]
-    number: Attr<String>,
+    pub(crate) number: Attr<String>,
     /// Town of the library; the provider's own when left out.
     #[schema(optional_for_import)]
-    town: Attr<String>,
+    pub(crate) town: Attr<String>,
 }
 
 impl Resource for Book {
@@ -136,6 +150,14 @@ impl Resource for Book {
 }
 
 impl Book {
+    pub(crate) fn title(&self) -> &str {
+        self.title.text()
+    }
+
+    pub(crate) fn number(&self) -> &str {
+        self.number.text()
+    }
+
     fn stub(number: &str) -> Self {
         Self {
             title: Attr::Null,
@@ -186,4 +208,5 @@ pub(crate) fn registry() -> Registry<Library> {
     Registry::new("library")
         .resource::<Book>()
         .identity::<Book>()
+        .list::<Book>()
 }

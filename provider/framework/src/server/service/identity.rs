@@ -107,6 +107,16 @@ impl<P: Provider> Service<P> {
         encode(identity.schema(), &of).ok()?.filter(|_| is_whole)
     }
 
+    /// A whole identity as it travels; none for null.
+    pub(super) fn encoded_identity(
+        &self,
+        name: &str,
+        identity: &Value,
+    ) -> Result<Option<Data>, Diagnostics> {
+        self.identity_of(name)
+            .map_or(Ok(None), |of| encode(of.schema(), identity))
+    }
+
     /// Imports by the identity that a user wrote, where there is no id.
     pub(super) async fn import_by_identity(
         &self,

@@ -16,7 +16,7 @@ const CAPABILITIES: wire::ServerCapabilities = wire::ServerCapabilities {
     // The schema does not depend on configuration or process.
     get_provider_schema_optional: true,
     move_resource_state: true,
-    generate_resource_config: false,
+    generate_resource_config: true,
 };
 
 impl<P: Provider> Service<P> {
@@ -38,6 +38,7 @@ impl<P: Provider> Service<P> {
                 .map(|name| wire::get_metadata::FunctionMetadata { name: name.clone() })
                 .collect(),
             ephemeral_resources: names(&mut registry.ephemerals.keys()),
+            list_resources: names(&mut registry.lists.keys()),
             ..Default::default()
         }
     }
@@ -55,6 +56,7 @@ impl<P: Provider> Service<P> {
         let resources = registry.resources.iter();
         let data_sources = registry.data_sources.iter();
         let ephemerals = registry.ephemerals.iter();
+        let lists = registry.lists.iter();
         wire::get_provider_schema::Response {
             provider: Some(convert::schema(P::Config::schema())),
             resource_schemas: resources
@@ -66,6 +68,9 @@ impl<P: Provider> Service<P> {
             diagnostics: convert::diagnostics(diagnostics),
             server_capabilities: Some(CAPABILITIES),
             functions: self.functions(),
+            list_resource_schemas: lists
+                .map(|(name, one)| (name.clone(), convert::schema(one.schema())))
+                .collect(),
             ephemeral_resource_schemas: ephemerals
                 .map(|(name, one)| (name.clone(), convert::schema(one.schema())))
                 .collect(),

@@ -1,0 +1,35 @@
+//! GenerateResourceConfig: the configuration that would have made a state.
+
+use strata_proto::tfplugin6 as wire;
+
+use super::Service;
+use crate::resource::Provider;
+use crate::server::convert;
+use crate::{Diagnostics, Value, generate};
+
+impl<P: Provider> Service<P> {
+    pub(super) fn generate(
+        &self,
+        request: &wire::generate_resource_config::Request,
+    ) -> wire::generate_resource_config::Response {
+        let generate = || {
+            let schema = self.resource(&request.type_name)?.schema();
+            let of = schema.value_type();
+            match convert::value(request.state.as_ref(), &of)? {
+                Value::Null => Err(Diagnostics::error(
+                    format!("Cannot write a configuration for {}", request.type_name),
+                    "There is no state to write it from.",
+                )),
+                state => convert::dynamic(&generate::config(schema, &state), &of),
+            }
+        };
+        let (config, found) = match generate() {
+            Ok(config) => (Some(config), Diagnostics::none()),
+            Err(error) => (None, error),
+        };
+        wire::generate_resource_config::Response {
+            config,
+            diagnostics: convert::diagnostics(found),
+        }
+    }
+}
