@@ -3,6 +3,7 @@
 //!
 //! One operation has one `Cx`; its deadline comes from the resource's timeouts and is never reset on the way down.
 
+use std::any::Any;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::meta::Meta;
 use crate::{Diagnostics, Field, Resource, Value};
 
 /// Private state of a resource or lease of an ephemeral resource: facts that users need not see. Never a secret: state
@@ -28,6 +30,7 @@ pub struct Cx<'a, P, S = (), V = ()> {
     pub deadline: Instant,
     pub(crate) private: &'a Mutex<V>,
     pub(crate) sink: &'a Sink,
+    pub(crate) meta: Option<&'a (dyn Any + Send + Sync)>,
     pub(crate) state: std::marker::PhantomData<fn(&S)>,
 }
 
@@ -66,6 +69,12 @@ impl<P, S, V> Cx<'_, P, S, V> {
     /// Private state, read and written in place. Never hold the guard across an `.await`.
     pub fn private(&self) -> MutexGuard<'_, V> {
         lock(self.private)
+    }
+
+    /// What the module said in `provider_meta`, of the model that `Registry::meta` declared. None in an import, a list,
+    /// an ephemeral resource, and in a module that says nothing.
+    pub fn meta<M: 'static>(&self) -> Option<&M> {
+        self.meta.and_then(|meta| meta.downcast_ref())
     }
 
     /// Time left until the deadline.
@@ -147,6 +156,7 @@ pub struct Harness<P, V = ()> {
     private: Mutex<V>,
     sink: Sink,
     limits: Limits,
+    meta: Option<Meta>,
 }
 
 impl<P, V: Default> Harness<P, V> {
@@ -163,6 +173,7 @@ impl<P, V: Default> Harness<P, V> {
             private: Mutex::default(),
             sink: Sink::default(),
             limits,
+            meta: None,
         }
     }
 
@@ -170,6 +181,13 @@ impl<P, V: Default> Harness<P, V> {
     #[must_use]
     pub fn with(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// The same in a module that says this in `provider_meta`.
+    #[must_use]
+    pub fn with_meta<M: Send + Sync + 'static>(mut self, meta: M) -> Self {
+        self.meta = Some(Arc::new(meta));
         self
     }
 
@@ -181,6 +199,7 @@ impl<P, V: Default> Harness<P, V> {
             deadline: self.limits.deadline,
             private: &self.private,
             sink: &self.sink,
+            meta: self.meta.as_deref(),
             state: std::marker::PhantomData,
         }
     }

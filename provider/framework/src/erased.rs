@@ -18,7 +18,7 @@ use serde_json::Value as Json;
 use crate::cx::Private;
 use crate::ephemeral::Ephemeral;
 use crate::field::Source;
-use crate::function::{Arguments, Function};
+use crate::function::{Arguments, Function, Takes};
 use crate::operation::{Operation, Outcome, decode_private};
 use crate::path::Path;
 use crate::resource::{DataSource, Limit, MoveSource};
@@ -104,7 +104,8 @@ pub(crate) trait AnyFunction: Send + Sync {
     fn subcategory(&self) -> &'static str;
     fn summary(&self) -> &'static str;
     fn description(&self) -> &'static str;
-    fn parameters(&self) -> Vec<(Parameter, Type)>;
+    fn deprecated(&self) -> Option<&'static str>;
+    fn parameters(&self) -> Vec<(Parameter, Takes)>;
     fn returns(&self) -> Type;
     fn call(&self, arguments: &[Value]) -> Result<Value, FunctionError>;
 }
@@ -288,11 +289,14 @@ impl<F: Function> AnyFunction for Typed<F> {
     fn description(&self) -> &'static str {
         F::DESCRIPTION
     }
-    fn parameters(&self) -> Vec<(Parameter, Type)> {
+    fn deprecated(&self) -> Option<&'static str> {
+        F::DEPRECATED
+    }
+    fn parameters(&self) -> Vec<(Parameter, Takes)> {
         F::PARAMETERS
             .iter()
             .copied()
-            .zip(F::Arguments::types())
+            .zip(F::Arguments::takes())
             .collect()
     }
     fn returns(&self) -> Type {

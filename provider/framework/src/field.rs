@@ -30,6 +30,8 @@ pub enum Source {
 pub trait Field: Clone + Send + Sync + 'static {
     /// Whether a value is a secret: sensitive, and refused wherever it would reach state.
     const SECRET: bool = false;
+    /// Whether the type itself has words for null and unknown.
+    const OPEN: bool = false;
     /// Its shape in the schema.
     fn shape() -> Shape;
     /// From a value; the error's paths are relative to the value.
@@ -72,6 +74,7 @@ pub(crate) fn mismatch(expected: &str, value: &Value) -> Diagnostics {
 
 impl<T: Field> Field for Attr<T> {
     const SECRET: bool = T::SECRET;
+    const OPEN: bool = true;
     fn shape() -> Shape {
         T::shape()
     }

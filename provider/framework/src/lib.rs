@@ -109,6 +109,10 @@
 //!
 //! [`List`] lets `terraform query` (1.14 and newer) find objects of such a resource: `.list::<Note>()`.
 //!
+//! # Beside the provider
+//!
+//! `Registry::meta::<Module>()` declares what a module may say in `provider_meta`; [`Cx::meta`] is what it said.
+//!
 //! # What the framework does by itself
 //!
 //! Required, read-only and validator checks; defaults; nulling write-only values; unknown for computed values on a
@@ -134,6 +138,7 @@ mod generate;
 mod identity;
 mod json;
 mod list;
+mod meta;
 mod msgpack;
 mod number;
 mod object;
@@ -159,7 +164,9 @@ pub use diagnostics::{Diagnostic, Diagnostics, Severity, chain};
 pub use duration::DurationText;
 pub use ephemeral::{Ephemeral, Opened};
 pub use field::{Field, Model, Source};
-pub use function::{Arguments, Function, FunctionError, Parameter};
+pub use function::{
+    Argument, Arguments, Function, FunctionError, LastArgument, Parameter, Takes, Variadic,
+};
 pub use identity::Identified;
 pub use list::{List, Listed, Listing, list_all};
 pub use number::Number;

@@ -54,10 +54,10 @@ impl<R: Identified> Listed<R> {
     }
 
     /// An object that the listing has shown whole.
-    pub fn whole(object: R::Model, name: impl Into<String>) -> Self {
+    pub fn whole(object: &R::Model, name: impl Into<String>) -> Self {
         Self {
             object: Some(object.clone()),
-            ..Self::new(R::identity(&object), name)
+            ..Self::new(R::identity(object), name)
         }
     }
 

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::cx::{Cx, Private, Sink, lock};
+use crate::meta::Meta;
 use crate::{Diagnostics, Limit, Value};
 
 /// Key of the framework's own version mark in private state.
@@ -21,6 +22,8 @@ pub(crate) struct Operation<P> {
     /// Shared with the server, which reads it when the operation panics.
     pub(crate) sink: Arc<Sink>,
     pub(crate) private: Vec<u8>,
+    /// What the module said.
+    pub(crate) meta: Option<Meta>,
 }
 
 /// What an operation leaves.
@@ -85,6 +88,7 @@ impl<P> Operation<P> {
             deadline: Instant::now() + limit,
             private,
             sink: &self.sink,
+            meta: self.meta.as_deref(),
             state: PhantomData,
         }
     }

@@ -1,6 +1,6 @@
 //! The registry: everything a provider offers, in one list.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use crate::erased::{
 use crate::function::{Arguments, Function};
 use crate::identity::{self, Identified};
 use crate::list::List;
+use crate::meta::AnyMeta;
 use crate::resource::{DataSource, Provider, Resource};
 use crate::schema::is_identifier;
 
@@ -39,6 +40,7 @@ pub struct Registry<P> {
     pub(crate) lists: BTreeMap<String, Arc<dyn AnyList<P>>>,
     pub(crate) data_sources: BTreeMap<String, Arc<dyn AnyDataSource<P>>>,
     pub(crate) ephemerals: BTreeMap<String, Arc<dyn AnyEphemeral<P>>>,
+    pub(crate) meta: Option<AnyMeta>,
     pub(crate) functions: BTreeMap<String, Arc<dyn AnyFunction>>,
     repeated: Vec<String>,
 }
@@ -55,6 +57,7 @@ impl<P: Provider> Registry<P> {
             lists: BTreeMap::new(),
             data_sources: BTreeMap::new(),
             ephemerals: BTreeMap::new(),
+            meta: None,
             functions: BTreeMap::new(),
             repeated: Vec::new(),
         }
@@ -72,6 +75,16 @@ impl<P: Provider> Registry<P> {
     #[must_use]
     pub fn version(mut self, version: &'static str) -> Self {
         self.version = version;
+        self
+    }
+
+    /// Declares what a module may say to the provider: `terraform { provider_meta "example" { .. } }`. Operations find it
+    /// with [`Cx::meta`](crate::Cx::meta).
+    #[must_use]
+    pub fn meta<M: Model>(mut self) -> Self {
+        if self.meta.replace(AnyMeta::of::<M>()).is_some() {
+            self.repeated.push("provider_meta".to_owned());
+        }
         self
     }
 
@@ -149,7 +162,7 @@ impl<P: Provider> Registry<P> {
     #[must_use]
     pub fn function<F: Function>(mut self) -> Self {
         let name = F::NAME.to_owned();
-        if F::PARAMETERS.len() != F::Arguments::types().len() {
+        if F::PARAMETERS.len() != F::Arguments::takes().len() {
             self.repeated
                 .push(format!("{name}: as many PARAMETERS as arguments"));
         }
@@ -197,6 +210,9 @@ impl<P: Provider> Registry<P> {
             &RESERVED_PROVIDER,
             false,
         );
+        if let Some(meta) = &self.meta {
+            check("provider_meta", self.name, meta.schema, &[], false);
+        }
         for (name, resource) in &self.resources {
             check("resource", name, resource.schema(), &RESERVED, true);
         }
@@ -239,10 +255,11 @@ impl<P: Provider> Registry<P> {
                 .iter()
                 .map(|(parameter, _)| parameter.name)
                 .chain([name.as_str()]);
-            let wrong = names.filter(|name| !is_identifier(name));
-            faults.extend(
-                wrong.map(|wrong| format!("function {name}: {wrong:?} is not an identifier")),
-            );
+            let mut seen = BTreeSet::new();
+            let wrong = names.filter(|name| !is_identifier(name) || !seen.insert(*name));
+            faults.extend(wrong.map(|wrong| {
+                format!("function {name}: {wrong:?} is not an identifier, or used twice")
+            }));
         }
         faults
     }

@@ -10,10 +10,14 @@
 mod catalogue;
 #[path = "protocol/client.rs"]
 mod client;
+#[path = "protocol/module.rs"]
+mod module;
 #[path = "protocol/notation.rs"]
 mod notation;
 #[path = "protocol/transcript.rs"]
 mod transcript;
+#[path = "protocol/words.rs"]
+mod words;
 #[path = "protocol/world.rs"]
 mod world;
 
@@ -28,6 +32,8 @@ macro_rules! transcripts {
 
 transcripts! {
     identity
+    meta
+    functions
     list
     generate
     schema

@@ -35,13 +35,13 @@ pub(super) fn page(
     let parameters = function.parameters();
     if !parameters.is_empty() {
         out.push_str("\n## Arguments\n\n");
-        for (number, (parameter, of)) in parameters.iter().enumerate() {
+        for (number, (parameter, takes)) in parameters.iter().enumerate() {
             let _ = writeln!(
                 out,
                 "{}. `{}` ({}) {}",
                 number + 1,
                 parameter.name,
-                type_words(of),
+                type_words(&takes.of),
                 parameter.description
             );
         }
@@ -67,7 +67,10 @@ fn signature(name: &str, function: &dyn AnyFunction) -> String {
     let parameters = function.parameters();
     let parameters: Vec<String> = parameters
         .iter()
-        .map(|(parameter, of)| format!("{} {}", parameter.name, constraint(of)))
+        .map(|(parameter, takes)| {
+            let more = if takes.variadic { "..." } else { "" };
+            format!("{} {}{more}", parameter.name, constraint(&takes.of))
+        })
         .collect();
     format!(
         "{name}({}) {}",

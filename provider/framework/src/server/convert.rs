@@ -4,6 +4,7 @@ use strata_proto::tfplugin6 as wire;
 
 use crate::diagnostics::Severity;
 use crate::erased::AnyFunction;
+use crate::function::Takes;
 use crate::path::Step;
 use crate::schema::{Attribute, Mode, Shape};
 use crate::{Diagnostic, Diagnostics, Path, Schema, Type, Value, json, msgpack};
@@ -200,23 +201,26 @@ pub(super) fn identity_schema(schema: &Schema) -> wire::ResourceIdentitySchema {
 }
 
 pub(super) fn function(function: &dyn AnyFunction) -> wire::Function {
-    let parameter = |(parameter, of): &(crate::Parameter, Type)| wire::function::Parameter {
+    let parameter = |(parameter, takes): &(crate::Parameter, Takes)| wire::function::Parameter {
         name: parameter.name.to_owned(),
-        r#type: type_bytes(of),
-        allow_null_value: false,
-        allow_unknown_values: false,
+        r#type: type_bytes(&takes.of),
+        allow_null_value: takes.null,
+        allow_unknown_values: takes.unknown,
         description: parameter.description.to_owned(),
         description_kind: MARKDOWN.into(),
     };
+    let parameters = function.parameters();
+    let (variadic, fixed): (Vec<_>, Vec<_>) =
+        parameters.iter().partition(|(_, takes)| takes.variadic);
     wire::Function {
-        parameters: function.parameters().iter().map(parameter).collect(),
-        variadic_parameter: None,
+        parameters: fixed.into_iter().map(parameter).collect(),
+        variadic_parameter: variadic.into_iter().map(parameter).next(),
         r#return: Some(wire::function::Return {
             r#type: type_bytes(&function.returns()),
         }),
         summary: function.summary().to_owned(),
         description: function.description().to_owned(),
         description_kind: MARKDOWN.into(),
-        deprecation_message: String::new(),
+        deprecation_message: function.deprecated().unwrap_or_default().to_owned(),
     }
 }

@@ -4,6 +4,7 @@
 //! every panic of ours, is a diagnostic.
 
 mod ephemeral;
+mod function;
 mod generate;
 mod identity;
 mod list;
@@ -117,9 +118,24 @@ impl<P: Provider> Service<P> {
                 cancel,
                 sink: Arc::clone(&sink),
                 private,
+                meta: None,
             },
             sink,
         ))
+    }
+
+    /// The same for a module that may say something to the provider.
+    fn operation_in(
+        &self,
+        private: Vec<u8>,
+        meta: Option<&wire::DynamicValue>,
+    ) -> Result<(Operation<P>, Arc<Sink>), Diagnostics> {
+        let (mut operation, sink) = self.operation(private)?;
+        if let Some(declared) = &self.registry().meta {
+            let said = super::convert::value(meta, &declared.schema.value_type())?;
+            operation.meta = declared.decode(&said)?;
+        }
+        Ok((operation, sink))
     }
 
     /// Runs a call in its own task: a lost connection does not cancel it and a panic becomes a diagnostic.

@@ -51,7 +51,7 @@ impl List for Book {
             );
             let name = format!("{} ({})", book.title(), book.number());
             let result = if filter.whole == Attr::Known(true) {
-                Listed::whole(book, name)
+                Listed::whole(&book, name)
             } else {
                 Listed::new(
                     BookIdentity {

@@ -5,8 +5,11 @@ use std::sync::Mutex;
 
 use serde_json::Value as Json;
 use strata_framework::{
-    Attr, Diagnostics, Found, Identified, Of, Provider, Registry, Resource, Schema,
+    Attr, Change, Diagnostics, Found, Identified, Of, Planned, Provider, Registry, Resource, Schema,
 };
+
+use crate::module::{Module, Stamp, notice};
+use crate::words::{FirstKnown, Join};
 
 /// A library.
 #[derive(Schema, Clone)]
@@ -102,7 +105,17 @@ impl Resource for Book {
     type Model = Self;
     type Private = ();
 
+    async fn plan(
+        cx: &Of<'_, Self>,
+        _: Change<'_, Self>,
+        planned: Planned<Self>,
+    ) -> Result<Planned<Self>, Diagnostics> {
+        notice(cx);
+        Ok(planned)
+    }
+
     async fn create(cx: &Of<'_, Self>, _: Self, mut planned: Self) -> Result<Self, Diagnostics> {
+        notice(cx);
         planned.town.fill(cx.provider.town.clone());
         let mut books = cx.provider.books();
         planned.number.fill((books.len() + 1).to_string());
@@ -116,6 +129,7 @@ impl Resource for Book {
     }
 
     async fn read(cx: &Of<'_, Self>, mut prior: Self) -> Result<Found<Self>, Diagnostics> {
+        notice(cx);
         if prior.title.text() == "misfiled" {
             prior.number = "99".into();
             return Ok(Found::Present(prior));
@@ -209,4 +223,8 @@ pub(crate) fn registry() -> Registry<Library> {
         .resource::<Book>()
         .identity::<Book>()
         .list::<Book>()
+        .meta::<Module>()
+        .data_source::<Stamp>()
+        .function::<Join>()
+        .function::<FirstKnown>()
 }

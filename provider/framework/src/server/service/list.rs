@@ -61,7 +61,7 @@ impl<P: Provider> Service<P> {
             }
         });
         let service = self.clone();
-        let events = ReceiverStream::new(events).map(move |event| Ok(service.event(&name, event)));
+        let events = ReceiverStream::new(events).map(move |event| Ok(service.event(&name, &event)));
         // Every event but the last is a result, so this counts results.
         let most = match usize::try_from(limit) {
             Ok(0) | Err(_) => usize::MAX,
@@ -90,7 +90,7 @@ impl<P: Provider> Service<P> {
         self.run("ListResource", name, work).await
     }
 
-    fn event(&self, name: &str, event: Event) -> wire::list_resource::Event {
+    fn event(&self, name: &str, event: &Event) -> wire::list_resource::Event {
         let encode = || {
             let identity = self.encoded_identity(name, &event.identity)?;
             let object = event.object.as_ref().map(|object| {

@@ -1,13 +1,13 @@
-//! What changes nothing: upgrade, read, import, move, data sources, functions.
+//! What changes nothing: upgrade, read, import, move, data sources.
 
 use strata_proto::tfplugin6 as wire;
 
-use super::{Service, unknown_type};
+use super::Service;
+use crate::Diagnostics;
 use crate::identity::Moment;
 use crate::operation::Outcome;
 use crate::resource::{MoveSource, Provider};
 use crate::server::convert;
-use crate::{Diagnostics, FunctionError, Value};
 
 /// State as core stored it.
 pub(super) fn raw(state: Option<&wire::RawState>) -> Result<serde_json::Value, Diagnostics> {
@@ -53,7 +53,8 @@ impl<P: Provider> Service<P> {
             let resource = self.resource(&request.type_name)?;
             let of = resource.schema().value_type();
             let prior = convert::value(request.current_state.as_ref(), &of)?;
-            let (operation, _) = self.operation(request.private.clone())?;
+            let (operation, _) =
+                self.operation_in(request.private.clone(), request.provider_meta.as_ref())?;
             let outcome = self
                 .run(
                     "ReadResource",
@@ -193,7 +194,7 @@ impl<P: Provider> Service<P> {
             let source = self.data_source(&request.type_name)?;
             let of = source.schema().value_type();
             let config = convert::value(request.config.as_ref(), &of)?;
-            let (operation, _) = self.operation(Vec::new())?;
+            let (operation, _) = self.operation_in(Vec::new(), request.provider_meta.as_ref())?;
             let outcome = self
                 .run(
                     "ReadDataSource",
@@ -212,50 +213,6 @@ impl<P: Provider> Service<P> {
             state,
             diagnostics: convert::diagnostics(diagnostics),
             deferred: None,
-        }
-    }
-
-    pub(super) async fn call(
-        &self,
-        request: wire::call_function::Request,
-    ) -> wire::call_function::Response {
-        let call = async {
-            let function = self.registry().functions.get(&request.name).cloned();
-            let function = function.ok_or_else(|| unknown_type("function", &request.name))?;
-            let mut arguments: Vec<Value> = Vec::new();
-            for (argument, (_, of)) in request.arguments.iter().zip(function.parameters()) {
-                arguments.push(convert::value(Some(argument), &of)?);
-            }
-            let of = function.returns();
-            let name = request.name.clone();
-            let result = self
-                .run(
-                    "CallFunction",
-                    &name,
-                    async move { function.call(&arguments) },
-                )
-                .await?;
-            Ok(match result {
-                Ok(value) => Ok(convert::dynamic(&value, &of)?),
-                Err(error) => Err(error),
-            })
-        };
-        // Functions know no diagnostics; what would be one is the error's text.
-        let result = call
-            .await
-            .unwrap_or_else(|found: Diagnostics| Err(FunctionError::new(found.to_string())));
-        match result {
-            Ok(result) => wire::call_function::Response {
-                result: Some(result),
-                error: None,
-            },
-            Err(FunctionError { text, argument }) => wire::call_function::Response {
-                result: None,
-                error: Some(wire::FunctionError {
-                    text: crate::masked(&text),
-                    function_argument: argument.and_then(|index| i64::try_from(index).ok()),
-                }),
-            },
         }
     }
 }

@@ -66,6 +66,7 @@ impl<P: Provider> Service<P> {
                 .map(|(name, one)| (name.clone(), convert::schema(one.schema())))
                 .collect(),
             diagnostics: convert::diagnostics(diagnostics),
+            provider_meta: registry.meta.map(|meta| convert::schema(meta.schema)),
             server_capabilities: Some(CAPABILITIES),
             functions: self.functions(),
             list_resource_schemas: lists

@@ -27,7 +27,10 @@ impl<P: Provider> Service<P> {
             let prior = convert::value(request.prior_state.as_ref(), &of)?;
             let proposed = convert::value(request.proposed_new_state.as_ref(), &of)?;
             let config = convert::value(request.config.as_ref(), &of)?;
-            let (operation, _) = self.operation(request.prior_private.clone())?;
+            let (operation, _) = self.operation_in(
+                request.prior_private.clone(),
+                request.provider_meta.as_ref(),
+            )?;
             let moment = if prior.is_null() {
                 Moment::Planned
             } else {
@@ -102,7 +105,8 @@ impl<P: Provider> Service<P> {
             let planned = convert::value(request.planned_state.as_ref(), &of)?;
             let config = convert::value(request.config.as_ref(), &of)?;
             let private = request.planned_private.clone();
-            let (operation, sink) = self.operation(private.clone())?;
+            let (operation, sink) =
+                self.operation_in(private.clone(), request.provider_meta.as_ref())?;
             let before = prior.clone();
             let (verb, work) = if planned.is_null() {
                 ("delete", resource.delete(operation, prior))
