@@ -266,7 +266,11 @@ fn write(out: &mut Vec<u8>, value: &Value, of: &Type) -> Result<(), Malformed> {
         }
         (Value::String(text), Type::String) => encode::write_str(out, text).expect(INFALLIBLE),
         (Value::Bool(value), Type::Bool) => encode::write_bool(out, *value).expect(INFALLIBLE),
-        (Value::Number(number), Type::Number) => write_number(out, number),
+        // Always as text. Core gives an integer another precision than the number it reads from its own JSON, takes the two for
+        // different, and `plan -refresh-only -detailed-exitcode` then reports drift that is not there (hashicorp/terraform#36403).
+        (Value::Number(number), Type::Number) => {
+            encode::write_str(out, number.text()).expect(INFALLIBLE);
+        }
         (Value::List(elements), Type::List(of) | Type::Set(of)) => {
             encode::write_array_len(out, length(elements.len())).expect(INFALLIBLE);
             for element in elements {
