@@ -23,7 +23,8 @@ impl<P: Provider> Service<P> {
             Err(FunctionError { text, argument }) => wire::call_function::Response {
                 result: None,
                 error: Some(wire::FunctionError {
-                    text: crate::masked(&text),
+                    // Core ends the sentence itself.
+                    text: crate::masked(text.strip_suffix('.').unwrap_or(&text)),
                     function_argument: argument.and_then(|index| i64::try_from(index).ok()),
                 }),
             },

@@ -280,7 +280,7 @@ async fn functions_point_at_their_argument() {
         .unwrap();
     assert_eq!(
         (bad.text.as_str(), bad.function_argument),
-        ("Must be even.", Some(0))
+        ("Must be even", Some(0))
     );
 }
 
