@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
+use unicode_normalization::UnicodeNormalization as _;
 
 use crate::{Dynamic, Number, Type, Value};
 
@@ -36,8 +37,10 @@ fn typed(json: &Json) -> (Type, Value) {
             let (mut types, mut values) = (BTreeMap::new(), BTreeMap::new());
             for (name, attribute) in attributes {
                 let (of, value) = typed(attribute);
+                // Core composes the names in the type and then misses those in the value that are not.
+                let name: String = name.nfc().collect();
                 types.insert(name.clone(), of);
-                values.insert(name.clone(), value);
+                values.insert(name, value);
             }
             (Type::Object(types), Value::Map(values))
         }

@@ -148,7 +148,7 @@ fn canonical(value: &Value, of: &Type) -> Value {
         (Value::Map(elements), Type::Map(of)) => Value::Map(
             elements
                 .iter()
-                .map(|(key, element)| (key.clone(), canonical(element, of)))
+                .map(|(key, element)| (key.nfc().collect(), canonical(element, of)))
                 .collect(),
         ),
         (Value::Map(elements), Type::Object(types)) => {
