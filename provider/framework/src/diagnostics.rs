@@ -6,6 +6,7 @@
 use std::error::Error;
 use std::fmt;
 
+use crate::Schema;
 use crate::path::{Path, Step};
 
 /// How bad it is.
@@ -130,6 +131,15 @@ impl Diagnostics {
         }
     }
 
+    /// Adds those of another that point where nothing is said yet.
+    pub(crate) fn merge_elsewhere(&mut self, other: Self) {
+        let said: Vec<_> = self.0.iter().map(|one| one.attribute.clone()).collect();
+        let new = other.0.into_iter();
+        self.merge(Self(
+            new.filter(|one| !said.contains(&one.attribute)).collect(),
+        ));
+    }
+
     /// The value, with the diagnostics of a failure added here.
     pub fn take<T>(&mut self, result: Result<T, Self>) -> Option<T> {
         match result {
@@ -169,6 +179,23 @@ impl Diagnostics {
     /// Each in turn.
     pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
         self.0.iter()
+    }
+
+    /// Points less deep where Terraform cannot follow; the text then says which attribute is meant.
+    pub(crate) fn placed(mut self, schema: &Schema) -> Self {
+        for diagnostic in &mut self.0 {
+            let Some(path) = diagnostic.attribute.take() else {
+                continue;
+            };
+            let reached = schema.reach(&path);
+            let place = path.to_string();
+            let is_said = diagnostic.summary.contains(&place) || diagnostic.detail.contains(&place);
+            if reached != path && !is_said {
+                diagnostic.detail = format!("At {place}: {}", diagnostic.detail);
+            }
+            diagnostic.attribute = Some(reached);
+        }
+        self
     }
 
     pub(crate) fn without_path(mut self) -> Self {

@@ -138,9 +138,8 @@ pub(crate) fn validate<M: Model>(config: &Value, rules: fn(&M, &mut Diagnostics)
     check::config(M::schema(), config, &Path::root(), &mut found);
     match M::decode_object(config, Source::Config) {
         Ok(model) => rules(&model, &mut found),
-        // One mistake is told once: a missing attribute need not be told again as undecodable.
-        Err(undecodable) if !found.has_errors() => found.merge(undecodable),
-        Err(_) => {}
+        // One mistake is told once: a number out of range need not be told again as undecodable.
+        Err(undecodable) => found.merge_elsewhere(undecodable),
     }
     found
 }

@@ -4,6 +4,7 @@
 //! provider is built.
 
 mod faults;
+mod reach;
 
 use crate::rule::Rule;
 use crate::validate::Validator;

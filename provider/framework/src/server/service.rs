@@ -209,13 +209,14 @@ impl<P: Provider> Protocol for Service<P> {
         &self,
         request: Request<wire::validate_provider_config::Request>,
     ) -> Reply<wire::validate_provider_config::Response> {
-        let of = P::Config::schema().value_type();
-        let found = match super::convert::value(request.get_ref().config.as_ref(), &of) {
+        let schema = P::Config::schema();
+        let config = request.get_ref().config.as_ref();
+        let found = match super::convert::value(config, &schema.value_type()) {
             Ok(config) => crate::erased::validate(&config, P::validate),
             Err(error) => error,
         };
         reply(wire::validate_provider_config::Response {
-            diagnostics: super::convert::diagnostics(found),
+            diagnostics: super::convert::diagnostics(found.placed(schema)),
         })
     }
 
@@ -225,7 +226,7 @@ impl<P: Provider> Protocol for Service<P> {
     ) -> Reply<wire::configure_provider::Response> {
         let found = self.configure(request.get_ref()).err().unwrap_or_default();
         reply(wire::configure_provider::Response {
-            diagnostics: super::convert::diagnostics(found),
+            diagnostics: super::convert::diagnostics(found.placed(P::Config::schema())),
         })
     }
 

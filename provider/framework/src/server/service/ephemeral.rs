@@ -30,9 +30,10 @@ impl<P: Provider> Service<P> {
             let config = convert::value(request.config.as_ref(), &of)?;
             let (operation, _) = self.operation(Vec::new())?;
             let work = ephemeral.open(operation, config);
-            let lease = self
+            let mut lease = self
                 .run("OpenEphemeralResource", &request.type_name, work)
                 .await?;
+            lease.diagnostics = lease.diagnostics.placed(ephemeral.schema());
             if let Some(private) = &lease.private {
                 lock(&self.inner.leases).insert(private.clone(), request.type_name.clone());
             }

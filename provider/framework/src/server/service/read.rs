@@ -206,7 +206,7 @@ impl<P: Provider> Service<P> {
                 .state
                 .map(|state| convert::dynamic(&state, &of))
                 .transpose()?;
-            Ok((state, outcome.diagnostics))
+            Ok((state, outcome.diagnostics.placed(source.schema())))
         };
         let (state, diagnostics) = read.await.unwrap_or_else(|error| (None, error));
         wire::read_data_source::Response {

@@ -124,7 +124,7 @@ impl<P: Provider> Service<P> {
             if !allowed {
                 refuse_write_only(resource.schema(), &config, &mut found);
             }
-            Ok(found)
+            Ok(found.placed(resource.schema()))
         };
         let found = check().unwrap_or_else(|error: Diagnostics| error);
         wire::validate_resource_config::Response {
@@ -138,10 +138,9 @@ impl<P: Provider> Service<P> {
     ) -> wire::validate_data_resource_config::Response {
         let check = || {
             let source = self.data_source(&request.type_name)?;
-            Ok(source.validate(&convert::value(
-                request.config.as_ref(),
-                &source.schema().value_type(),
-            )?))
+            let schema = source.schema();
+            let config = convert::value(request.config.as_ref(), &schema.value_type())?;
+            Ok(source.validate(&config).placed(schema))
         };
         let found = check().unwrap_or_else(|error: Diagnostics| error);
         wire::validate_data_resource_config::Response {
@@ -155,10 +154,9 @@ impl<P: Provider> Service<P> {
     ) -> wire::validate_ephemeral_resource_config::Response {
         let check = || {
             let ephemeral = self.ephemeral(&request.type_name)?;
-            Ok(ephemeral.validate(&convert::value(
-                request.config.as_ref(),
-                &ephemeral.schema().value_type(),
-            )?))
+            let schema = ephemeral.schema();
+            let config = convert::value(request.config.as_ref(), &schema.value_type())?;
+            Ok(ephemeral.validate(&config).placed(schema))
         };
         let found = check().unwrap_or_else(|error: Diagnostics| error);
         wire::validate_ephemeral_resource_config::Response {

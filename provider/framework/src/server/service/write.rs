@@ -68,6 +68,7 @@ impl<P: Provider> Service<P> {
                 .as_ref()
                 .map(|planned| convert::dynamic(planned, &of))
                 .transpose()?;
+            outcome.diagnostics = outcome.diagnostics.placed(resource.schema());
             Ok((planned, identity, outcome))
         };
         let plan = plan.await.unwrap_or_else(|diagnostics: Diagnostics| {
@@ -146,7 +147,7 @@ impl<P: Provider> Service<P> {
                 new_state: Some(convert::dynamic(&state, &of)?),
                 new_identity,
                 private: outcome.private,
-                diagnostics: convert::diagnostics(diagnostics),
+                diagnostics: convert::diagnostics(diagnostics.placed(schema)),
             })
         };
         match apply.await {
