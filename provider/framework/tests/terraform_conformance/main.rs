@@ -5,8 +5,10 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod commands;
 mod ephemeral;
 mod interrupt;
+mod language;
 mod lifecycle;
 mod processes;
 mod provider_blocks;

@@ -230,6 +230,13 @@ impl Workspace {
         Ran::from(&output)
     }
 
+    /// What it writes on its standard output, whatever its exit code.
+    pub(crate) fn run_out(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output();
+        let output = output.expect("terraform 1.11 or newer is on the PATH");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// With lines on its standard input.
     pub(crate) fn run_on(&self, arguments: &[&str], input: &str) -> Ran {
         let mut child = self
