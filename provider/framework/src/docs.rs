@@ -25,10 +25,12 @@ mod example;
 pub mod folder;
 mod function;
 mod page;
+mod reference;
 mod schema;
 mod text;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::resource::{Limit, Provider};
@@ -82,6 +84,24 @@ struct Item<'a> {
     limit: Limit,
 }
 
+/// What every page needs.
+struct Context<'a> {
+    provider: &'a str,
+    sources: &'a Sources,
+    targets: Vec<reference::Target>,
+}
+
+impl Context<'_> {
+    /// The section "Example Usage" of the page at `own`.
+    fn example(&self, example: Option<&str>, own: &str, out: &mut String) {
+        let Some(example) = example else { return };
+        let _ = write!(out, "\n## Example Usage\n\n{example}\n");
+        if let Some(sentence) = reference::sentence(example, own, &self.targets) {
+            let _ = write!(out, "\n{sentence}\n");
+        }
+    }
+}
+
 /// One limit for the one operation there is.
 fn each(limit: Duration) -> Limit {
     Limit {
@@ -122,16 +142,18 @@ impl<P: Provider> Registry<P> {
     pub fn pages(&self, sources: &Sources) -> BTreeMap<String, String> {
         let mut pages = BTreeMap::new();
         let items = self.items();
+        let context = Context {
+            provider: self.name,
+            sources,
+            targets: reference::targets(self.name, &items, self.functions.keys()),
+        };
         for item in &items {
-            pages.insert(
-                page::path(self.name, item),
-                page::page(self.name, item, sources),
-            );
+            pages.insert(page::path(self.name, item), page::page(&context, item));
         }
         for (name, function) in &self.functions {
             pages.insert(
-                format!("functions/{name}.md"),
-                function::page(self.name, name, &**function, sources),
+                function::path(name),
+                function::page(&context, name, &**function),
             );
         }
         let functions = self.functions.iter();

@@ -43,7 +43,18 @@ impl Sources {
         Some(out)
     }
 
-    /// The command that imports, without comments.
+    /// Address and id of every `import.sh`, by type: `strata_secret` to `strata_secret.operator` and `ssh/operator`.
+    pub fn imports(&self) -> BTreeMap<&str, (String, String)> {
+        let all = self.examples.iter().filter_map(|(path, text)| {
+            let name = path
+                .strip_prefix("resources/")?
+                .strip_suffix("/import.sh")?;
+            Some((name, imported(text)?))
+        });
+        all.collect()
+    }
+
+    /// The script that imports.
     pub(super) fn import(&self, name: &str) -> Option<&str> {
         let script = self.examples.get(&format!("resources/{name}/import.sh"))?;
         Some(script.trim_end())

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::Context;
 use super::attribute::type_words;
 use super::example::Sources;
 use super::page::{front_matter, sections};
@@ -9,24 +10,23 @@ use super::text::Text;
 use crate::Type;
 use crate::erased::AnyFunction;
 
-pub(super) fn page(
-    provider: &str,
-    name: &str,
-    function: &dyn AnyFunction,
-    sources: &Sources,
-) -> String {
+/// The path of a page below `docs/`.
+pub(super) fn path(name: &str) -> String {
+    format!("functions/{name}.md")
+}
+
+pub(super) fn page(context: &Context<'_>, name: &str, function: &dyn AnyFunction) -> String {
     // The description has no title line of its own: the summary is one.
     let whole = format!("{}\n\n{}", function.summary(), function.description());
     let text = Text::parse(&whole);
-    let title = format!("{name} function - {provider}");
+    let title = format!("{name} function - {}", context.provider);
     let mut out = front_matter(&title, function.subcategory(), text.title);
     let _ = write!(out, "\n# function: {name}\n\n{}\n", text.title);
     if !text.introduction.is_empty() {
         let _ = write!(out, "\n{}\n", text.introduction);
     }
-    if let Some(example) = example(name, sources) {
-        let _ = write!(out, "\n## Example Usage\n\n{example}\n");
-    }
+    let code = example(name, context.sources);
+    context.example(code.as_deref(), &path(name), &mut out);
     let _ = write!(
         out,
         "\n## Signature\n\n```text\n{}\n```\n",

@@ -6,7 +6,7 @@ use super::attribute::duration;
 use super::example::{Sources, imported};
 use super::schema;
 use super::text::Text;
-use super::{Item, Kind};
+use super::{Context, Item, Kind};
 use crate::Schema;
 
 /// The path of a page below `docs/`.
@@ -28,15 +28,15 @@ pub(super) fn front_matter(title: &str, subcategory: &str, description: &str) ->
     )
 }
 
-pub(super) fn page(provider: &str, item: &Item<'_>, sources: &Sources) -> String {
+pub(super) fn page(context: &Context<'_>, item: &Item<'_>) -> String {
+    let (provider, sources) = (context.provider, context.sources);
     let text = Text::parse(item.schema.description);
     let title = format!("{} {} - {provider}", item.name, item.kind.title());
     let mut out = front_matter(&title, item.subcategory, text.title);
     let _ = write!(out, "\n# {} ({})\n", item.name, item.kind.title());
     introduction(&text, &mut out);
-    if let Some(example) = example(item, sources) {
-        let _ = write!(out, "\n## Example Usage\n\n{example}\n");
-    }
+    let code = example(item, sources);
+    context.example(code.as_deref(), &path(provider, item), &mut out);
     sections(&text, &mut out);
     let _ = write!(
         out,

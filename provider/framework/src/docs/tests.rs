@@ -172,7 +172,7 @@ fn sources() -> Sources {
                 ),
                 (
                     "resources/kitchen_jar/resource.tf",
-                    "resource \"kitchen_jar\" \"one\" {}\n",
+                    "resource \"kitchen_jar\" \"one\" {\n  a = provider::kitchen::mix(kitchen_jar.two)\n}\n",
                 ),
                 ("functions/mix/function.tf", "locals {}\n"),
             ]
@@ -192,7 +192,7 @@ fn a_page_tells_what_comments_rules_and_examples_say() {
     let page = &good().pages(&sources())["resources/jar.md"];
     for part in [
         "page_title: \"kitchen_jar Resource - kitchen\"\nsubcategory: \"Kitchen\"\ndescription: |-\n  A jar.\n---\n\n# kitchen_jar (Resource)\n\nA jar.\n\nStands on a shelf.\n",
-        "## Example Usage\n\n```terraform\nresource \"kitchen_jar\" \"one\" {}\n```\n\n`extra.yaml`:\n\n```yaml\na: 1\n```\n\n## Permissions\n\nThe key of the cupboard.\n\n## Schema\n\n### Required\n",
+        "## Example Usage\n\n```terraform\nresource \"kitchen_jar\" \"one\" {\n  a = provider::kitchen::mix(kitchen_jar.two)\n}\n```\n\n`extra.yaml`:\n\n```yaml\na: 1\n```\n\nWhat it refers to is in the examples of [`mix` (function)](../functions/mix.md).\n\n## Permissions\n\nThe key of the cupboard.\n\n## Schema\n\n### Required\n",
         "- `shelf` (String) Where it stands. Accepts one of `upper`, `lower`. Changing it replaces the object.\n",
         "- `spoons` (Number) Number of spoons in it. Accepts from 1 to 9. Default: `3`.\n",
         "- `label` (String) Words on the label:\n\n  - the first is large;\n  - the others are not.\n\n  Default: `\"jam\"`. A later change is only recorded.\n",
@@ -268,6 +268,10 @@ fn a_script_that_imports_something_else_is_a_gap() {
     sources
         .examples
         .insert("resources/kitchen_jar/import.sh".to_owned(), script);
+    assert_eq!(
+        sources.imports()["kitchen_jar"],
+        ("kitchen_plate.one".to_owned(), "1".to_owned())
+    );
     assert_eq!(
         good().undocumented(&sources),
         ["resource kitchen_jar: import.sh has no line `terraform import ADDRESS ID` for it"]
