@@ -14,9 +14,6 @@ PLUGINS  := $(HOME)/.terraform.d/plugins
 LAYERS   := $(sort $(wildcard terraform/0*))
 MODULES  := $(sort $(wildcard terraform/modules/*))
 NODE_SCRIPT := provider/src/services/flatcar/strata-node.sh
-EXAMPLES := $(sort $(wildcard examples/resources/* examples/ephemeral-resources/* examples/functions/*))
-# The tests that compare the generated pages, or write them: one binary serves both.
-DOCS     := cargo nextest run --package strata-cluster --package terraform-provider-strata -E 'binary(docs) or test(the_written_documentation_is_current)'
 # Terraform as the checks use it: own CLI configuration, own plugin mirror, no registry, nothing of the user's.
 CHECKS   := $(CURDIR)/target/checks
 TF       := env -u TF_WORKSPACE -u TF_DATA_DIR TF_CLI_CONFIG_FILE=$(CHECKS)/terraform.rc CHECKPOINT_DISABLE=1 terraform
@@ -46,10 +43,11 @@ clippy: ## Lints, warnings are errors
 	cargo clippy --workspace --all-targets -- -D warnings
 
 docs: ## Write the generated pages of docs/: from doc comments, schemas and examples/
-	STRATA_WRITE_DOCS=1 $(DOCS)
+	STRATA_WRITE_DOCS=1 $(MAKE) --no-print-directory docs-current
 
 docs-current: ## docs/ says what the code says
-	$(DOCS)
+	cargo nextest run --package strata-cluster the_written_documentation_is_current
+	cargo nextest run --package terraform-provider-strata --test docs
 
 unit: ## Tests that need nothing but this machine
 	cargo nextest run --workspace -E 'not (package(strata) and binary(acceptance))'
@@ -64,7 +62,7 @@ shell: ## bash -n and shellcheck over all scripts
 	@# SC2046, SC2086: it splits words on purpose; a directive in the file would travel to every node.
 	shellcheck --exclude=SC2046,SC2086 $(NODE_SCRIPT)
 
-terraform: build ## Validate layers, modules and examples, run the modules' tests with the built provider
+terraform: build ## Validate layers and modules, run the modules' tests with the built provider (examples are applied by `make acceptance`)
 	mkdir -p $(CHECKS)/mirror/$(SOURCE)/$(VERSION)/$(OS_ARCH)
 	cp -f $(PROVIDER) $(CHECKS)/mirror/$(SOURCE)/$(VERSION)/$(OS_ARCH)/terraform-provider-strata_v$(VERSION)
 	printf 'disable_checkpoint = true\nprovider_installation {\n  filesystem_mirror {\n    path = "%s"\n  }\n}\n' $(CHECKS)/mirror >$(CHECKS)/terraform.rc
@@ -75,15 +73,6 @@ terraform: build ## Validate layers, modules and examples, run the modules' test
 	  $(TF) -chdir=$(CHECKS)/$$folder init -input=false -backend=false -no-color >$(CHECKS)/init.log || { cat $(CHECKS)/init.log; exit 1; }; \
 	  $(TF) -chdir=$(CHECKS)/$$folder validate -no-color; \
 	  if compgen -G "$$folder/tests/*.tftest.hcl" >/dev/null; then $(TF) -chdir=$(CHECKS)/$$folder test -no-color; fi; \
-	done
-
-	@rm -rf $(CHECKS)/examples && mkdir -p $(CHECKS)/examples
-	@for folder in $(EXAMPLES); do \
-	  echo "== $$folder"; \
-	  cp -R "$$folder" $(CHECKS)/examples/one && cp examples/provider/provider.tf $(CHECKS)/examples/one/; \
-	  $(TF) -chdir=$(CHECKS)/examples/one init -input=false -no-color >$(CHECKS)/init.log || { cat $(CHECKS)/init.log; exit 1; }; \
-	  $(TF) -chdir=$(CHECKS)/examples/one validate -no-color; \
-	  rm -rf $(CHECKS)/examples/one; \
 	done
 
 fuzz: ## Feed the decoders mutated values, each for FUZZ_SECONDS (30); what breaks one is left in target/fuzz

@@ -53,29 +53,61 @@ pub fn registry() -> Registry<Strata> {
         .resource::<crate::services::secret::resource::StoreSecret>()
 }
 
-/// The Strata provider.
+/// Orders machines, makes them nodes of a Kubernetes cluster and keeps their secrets in a store.
 ///
-/// Orders machines, turns them into nodes and keeps their secrets in a store. One configuration serves all layers of one cluster.
+/// One provider block serves one cluster. Nothing is contacted before a resource needs it, so `terraform validate`, and a plan without a
+/// given platform, work without that platform's credentials. No secret stands in configuration, plan, state or log: resources name entries
+/// of the store, and the state holds fingerprints.
+///
+/// # Credentials
+///
+/// They are never attributes. Each is read from the environment, else from its entry in the store.
+///
+/// | for | variable | store entry | must be allowed to |
+/// | --- | --- | --- | --- |
+/// | Scaleway | `SCW_SECRET_KEY`, else `secret_key` of Scaleway's configuration file (`SCW_CONFIG_PATH`, `SCW_PROFILE`) | `scaleway/secret-key` | what the pages of the resources say |
+/// | Cloudflare | `CLOUDFLARE_API_TOKEN` | `cloudflare/api-token` | what the page of `strata_dns_record` says |
+/// | the store | `STRATA_IDENTITY`: file with an age identity; else `~/.config/strata/<cluster>.agekey`, in the lab `.strata/<cluster>/identity.txt` | | read the identity, read and write the store's folder |
+///
+/// The first secret that is put into an empty store makes the identity (mode 0600). A missing identity beside existing entries is an error,
+/// never a new key.
+///
+/// # Environment
+///
+/// | variable | meaning |
+/// | --- | --- |
+/// | `SCW_API_URL`, `CLOUDFLARE_BASE_URL` | other addresses of the same APIs |
+/// | `SCW_DEFAULT_PROJECT_ID` | project of the resources that name none |
+/// | `STRATA_LAB_URL` | control API of the lab, with `lab = true`; then no other variable is read |
+/// | `STRATA_TEARDOWN` | name of the cluster that may be torn down (`strata_kubernetes_cluster`) |
+/// | `TF_LOG_PROVIDER` | `debug` shows every request without its secrets |
+///
+/// # Errors
+///
+/// - "Cannot use the provider before owner is known": `owner` comes from a resource that is not applied yet. Apply the layer below first.
+/// - "Cannot find the credential ...": neither variable nor store entry is set; the message names both.
+/// - "Cannot open store": a recipient is not an age recipient, or the identity cannot be read.
 #[derive(Schema, Clone, Debug)]
 #[schema(name = "strata")]
 pub struct Configuration {
-    /// Name of the cluster, as in the cluster file. Marks everything that is made.
+    /// Name of the cluster, for life, e.g. `home`. Marks everything that is made.
     #[schema(required, pattern("[a-z0-9]([a-z0-9-]*[a-z0-9])?"))]
     pub cluster: Attr<String>,
-    /// Absolute path of the project. Relative paths of the store start here.
+    /// Absolute path of the project, e.g. `abspath(path.root)`. A relative path of the store starts here.
     #[schema(required)]
     pub root: Attr<String>,
     /// Whether the cluster lives in the lab. Then every address and credential comes from the lab that `STRATA_LAB_URL` names,
-    /// and nothing else is contacted. Default `false`: then loopback and lab addresses are refused.
+    /// and nothing else is contacted. Without it the cluster is real, and the lab is not looked at.
     #[schema(optional)]
     pub lab: Attr<bool>,
-    /// Id of the estate: `terraform_data.estate` of layer 00. May be unknown until layer 00 is applied.
+    /// Id of the estate, part of every mark: whatever else carries the cluster's name and not this id is left alone. May be unknown while
+    /// planning. Without it secrets can be managed, but nothing that carries marks.
     #[schema(optional)]
     pub owner: Attr<String>,
-    /// Where secrets live.
+    /// Where secrets live. State holds the names of entries only.
     #[schema(required)]
     pub store: Attr<StoreConfiguration>,
-    /// Scaleway. Only needed when the cluster has machines there.
+    /// Defaults for Scaleway. Only for clusters with machines there.
     #[schema(optional)]
     pub scaleway: Attr<ScalewayConfiguration>,
 }
@@ -83,13 +115,14 @@ pub struct Configuration {
 /// Where secrets live.
 #[derive(Schema, Clone, Debug)]
 pub struct StoreConfiguration {
-    /// Kind of store. `file`: one age file per secret in a folder.
+    /// Kind of store. `file`: one age file per secret in a folder, made to be committed; several people can use it one after the other.
     #[schema(required, one_of("file"))]
     pub kind: Attr<String>,
-    /// Folder of the store, absolute or relative to `root`.
+    /// Folder of the store, absolute or relative to `root`, e.g. `clusters/home/store`. Made when the first secret is put.
     #[schema(required)]
     pub path: Attr<String>,
-    /// Further age recipients (`age1...`) that can read every secret, besides the identity of whoever writes it.
+    /// Further age recipients (`age1...`, as `age-keygen -y` prints them) that can read every secret written from now on. Without it only the
+    /// identity of whoever writes can.
     #[schema(optional)]
     pub recipients: Attr<Vec<String>>,
 }
@@ -97,10 +130,11 @@ pub struct StoreConfiguration {
 /// Defaults for Scaleway.
 #[derive(Schema, Clone, Debug)]
 pub struct ScalewayConfiguration {
-    /// Zone, e.g. `fr-par-2`, for resources that name none. Default: `SCW_DEFAULT_ZONE`.
+    /// Zone of the cluster, e.g. `fr-par-2`. Only informative: every server names its own zone.
     #[schema(optional)]
     pub zone: Attr<String>,
-    /// Project id. Default: `SCW_DEFAULT_PROJECT_ID`.
+    /// Id (UUID) of the project that orders and pays. Default: `SCW_DEFAULT_PROJECT_ID`, else `default_project_id` of Scaleway's configuration
+    /// file; in the lab always the lab's own.
     #[schema(optional)]
     pub project: Attr<String>,
 }

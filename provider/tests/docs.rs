@@ -26,3 +26,10 @@ fn the_written_pages_are_current() {
         stale.join("\n  docs/")
     );
 }
+
+#[test]
+fn nothing_is_undocumented() {
+    let sources = folder::sources(&project()).expect("examples and guides can be read");
+    let missing = registry().undocumented(&sources);
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}

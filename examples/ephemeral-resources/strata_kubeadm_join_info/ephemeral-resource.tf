@@ -1,12 +1,6 @@
-# Reads what strata_kubeadm_join_info put into the store. A new token is minted only when asked for, and only while applying.
+# The stored credentials; while applying, a token of its own that lives for one hour.
 ephemeral "strata_kubeadm_join_info" "home" {
-  name = "home"
-  mint = terraform.applying
-
-  cluster = {
-    endpoint       = "api.home.example.org"
-    port           = 6443
-    pki            = "pki"
-    control_planes = { cp-1 = "203.0.113.11" }
-  }
+  name    = strata_kubeadm_join_info.home.name
+  cluster = strata_kubeadm_node.cp.cluster
+  mint    = terraform.applying
 }

@@ -1,15 +1,8 @@
-variable "node_ignition" {
-  description = "What the function `ignition` gave."
-  type        = string
-  ephemeral   = true
-}
-
 locals {
-  user_data = provider::strata::flatcar_install_script({
-    node_ignition = var.node_ignition
+  install_script = provider::strata::flatcar_install_script({
+    node_ignition = local.ignition # from the example of the function ignition
     channel       = "stable"
-    version       = null
-    disk          = null
+    version       = "4230.2.3"
     wipe          = "all"
   })
 }

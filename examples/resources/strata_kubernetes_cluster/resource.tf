@@ -1,20 +1,14 @@
-# Created last: every node Ready, named checks passed. Destroyed first: it marks the tear-down.
+# Created last, when every node is Ready. Destroyed first, which marks the tear-down.
 resource "strata_kubernetes_cluster" "home" {
-  name  = "home"
-  nodes = ["cp-1", "w-1"]
+  name    = "home"
+  nodes   = [strata_kubeadm_node.cp.name]
+  cluster = strata_kubeadm_node.cp.cluster
 
-  cluster = {
-    name               = "home"
-    endpoint           = "api.home.example.org"
-    port               = 6443
-    kubernetes_version = "v1.34.2"
-    pod_subnet         = "10.244.0.0/16"
-    service_subnet     = "10.96.0.0/12"
-    dns_domain         = "cluster.local"
-    audit              = true
-    extra_sans         = []
-    pki                = "pki" # names of store entries, never what is in them
-    control_planes     = { cp-1 = "203.0.113.11" }
-    peers              = { cp-1 = "203.0.113.11", w-1 = "203.0.113.12" }
-  }
+  # All that makes the cluster.
+  depends_on = [
+    strata_kubeadm_join_info.home,
+    strata_kubernetes_manifests.cni,
+    strata_kubernetes_manifests.shop,
+    strata_node_lockdown.cp,
+  ]
 }

@@ -1,5 +1,14 @@
+# What `helm template cilium cilium/cilium --namespace kube-system` printed, with your values.
+resource "strata_kubernetes_manifests" "cni" {
+  name      = "cilium"
+  documents = [file("${path.module}/cilium.yaml")]
+  cluster   = strata_kubeadm_node.cp.cluster
+}
+
+# Objects written in place.
 resource "strata_kubernetes_manifests" "shop" {
-  name = "shop"
+  name    = "shop"
+  cluster = strata_kubeadm_node.cp.cluster
 
   documents = [
     yamlencode({
@@ -7,20 +16,11 @@ resource "strata_kubernetes_manifests" "shop" {
       kind       = "Namespace"
       metadata   = { name = "shop" }
     }),
+    yamlencode({
+      apiVersion = "v1"
+      kind       = "ConfigMap"
+      metadata   = { name = "settings", namespace = "shop" }
+      data       = { currency = "EUR" }
+    }),
   ]
-
-  cluster = {
-    name               = "home"
-    endpoint           = "api.home.example.org"
-    port               = 6443
-    kubernetes_version = "v1.34.2"
-    pod_subnet         = "10.244.0.0/16"
-    service_subnet     = "10.96.0.0/12"
-    dns_domain         = "cluster.local"
-    audit              = true
-    extra_sans         = []
-    pki                = "pki" # names of store entries, never what is in them
-    control_planes     = { cp-1 = "203.0.113.11" }
-    peers              = { cp-1 = "203.0.113.11", w-1 = "203.0.113.12" }
-  }
 }

@@ -1,10 +1,17 @@
-# Generated once into the store. State holds the name, a fingerprint and the public half.
+# Made once, into the store. State holds the name, a fingerprint and the public half.
 resource "strata_secret" "operator" {
   name = "ssh/operator"
   kind = "ssh_keypair"
 }
 
-# A password; changing `rotation` makes a new one.
+# The CAs and keys of a cluster, made before there is a cluster. To destroy it, set `deletion_protection = false` and apply first.
+resource "strata_secret" "pki" {
+  name                = "pki"
+  kind                = "kubeadm_pki"
+  deletion_protection = true
+}
+
+# A password. Another text in `rotation` makes a new one.
 resource "strata_secret" "database" {
   name     = "database/password"
   kind     = "password"

@@ -96,7 +96,7 @@ fn kind(shape: &Shape) -> String {
 pub fn markdown() -> String {
     let mut page = String::from(
         "# The cluster file\n\nGenerated from the declaration that the parser uses; change `provider/cluster/src/declaration/`, then run\n\
-         `STRATA_WRITE_DOCS=1 cargo test -p strata-cluster`. An editor checks a file against `docs/cluster-file.schema.json` while you write.\n\n\
+         `make docs`. An editor checks a file against `docs/cluster-file.schema.json` while you write.\n\n\
          One-key mappings choose a kind, and a bare word is that kind with defaults (`platform: scaleway`). `*` is a name of your choice.\n\
          Fields marked *later* are understood, checked and refused until a release can do what they say.\n\n\
          | field | type | default | meaning |\n| --- | --- | --- | --- |\n",

@@ -736,10 +736,7 @@ fn the_written_documentation_is_current() {
             std::fs::write(&path, &text).expect("the file can be written");
         }
         let written = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(
-            written == text,
-            "{file} is out of date: run STRATA_WRITE_DOCS=1 cargo test -p strata-cluster"
-        );
+        assert!(written == text, "{file} is out of date: run `make docs`");
     }
 }
 

@@ -10,21 +10,42 @@ pub struct Cluster;
 
 impl Function for Cluster {
     const NAME: &'static str = "cluster";
+    const SUBCATEGORY: &'static str = "Cluster";
     const SUMMARY: &'static str = "Reads a cluster file.";
-    const DESCRIPTION: &'static str = "Checks the text of a cluster file, lays overrides over it and returns the cluster with every attribute present. \
-        Reads no file, environment or clock, so a plan and its apply see the same cluster.";
+    const DESCRIPTION: &'static str = "\
+Checks the text of a cluster file, lays overrides over it and returns the cluster with every attribute present, defaults filled in. It reads no
+file, environment or clock, so a plan and its apply see the same cluster.
+
+The result is an object. Its attributes are the fields of the [guide](../guides/cluster-file.md), with these differences:
+
+| attribute | is |
+| --- | --- |
+| `control_planes`, `workers` | names of the nodes of that role, sorted |
+| `nodes` | nodes by name, role defaults applied: `role`, `zone`, `offer`, `server_name`, `labels`, `taints`, `disk`, `wipe`, `on_create_failure` |
+| `platform`, `store`, `cni`, `dns` | the fields of the chosen kind, and `kind`, its name |
+| `distribution` | `kind`, and the chosen kind's fields below its name: `distribution.kubeadm.version` |
+| `lab.enabled` | whether the cluster lives in the lab |
+| `access.lockdown`, `access.operators_auto` | what `auto` comes to, as booleans; `access.operators` is then without `auto` |
+| `timeouts` | the limits as numbers of seconds |
+| `sha256` | SHA-256 of everything else in the object, in hex: comments and order of the file do not change it |
+
+# Errors
+
+An error is at the argument that caused it, `text` or `set`, and lists every finding with line and column, the field, what is wrong and how to
+mend it.
+";
     const PARAMETERS: &'static [Parameter] = &[
         Parameter {
             name: "path",
-            description: "Name of the file, for messages.",
+            description: "Name of the file, for messages; it is not opened.",
         },
         Parameter {
             name: "text",
-            description: "Text of the file: `file(var.cluster_file)`.",
+            description: "Text of the file, YAML, e.g. `file(var.cluster_file)`.",
         },
         Parameter {
             name: "set",
-            description: "Overrides by dotted path: `var.set`.",
+            description: "Overrides by dotted path, values as text, e.g. `{ \"endpoint.port\" = \"7443\" }`; `{}` for none.",
         },
     ];
     type Arguments = (String, String, BTreeMap<String, String>);

@@ -36,12 +36,30 @@ pub struct FlatcarInstallScript;
 
 impl Function for FlatcarInstallScript {
     const NAME: &'static str = "flatcar_install_script";
+    const SUBCATEGORY: &'static str = "Flatcar";
     const SUMMARY: &'static str = "Makes the script that installs Flatcar from a running Linux.";
-    const DESCRIPTION: &'static str = "Returns a shell script for cloud-init that starts Flatcar's installer in memory and writes Flatcar to the disk. \
-        It carries the node's Ignition, which holds a private key: use it in write-only attributes only.";
+    const DESCRIPTION: &'static str = "\
+Returns a shell script for cloud-init, at most 127998 bytes, that starts Flatcar's installer in memory and writes Flatcar to a disk. It carries
+the node's Ignition, which holds a private key: use it in write-only attributes only.
+
+The object `install` has these attributes:
+
+| attribute | type | is |
+| --- | --- | --- |
+| `node_ignition` | string | what the function `ignition` returned |
+| `channel` | string | `stable`, `beta` or `lts` |
+| `version` | string, optional | Flatcar version, e.g. `4230.2.3`; null is the channel's current one when the machine boots |
+| `disk` | string, optional | target below `/dev/disk/by-id/`; null is the smallest free disk |
+| `wipe` | string | whose old signatures are wiped first: `all` disks or the `target` |
+| `kernel_sha512`, `initrd_sha512` | string, optional | SHA-512 in hex that the downloaded kernel and initrd must have; null is not checked |
+
+# Errors
+
+A missing, unknown or malformed attribute is named at the argument. Values are never quoted, since one of them holds a key.
+";
     const PARAMETERS: &'static [Parameter] = &[Parameter {
         name: "install",
-        description: "Object with `node_ignition` (from the function `ignition`), `channel`, `version` (null: the channel's current one), `disk` (`/dev/disk/by-id/...`; null: the smallest free disk) and `wipe` (`all` or `target`).",
+        description: "What is installed, and where: see the table.",
     }];
     type Arguments = (Dynamic,);
     type Return = String;

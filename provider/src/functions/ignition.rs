@@ -62,13 +62,35 @@ pub struct Ignition;
 
 impl Function for Ignition {
     const NAME: &'static str = "ignition";
+    const SUBCATEGORY: &'static str = "Flatcar";
     const SUMMARY: &'static str = "Makes the Ignition of a node.";
-    const DESCRIPTION: &'static str = "Returns the Ignition 3.3.0 configuration of a Flatcar node: users, single-use host key, Kubernetes extension, first firewall. \
-        It holds a private key: use it in write-only attributes only.";
+    const DESCRIPTION: &'static str = "\
+Returns the configuration that a Flatcar node boots with first, as the JSON text of Ignition 3.3.0: the operator's key for user `core`, a
+single-use host key, the Kubernetes extension, the first firewall and `strata-node`, the closed list of commands. It holds a private key: use
+it in write-only attributes only.
+
+The object `node` has these attributes:
+
+| attribute | type | is |
+| --- | --- | --- |
+| `name` | string | name of the node, a host name of 63 characters at most |
+| `role` | string | `control-plane` or `worker` |
+| `ssh_public_key` | string | the operator's public key, one line |
+| `host_private_key`, `host_public_key` | string | the single-use host key, of a `strata_secret` of kind `ssh_host_keypair` |
+| `kubernetes_version` | string | e.g. `v1.34.2` |
+| `os` | object | `updates`: `auto` or `off`; `channel` and `version` are accepted, so that one object serves both functions |
+| `open_rules` | object | `operators`: CIDRs that reach port 22 until the node is locked; none is everybody |
+| `pods` | string | CIDR of the pods |
+| `public_ports` | list of number, optional | TCP ports that a worker opens to everyone |
+| `extension_sha256` | string, optional | SHA-256 in hex that the Kubernetes extension must have; null is not checked |
+
+# Errors
+
+A missing, unknown or malformed attribute is named at the argument. Values are never quoted, since one of them is a key.
+";
     const PARAMETERS: &'static [Parameter] = &[Parameter {
         name: "node",
-        description: "Object with `name`, `role`, `ssh_public_key`, `host_private_key`, `host_public_key`, `kubernetes_version`, \
-            `os = { channel, version, updates }`, `open_rules = { operators }` (no operators: port 22 is open to everybody until lockdown), `pods` and, optionally, `public_ports`.",
+        description: "The node: see the table.",
     }];
     type Arguments = (Dynamic,);
     type Return = String;

@@ -19,30 +19,53 @@ use crate::services::cloudflare::client::{Client, Error, NewRecord, Patch, Recor
 
 /// Values of one name and type in a DNS zone.
 ///
-/// Several resources may share a name and a type: each owns only its own values.
+/// Several resources may share a name and a type: each owns exactly its `values` and leaves the others alone. What it makes carries the
+/// comment `strata:<owner>:<purpose>`. A value that is there already is adopted with a warning when it carries this estate's comment, and an
+/// error otherwise. A changed value is rewritten in place, so that the name never goes without an answer.
+///
+/// Records are never proxied, and there is no priority, so MX and SRV are not offered.
+///
+/// # Permissions
+///
+/// A Cloudflare API token with Zone / Zone / Read and Zone / DNS / Edit for the zone
+/// ([reference](https://developers.cloudflare.com/fundamentals/api/reference/permissions/)), in `CLOUDFLARE_API_TOKEN` or the store entry
+/// `cloudflare/api-token`.
+///
+/// # Errors
+///
+/// - "... exists already and does not carry the mark of this estate": somebody else made that value. Delete it, or import it.
+/// - "... already has a CNAME record": a CNAME cannot stand beside another record of its name.
+/// - "Cannot use the provider before owner is known": the comment needs the estate's id.
+///
+/// # Import
+///
+/// The id is `zone|name|type`: the zone with its backend, the whole name, the type. All records of that name and type that carry this
+/// estate's comment are imported.
 #[derive(Schema, Clone, Debug, PartialEq)]
 #[schema(name = "dns_record", version = 0)]
 #[allow(clippy::struct_field_names)] // the name is the attribute's
 pub struct Record {
-    /// Backend and zone, e.g. `cloudflare/example.org`. A change replaces the record.
+    /// Backend and zone, e.g. `cloudflare/example.org`. The only backend is `cloudflare`.
     #[schema(required, replace, validate = check_zone)]
     zone: Attr<String>,
-    /// Name, whole (`api.example.org`) or relative to the zone (`api`, `@` for the zone itself). A change replaces the record.
+    /// Name, whole (`api.example.org`) or relative to the zone (`api`; `@` is the zone itself).
     #[schema(required, replace)]
     name: Attr<String>,
-    /// Type of the record. A change replaces the record.
+    /// Type of the record.
     #[schema(required, replace, one_of("A", "AAAA", "CNAME", "TXT"))]
     r#type: Attr<String>,
-    /// The values, e.g. addresses. Values of the same name and type that are not listed here are left alone.
+    /// The values, at least one: IPv4 addresses for `A`, IPv6 addresses for `AAAA`, exactly one name for `CNAME`, texts without quotes for
+    /// `TXT`. Values of the same name and type that are not listed here are left alone.
     #[schema(required)]
     values: Attr<BTreeSet<String>>,
-    /// Time to live in seconds, 60 to 86400.
+    /// Time to live, in seconds.
     #[schema(default = 300, range(60..=86400))]
     ttl: Attr<u32>,
-    /// What the record is for, kept in its comment at the service.
+    /// What the record is for, kept in its comment at the service. A record whose purpose another resource has changed since is not deleted
+    /// with this one: it has been taken over.
     #[schema(default = "dns", pattern("[A-Za-z0-9._-]{1,60}"))]
     purpose: Attr<String>,
-    /// `zone|name|type`, the import id.
+    /// The import id, `zone|name|type`.
     #[schema(computed, keep_prior)]
     id: Attr<String>,
     /// Ids of the records at the service, by value.
@@ -358,6 +381,7 @@ impl Resource for Record {
     type Provider = Strata;
     type Model = Self;
     type Private = ();
+    const SUBCATEGORY: &'static str = "DNS";
     const TIMEOUTS: Limit = Limit::minutes(5, 2, 5, 5);
 
     fn validate(config: &Self, found: &mut Diagnostics) {

@@ -26,29 +26,47 @@ const DAY: Duration = Duration::from_hours(24);
 
 /// Join credentials for nodes that are joined by other means.
 ///
-/// Puts `K8S_JOIN_TOKEN`, `K8S_CA_CERT_HASH`, `K8S_CERTIFICATE_KEY` and `K8S_CONTROL_PLANE_ENDPOINT` into the store under `join/<name>/`.
+/// Puts four entries into the store, below `join/<name>/`: `K8S_JOIN_TOKEN`, `K8S_CA_CERT_HASH`, `K8S_CERTIFICATE_KEY` and
+/// `K8S_CONTROL_PLANE_ENDPOINT`. Nodes of `strata_kubeadm_node` need none of them. That a token has ended is no difference: change `ttl`, or
+/// run `terraform apply -replace`, to get a new one.
+///
+/// # Permissions
+///
+/// - In the store: read of the PKI, read and write below `join/`.
+/// - At the Kubernetes API: none to grant. From the PKI the provider signs itself a client certificate of group `system:masters` that lives
+///   one hour. It is used for Secrets in `kube-system`: bootstrap tokens (create, patch, delete) and `kubeadm-certs` (patch).
+///
+/// # Errors
+///
+/// - "Cannot write join information": the API did not answer or refused; what the store holds is as it was, or of the new token.
+/// - "Cannot revoke join token" (warning, at destroy): the token ends by itself; the message says when.
+///
+/// # Import
+///
+/// Cannot be imported: what it makes is cheap to make again, and a token whose value nobody knows is of no use.
 #[derive(Schema, Clone, Debug, PartialEq)]
 #[schema(name = "kubeadm_join_info", version = 0)]
 pub struct KubeadmJoinInfo {
-    /// Folder below `join/` in the store. A change replaces the entries.
+    /// Folder below `join/` in the store, e.g. `home`.
     #[schema(required, replace, pattern("[A-Za-z0-9][A-Za-z0-9._-]*"))]
     pub name: Attr<String>,
-    /// The cluster.
+    /// The cluster. Only `endpoint`, `port`, `pki` and `control_planes` are looked at.
     #[schema(required, recorded)]
     pub cluster: Attr<Cluster>,
-    /// Whether to upload the control planes' certificates for two hours, encrypted with a key that is put into the store.
+    /// Whether to upload the control planes' certificates for two hours, encrypted with a key that is put into the store, so that control
+    /// planes can join by hand.
     #[schema(default = false)]
     pub certificate_key: Attr<bool>,
-    /// Life of the token, e.g. `"24h"`. A change makes a new token.
+    /// Life of the token as a duration, e.g. `"90m"`. A change makes a new token and revokes the old one.
     #[schema(default = "24h")]
     pub ttl: Attr<DurationText>,
     /// `host:port` of the API.
     #[schema(computed)]
     pub endpoint: Attr<String>,
-    /// Hash of the cluster CA, `sha256:...`.
+    /// Hash of the cluster CA's public key, `sha256:...`, as `kubeadm join --discovery-token-ca-cert-hash` takes it.
     #[schema(computed)]
     pub ca_hash: Attr<String>,
-    /// When the token ends. Shown, never a reason for a change.
+    /// When the token ends, RFC 3339 in UTC. Shown, never a reason for a change.
     #[schema(computed)]
     pub expires_at: Attr<String>,
     /// How long operations may take.
@@ -159,6 +177,7 @@ impl Resource for KubeadmJoinInfo {
     type Provider = Strata;
     type Model = Self;
     type Private = ();
+    const SUBCATEGORY: &'static str = "Kubernetes";
     const TIMEOUTS: Limit = Limit::minutes(5, 1, 5, 5);
 
     async fn create(cx: &Of<'_, Self>, _: Self, planned: Self) -> Result<Self, Diagnostics> {
@@ -215,26 +234,38 @@ impl Resource for KubeadmJoinInfo {
 
 /// Join credentials, for the length of one operation.
 ///
-/// Reads the entries of `strata_kubeadm_join_info`; with `mint = terraform.applying` makes a token of its own that lives for one hour.
+/// Reads the entries that the resource `strata_kubeadm_join_info` of the same name put into the store. With `mint = terraform.applying` it
+/// makes a token of its own that lives for one hour and is not stored. Nothing of it is in plan or state.
+///
+/// # Permissions
+///
+/// Read in the store below `join/`; with `mint` also of the PKI, with which the provider creates a bootstrap token at the Kubernetes API (as
+/// group `system:masters`, so no RBAC has to be granted).
+///
+/// # Errors
+///
+/// - "The store has no entry join/...": apply the resource first.
+/// - "`mint = true` needs `cluster`": say which cluster the token is for.
 #[derive(Schema, Clone, Debug)]
 #[schema(name = "kubeadm_join_info", version = 0)]
 pub struct EphemeralJoinInfo {
-    /// Folder below `join/` in the store.
+    /// Folder below `join/` in the store, e.g. `home`: the `name` of the resource.
     #[schema(required)]
     pub name: Attr<String>,
-    /// The cluster; needed to mint.
+    /// The cluster. Only needed to mint.
     #[schema(optional)]
     pub cluster: Attr<Cluster>,
-    /// Whether to mint a token instead of reading the stored one.
+    /// Whether to mint a token instead of reading the stored one. Use `terraform.applying`: a plan would mint one as well. Without it the stored
+    /// token is read.
     #[schema(optional)]
     pub mint: Attr<bool>,
-    /// Bootstrap token.
+    /// Bootstrap token, `abcdef.0123456789abcdef`.
     #[schema(computed, sensitive)]
     pub token: Attr<Secret<String>>,
-    /// Key of the uploaded certificates; empty when none were.
+    /// Key of the uploaded certificates, 64 hex digits; empty when none were uploaded.
     #[schema(computed, sensitive)]
     pub certificate_key: Attr<Secret<String>>,
-    /// Hash of the cluster CA.
+    /// Hash of the cluster CA's public key, `sha256:...`.
     #[schema(computed)]
     pub ca_hash: Attr<String>,
     /// `host:port` of the API.
@@ -246,6 +277,7 @@ impl Ephemeral for EphemeralJoinInfo {
     type Provider = Strata;
     type Model = Self;
     type Lease = ();
+    const SUBCATEGORY: &'static str = "Kubernetes";
 
     async fn open(cx: &Cx<'_, Strata>, mut config: Self) -> Result<Opened<Self, ()>, Diagnostics> {
         let folder = config.name.require("name")?.clone();

@@ -20,44 +20,72 @@ use crate::services::attribute::{Cluster, Ssh};
 
 /// A node of a kubeadm cluster.
 ///
-/// All control planes are one resource with `for_each`; whichever comes first initialises the cluster, the others join.
+/// A machine that runs Flatcar with the Ignition of the function `ignition` becomes a control plane or a worker. Control planes are best one
+/// resource with `for_each`: which of them runs `kubeadm init` is decided when they are created, by an exclusive claim in the store, and the
+/// others join one at a time. Join tokens are minted for one join and revoked after it. Being Ready is not awaited here: that needs a CNI.
+///
+/// A node that is destroyed is drained, leaves etcd, is reset and deleted from the API. Under the tear-down that `strata_kubernetes_cluster`
+/// marks, it is only forgotten.
+///
+/// # Permissions
+///
+/// - In the store: read of the PKI, the keys of `ssh` and the entry `claim/init`; write of `claim/init` and `nodes/<name>/member`.
+/// - At the machine: SSH as `ssh.user`, who may run `/opt/strata/bin/strata-node` with `sudo`.
+/// - At the Kubernetes API: none to grant. From the PKI the provider signs itself a client certificate of group `system:masters` that lives
+///   one hour, so whoever can read the store entry can do everything in the cluster. It is used for Nodes (get, list, patch, delete), Pods
+///   (list, evict; create, get, delete in `kube-system`), bootstrap tokens, and once for the binding of group `strata:operators`.
+///
+/// # Errors
+///
+/// - "Machine ... is not ready yet": `server_ready` was false, so nothing was done. Run apply again when it is.
+/// - "The store says that estate ... initialised a cluster here": the store belongs to another estate; use another path or cluster name.
+/// - "This cluster lives and its secrets are not in this store": restore the store that the cluster was built with.
+/// - "The node that initialises the cluster failed in this run": mend that node's error and run apply again.
+/// - "Removing it now would stop the cluster": etcd would lose its majority, or it is the last control plane.
+/// - "... was removed with pods on it" (warning): eviction took longer than five minutes.
+///
+/// # Import
+///
+/// The id is `name,address,role`, with role `control-plane` or `worker`. The rest is not the cluster's to know: the first apply records
+/// `server_id`, `cluster` and `ssh`, sets labels and taints, and replaces nothing.
 #[derive(Schema, Clone, Debug, PartialEq)]
 #[schema(name = "kubeadm_node", version = 0)]
 pub struct KubeadmNode {
-    /// Name of the node, for life: the same as `/etc/hostname` of the machine. A change replaces the node.
+    /// Name of the node, e.g. `cp-1`: the same as `/etc/hostname` of the machine.
     #[schema(required, replace, pattern("[a-z0-9]([a-z0-9.-]*[a-z0-9])?"))]
     pub name: Attr<String>,
-    /// `control-plane` or `worker`. A change replaces the node.
+    /// What the node is for.
     #[schema(required, replace, one_of("control-plane", "worker"))]
     pub role: Attr<String>,
-    /// Id of the machine. Another machine is another node.
+    /// Id of the machine, e.g. `strata_scaleway_baremetal_server.cp.id`. Another machine replaces the node.
     #[schema(required)]
     pub server_id: Attr<String>,
-    /// Whether the machine is ready. A machine that is not is refused.
+    /// Whether the machine is ready, e.g. `strata_scaleway_baremetal_server.cp.ready`. A machine that is not is refused when the node is created.
     #[schema(required, recorded)]
     pub server_ready: Attr<bool>,
-    /// IPv4 address of the node. A change replaces the node.
+    /// IP address of the node, the one that the other nodes and SSH use.
     #[schema(required, replace, validate = is_address)]
     pub address: Attr<String>,
-    /// All addresses of the machine, for the firewalls of the other nodes.
+    /// All IP addresses of the machine, for the firewalls of the other nodes. Without it: `address` alone.
     #[schema(optional, recorded)]
     pub addresses: Attr<BTreeSet<String>>,
-    /// Labels of the Node object.
+    /// Labels of the Node object. Labels of others are left alone. Without it the node gets none.
     #[schema(optional)]
     pub labels: Attr<BTreeMap<String, String>>,
-    /// Taints, like `gpu=yes:NoSchedule`, besides the control planes' own.
+    /// Taints, `key=value:Effect` with effect `NoSchedule`, `PreferNoSchedule` or `NoExecute`, e.g. `gpu=yes:NoSchedule`. Taints of others, the
+    /// control planes' own among them, are left alone. Without it the node gets none.
     #[schema(optional)]
     pub taints: Attr<Vec<String>>,
-    /// The cluster. Counts at creation; later changes are recorded without touching the node.
+    /// The cluster. Counts when the node is created.
     #[schema(required, recorded)]
     pub cluster: Attr<Cluster>,
     /// How to log in to the machine.
     #[schema(required, recorded)]
     pub ssh: Attr<Ssh>,
-    /// Name of the node.
+    /// The name of the node.
     #[schema(computed, keep_prior)]
     pub id: Attr<String>,
-    /// Whether this node initialised the cluster.
+    /// Whether this node initialised the cluster; false after an import.
     #[schema(computed, keep_prior)]
     pub initialised: Attr<bool>,
     /// How long operations may take.
@@ -98,6 +126,7 @@ impl Resource for KubeadmNode {
     type Provider = Strata;
     type Model = Self;
     type Private = ();
+    const SUBCATEGORY: &'static str = "Kubernetes";
     const TIMEOUTS: Limit = Limit::minutes(30, 2, 10, 20);
 
     fn validate(config: &Self, found: &mut Diagnostics) {

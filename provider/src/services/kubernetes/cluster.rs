@@ -22,27 +22,46 @@ use crate::services::attribute::Cluster;
 
 /// A cluster of which every node is Ready.
 ///
-/// Depends on everything that makes the cluster. Destroying it marks the tear-down under which the removal of nodes skips drain and quorum; outside the lab the mark is written only with
-/// `STRATA_TEARDOWN=<cluster>`, which `./bootstrap.sh destroy` sets.
+/// Let it depend on everything that makes the cluster: created last, it waits until every node is Ready and cluster DNS serves. A wait that
+/// does not end in time is a warning and `ready = false`, and the next apply goes on waiting.
+///
+/// Destroyed first, it marks the tear-down, under which the removal of nodes skips drain and quorum. Outside the lab the mark is written
+/// only when `STRATA_TEARDOWN` holds the name of the cluster, which `./bootstrap.sh destroy` sets; without it the resource is forgotten with
+/// a warning, and nodes leave one by one.
+///
+/// # Permissions
+///
+/// - In the store: read of the PKI, read and write of `claim/init`.
+/// - At the Kubernetes API: none to grant. From the PKI the provider signs itself a client certificate of group `system:masters` that lives
+///   one hour. It is used to read Nodes, the Deployment `coredns` in `kube-system`, and the version.
+///
+/// # Errors
+///
+/// - "Cluster ... is not ready yet" (warning): the message names what is missing. Run apply again, or raise `timeouts`.
+/// - "... was forgotten, not marked for tear-down" (warning, at destroy): `STRATA_TEARDOWN` does not name the cluster.
+///
+/// # Import
+///
+/// Cannot be imported: there is nothing to take over. Creating it looks at the cluster and changes nothing.
 #[derive(Schema, Clone, Debug, PartialEq)]
 #[schema(name = "kubernetes_cluster", version = 0)]
 pub struct KubernetesCluster {
-    /// Name of the cluster. A change replaces the resource, not the cluster.
+    /// Name of the cluster, e.g. `home`. The object that is replaced is this resource, not the cluster.
     #[schema(required, replace)]
     pub name: Attr<String>,
-    /// The cluster.
+    /// The cluster. Only `endpoint`, `port`, `pki` and `control_planes` are looked at.
     #[schema(required, recorded)]
     pub cluster: Attr<Cluster>,
-    /// Names of all nodes that must be Ready.
+    /// Names of all nodes that must be Ready, e.g. `["cp-1", "w-1"]`. A change waits again.
     #[schema(required)]
     pub nodes: Attr<BTreeSet<String>>,
-    /// Name of the cluster.
+    /// The name of the cluster.
     #[schema(computed, keep_prior)]
     pub id: Attr<String>,
-    /// Whether every node was Ready and every check passed. While false, every plan shows the resumed wait.
+    /// Whether every node was Ready and every check passed. While false, every plan shows an update: the wait goes on.
     #[schema(computed)]
     pub ready: Attr<bool>,
-    /// Version that the API reports, e.g. `v1.34.2`.
+    /// Kubernetes version that the API reports, e.g. `v1.34.2`.
     #[schema(computed, keep_prior)]
     pub version: Attr<String>,
     /// How long operations may take.
@@ -140,6 +159,7 @@ impl Resource for KubernetesCluster {
     type Provider = Strata;
     type Model = Self;
     type Private = ();
+    const SUBCATEGORY: &'static str = "Kubernetes";
     const TIMEOUTS: Limit = Limit::minutes(15, 2, 15, 5);
 
     async fn plan(

@@ -29,26 +29,46 @@ const SERVED: Duration = Duration::from_mins(2);
 
 /// A set of Kubernetes objects.
 ///
-/// Namespaces and CustomResourceDefinitions come first, the rest in the order of the list. With `wait`, the resource is done when definitions are established and workloads have rolled out.
+/// Applied server-side under the field manager `strata`: namespaces and CustomResourceDefinitions first, the rest in the order of the list.
+/// Objects that leave the list are deleted. Drift is what the texts say and the cluster does not; fields of others are left alone.
+///
+/// A Secret with content is refused, because it would stand in the state: put the value into the store and let the cluster fetch it.
+///
+/// # Permissions
+///
+/// - In the store: read of the PKI and of `claim/init`.
+/// - At the Kubernetes API: none to grant. From the PKI the provider signs itself a client certificate of group `system:masters` that lives
+///   one hour. It is used to get, patch and delete the kinds that `documents` name, and for discovery.
+///
+/// # Errors
+///
+/// - "Secret ... has content": see above.
+/// - "... is listed twice": two documents name the same object.
+/// - "Cannot apply manifests ...": the API refused an object, or its kind was not served within two minutes. What came before it is applied.
+/// - "... have not rolled out yet" (warning): everything was applied; a workload is slower than `timeouts.create`.
+///
+/// # Import
+///
+/// Cannot be imported: creating it takes over objects that exist, since they are applied under one field manager.
 #[derive(Schema, Clone, Debug, PartialEq)]
 #[schema(name = "kubernetes_manifests", version = 0)]
 pub struct KubernetesManifests {
-    /// Name of the set. A change replaces it.
+    /// Name of the set, for messages, e.g. `cilium`.
     #[schema(required, replace)]
     pub name: Attr<String>,
-    /// The cluster.
+    /// The cluster. Only `endpoint`, `port`, `pki` and `control_planes` are looked at.
     #[schema(required, recorded)]
     pub cluster: Attr<Cluster>,
-    /// YAML texts, each of one or more objects. A Secret with `data` or `stringData` is refused.
+    /// YAML texts, each of one or more documents; every object has a `metadata.name`.
     #[schema(required)]
     pub documents: Attr<Vec<String>>,
-    /// Whether to wait until definitions are established and workloads have rolled out.
+    /// Whether to wait until CustomResourceDefinitions are established and DaemonSets, Deployments and StatefulSets have rolled out.
     #[schema(default = true)]
     pub wait: Attr<bool>,
-    /// What was applied: `apiVersion/kind/namespace/name`.
+    /// What was applied, in order: `apiVersion/kind/namespace/name`.
     #[schema(computed)]
     pub objects: Attr<Vec<String>>,
-    /// Hash of what was applied.
+    /// SHA-256 of what was applied, in hex; after drift it says what differs, and the next plan applies again.
     #[schema(computed)]
     pub hash: Attr<String>,
     /// How long operations may take.
@@ -278,6 +298,7 @@ impl Resource for KubernetesManifests {
     type Provider = Strata;
     type Model = Self;
     type Private = ();
+    const SUBCATEGORY: &'static str = "Kubernetes";
     const TIMEOUTS: Limit = Limit::minutes(15, 3, 15, 10);
 
     fn validate(config: &Self, found: &mut Diagnostics) {

@@ -26,54 +26,76 @@ use crate::services::attribute::{Cluster, Ssh};
 
 /// The lockdown of a node.
 ///
-/// Replaces the firewall rules of the first boot by rules without the line for port 22. A timer on the node restores the old rules unless the new ones are proven from outside and confirmed
-/// through the Kubernetes API.
+/// Replaces the firewall rules of the first boot by rules without the line for port 22. A timer on the node restores the old rules after two
+/// minutes, unless the new ones were proven by connections from here and confirmed through the Kubernetes API. After that the way in is a
+/// one-shot pod that runs one of a closed list of commands, so the cluster must have a CNI: let this resource depend on it.
+///
+/// A connection to port 22 is drift, and the next plan closes it again; a node that does not answer is no evidence. Destroying it opens the
+/// node again, except under tear-down.
+///
+/// # Permissions
+///
+/// - In the store: read of the PKI, of the keys of `ssh` and of `claim/init`; write of `nodes/<name>/member`.
+/// - At the node: SSH as `ssh.user`, who may run `/opt/strata/bin/strata-node` with `sudo`, and a way from here to its ports 22 and 6443.
+/// - At the Kubernetes API: none to grant. From the PKI the provider signs itself a client certificate of group `system:masters` that lives
+///   one hour. It is used for privileged pods in `kube-system` (create, get, list, delete), Nodes (get, list) and the DaemonSet `cilium` (get).
+///
+/// # Errors
+///
+/// - "Cannot lock down node ...": the message says what was seen and whether the open rules are back.
+/// - "the cluster has no DaemonSet cilium": without its image there is no pod to come in by.
+/// - "Cannot reach node ...": port 22 does not answer from here; another operator address looks the same as a dead machine.
+/// - "The node stays locked" (warning, at destroy): it could not be opened, and that does not keep the resource.
+///
+/// # Import
+///
+/// Cannot be imported: creating it on a locked node opens it for a moment and proves the lock anew.
 #[derive(Schema, Clone, Debug, PartialEq)]
 #[schema(name = "node_lockdown", version = 0)]
 pub struct NodeLockdown {
-    /// Name of the node. A change replaces the lockdown.
+    /// Name of the node, e.g. `cp-1`.
     #[schema(required, replace)]
     pub name: Attr<String>,
-    /// `control-plane` or `worker`. A change replaces the lockdown.
+    /// What the node is for: control planes answer on 6443 and, among themselves, for etcd; workers on their public ports.
     #[schema(required, replace, one_of("control-plane", "worker"))]
     pub role: Attr<String>,
-    /// Address of the node. A change replaces the lockdown.
+    /// IP address of the node, the one that SSH uses.
     #[schema(required, replace)]
     pub address: Attr<String>,
-    /// All addresses of the node; each is probed.
+    /// All IP addresses of the node; each is probed. Without it: `address` alone.
     #[schema(optional, recorded)]
     pub addresses: Attr<BTreeSet<String>>,
-    /// `false` leaves the node open, or opens it again.
+    /// Whether port 22 is to be closed. `false` leaves the node open, or opens it again.
     #[schema(default = true)]
     pub enabled: Attr<bool>,
-    /// Addresses of all nodes of the cluster.
+    /// IP addresses of all nodes of the cluster, which reach each other's Kubernetes ports. A change is told to the node without new rules.
     #[schema(required)]
     pub peers: Attr<BTreeSet<String>>,
-    /// CIDRs of the operators, e.g. `203.0.113.0/28`: what `operators` in `api` stands for.
+    /// CIDRs of the operators, e.g. `203.0.113.0/28`: what `operators` in `api` stands for. Without it: nobody.
     #[schema(optional)]
     pub operators: Attr<BTreeSet<String>>,
-    /// CIDR of the pods.
+    /// CIDR of the pods, e.g. `10.244.0.0/16`; several are separated by commas.
     #[schema(required)]
     pub pods: Attr<String>,
-    /// TCP ports that workers open to everyone, e.g. `[80, 443]`.
+    /// TCP ports that workers open to everyone, e.g. `[80, 443]`. Without it: none.
     #[schema(optional)]
     pub public_ports: Attr<BTreeSet<u16>>,
-    /// Who reaches port 6443 of control planes: `any` (default), `operators`, `nodes`, CIDRs.
+    /// Who reaches port 6443 of control planes, besides nodes and pods: `any`, `operators`, `nodes`, CIDRs. Without it: `any`.
     #[schema(optional)]
     pub api: Attr<BTreeSet<String>>,
-    /// The cluster, whose API is the way in afterwards.
+    /// The cluster, whose API is the way in afterwards. Only `endpoint`, `port`, `pki` and `control_planes` are looked at.
     #[schema(required, recorded)]
     pub cluster: Attr<Cluster>,
     /// How to log in while the node is open.
     #[schema(required, recorded)]
     pub ssh: Attr<Ssh>,
-    /// Hash of the rules, node addresses left out.
+    /// SHA-256 of the rules in hex, node addresses left out.
     #[schema(computed)]
     pub rules_sha256: Attr<String>,
     /// Whether port 22 is closed.
     #[schema(computed)]
     pub locked: Attr<bool>,
-    /// What was seen at the lockdown, by address family: `closed`, or `not observed` where this machine has no way to look.
+    /// What was seen at the lockdown, by address family (`ipv4`, `ipv6`): `closed`, or `not observed` where this machine has no way to look.
     #[schema(computed)]
     pub observed: Attr<BTreeMap<String, String>>,
     /// How long operations may take.
@@ -191,6 +213,7 @@ impl Resource for NodeLockdown {
     type Provider = Strata;
     type Model = Self;
     type Private = ();
+    const SUBCATEGORY: &'static str = "Kubernetes";
     const TIMEOUTS: Limit = Limit::minutes(10, 2, 10, 10);
 
     fn validate(config: &Self, found: &mut Diagnostics) {

@@ -23,6 +23,7 @@ impl Resource for BaremetalServer {
     type Provider = Strata;
     type Model = Self;
     type Private = Private;
+    const SUBCATEGORY: &'static str = "Scaleway";
     const TIMEOUTS: Limit = Limit::minutes(120, 5, 120, 30);
 
     fn validate(config: &Self, found: &mut Diagnostics) {

@@ -13,23 +13,40 @@ use crate::provider::Strata;
 
 /// A public SSH key registered with Scaleway.
 ///
-/// Keys act when a system is installed: deleting one does not lock anybody out of a server.
+/// Keys act when a system is installed: deleting one locks nobody out of a server. Scaleway drops the comment of a key, so keys are compared
+/// by type and material. A key of the same name and material is adopted with a warning.
+///
+/// # Permissions
+///
+/// A Scaleway API key with the permission set `SSHKeysFullAccess` in the project
+/// ([reference](https://www.scaleway.com/en/docs/iam/reference-content/permission-sets/)), in `SCW_SECRET_KEY` or the store entry
+/// `scaleway/secret-key`.
+///
+/// # Errors
+///
+/// - "insufficient permissions": the API key lacks the permission set, or has it for another project.
+/// - "No project id is configured": set `project` here or in the provider block, or `SCW_DEFAULT_PROJECT_ID`.
+///
+/// # Import
+///
+/// The id is Scaleway's id (UUID) of the key. The project is not read back: leave `project` out, or write it and accept the replacement.
 #[derive(Schema, Clone, Debug, PartialEq)]
 #[schema(name = "scaleway_ssh_key", version = 0)]
 pub struct SshKey {
-    /// Name of the key.
+    /// Name of the key at Scaleway.
     #[schema(required)]
     name: Attr<String>,
-    /// The public key, `ssh-ed25519 AAAA...`; its comment is ignored. A change of the key itself replaces the resource.
+    /// The public key in OpenSSH format, one line, e.g. `ssh-ed25519 AAAA...`. A change of its comment changes nothing; another type or
+    /// material replaces the object.
     #[schema(required, validate = check_key)]
     public_key: Attr<String>,
-    /// Project id. Default: that of the provider block or `SCW_DEFAULT_PROJECT_ID`. A change replaces the key.
+    /// Id (UUID) of the project. Without it: that of the provider block, else `SCW_DEFAULT_PROJECT_ID`.
     #[schema(optional, replace)]
     project: Attr<String>,
-    /// Id of the key, the import id.
+    /// Id (UUID) of the key, the import id.
     #[schema(computed, keep_prior)]
     id: Attr<String>,
-    /// Fingerprint as Scaleway shows it.
+    /// Fingerprint as Scaleway shows it, e.g. `256 MD5:6b:cd:... (ssh-ed25519)`.
     #[schema(computed, keep_prior)]
     fingerprint: Attr<String>,
     /// How long operations may take.
@@ -64,6 +81,7 @@ impl Resource for SshKey {
     type Provider = Strata;
     type Model = Self;
     type Private = ();
+    const SUBCATEGORY: &'static str = "Scaleway";
     const TIMEOUTS: Limit = Limit::minutes(5, 2, 5, 5);
 
     async fn plan(

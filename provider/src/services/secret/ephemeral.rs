@@ -7,23 +7,33 @@ use crate::provider::Strata;
 
 /// The value of a secret in the store.
 ///
-/// Never in plan or state. Requires the fingerprint of the managed secret, which defers reading until it exists and makes a rotation visible.
+/// Use it in provider blocks, write-only attributes and other ephemeral places; it is never in plan or state. It takes the fingerprint of
+/// the managed secret, so that it waits until the secret exists and never gives another one than was planned with.
+///
+/// # Permissions
+///
+/// Read in the store's folder and of the age identity (see the provider's page). No API is called.
+///
+/// # Errors
+///
+/// - "The store entry is not the one that `fingerprint` names": somebody changed it meanwhile. Run `terraform apply -refresh-only` where the
+///   secret is managed, then try again.
 #[derive(Schema, Clone, Debug)]
 #[schema(name = "secret", version = 0)]
 pub struct EphemeralSecret {
-    /// Name of the store entry.
+    /// Name of the store entry, e.g. `ssh/operator`.
     #[schema(required)]
     name: Attr<String>,
-    /// `strata_secret.<name>.fingerprint`.
+    /// The managed secret's fingerprint: `strata_secret.<name>.fingerprint`.
     #[schema(required)]
     fingerprint: Attr<String>,
-    /// Private key in OpenSSH format, for SSH kinds.
+    /// Private key in OpenSSH format; null for other kinds than SSH keys.
     #[schema(computed, sensitive)]
     private_key: Attr<Secret<String>>,
-    /// Public key as one line, for SSH kinds.
+    /// Public key as one line, without comment; null for other kinds than SSH keys.
     #[schema(computed)]
     public_key: Attr<String>,
-    /// The secret itself, for all other kinds.
+    /// The secret itself; null for SSH keys.
     #[schema(computed, sensitive)]
     value: Attr<Secret<String>>,
 }
@@ -32,6 +42,7 @@ impl Ephemeral for EphemeralSecret {
     type Provider = Strata;
     type Model = Self;
     type Lease = ();
+    const SUBCATEGORY: &'static str = "Secrets";
 
     async fn open(cx: &Cx<'_, Strata>, mut config: Self) -> Result<Opened<Self, ()>, Diagnostics> {
         let name = config.name.require("name")?.clone();

@@ -14,45 +14,76 @@ use crate::store::{Condition, Entry, Name, Put};
 
 /// A secret in the store.
 ///
-/// Made once, directly into the store; Terraform knows its fingerprint and public parts. Read it with the ephemeral resource of the same name.
+/// It is made once, directly into the store; plan and state hold its name, a fingerprint and the parts that are public. Read it with the
+/// ephemeral resource of the same name. An entry that is there already is adopted with a warning when it is of the right kind, so a run
+/// that broke off costs nothing.
+///
+/// The fingerprint is an HMAC-SHA-256 under a key in the store (entry `fingerprint-key`): without the store nobody can test a guess
+/// against it.
+///
+/// # Permissions
+///
+/// Read and write in the store's folder, and read of the age identity (see the provider's page). No API is called.
+///
+/// # Errors
+///
+/// - "Cannot delete secret ...: `deletion_protection` is true": set it to `false`, apply, then destroy.
+/// - "The store has an entry of this name with another value": import the entry, or choose another `name`.
+/// - "Cannot adopt secret": the entry of this name holds something of another kind.
+/// - "A secret of kind `value` is rotated by a new `value_wo`": `rotation` is for generated secrets.
+///
+/// # Import
+///
+/// The id is the name of the store entry. The kind is recognised from what the entry holds: `ssh_keypair`, `kubeadm_pki` or `value`. A
+/// configuration of kind `password` or `ssh_host_keypair` would replace what was imported, so let it create the resource instead: the entry
+/// that is there is adopted.
 #[derive(Schema, Clone, Debug, PartialEq)]
 #[schema(name = "secret", version = 0)]
 pub struct StoreSecret {
-    /// Name of the store entry, e.g. `ssh/operator`. A change makes another secret.
+    /// Name of the store entry, e.g. `ssh/operator`: words of letters, digits, `.`, `_` and `-`, separated by `/`, 200 characters at most.
     #[schema(required, replace, validate = check_name)]
     name: Attr<String>,
-    /// What it is. A change makes another secret.
+    /// What it is:
+    ///
+    /// - `ssh_keypair`: somebody's Ed25519 key in OpenSSH format;
+    /// - `ssh_host_keypair`: a machine's Ed25519 host key in OpenSSH format;
+    /// - `kubeadm_pki`: the CAs of a cluster, its service account key and its encryption key;
+    /// - `password`: letters and digits without look-alikes;
+    /// - `value`: what you supply with `value_wo`.
     #[schema(
         required,
         replace,
         one_of("ssh_keypair", "ssh_host_keypair", "kubeadm_pki", "password", "value")
     )]
     kind: Attr<String>,
-    /// The secret itself, for kind `value`. Never in state; a changed value is written to the store.
+    /// The secret itself, only for kind `value` and required there. Never in plan or state; a value with another fingerprint is written to the
+    /// store.
     #[schema(optional, write_only, sensitive)]
     value_wo: Attr<Secret<String>>,
-    /// Change it to say that `value_wo` changed; not needed, since the provider compares fingerprints.
+    /// Number of the version of `value_wo`, for those who are used to one. Not needed: the provider compares fingerprints. Without it the same
+    /// happens.
     #[schema(optional)]
     value_wo_version: Attr<i64>,
-    /// Any text. Changing it makes a new secret in place of the old one.
+    /// Any text, e.g. a date. A change makes a new secret in place of the old one. Without it the secret is made once.
     #[schema(optional)]
     rotation: Attr<String>,
-    /// Number of characters, for kind `password`. Acts when the secret is made.
+    /// Number of characters of a `password`. Acts when one is made; other kinds do not look at it.
     #[schema(default = 32, range(16..=256))]
     length: Attr<u32>,
-    /// Refuses to destroy the secret while true.
+    /// Whether a destroy is refused, already at plan.
     #[schema(default = false)]
     deletion_protection: Attr<bool>,
-    /// Leaves the store entry in place when the resource is destroyed.
+    /// Whether the store entry stays when the resource is destroyed.
     #[schema(default = false)]
     keep_on_destroy: Attr<bool>,
     /// Name of the store entry, the import id.
     #[schema(computed, keep_prior)]
     id: Attr<String>,
-    /// HMAC-SHA-256 of the secret under a key in the store. Unknown until it is made or rotated.
+    /// HMAC-SHA-256 of the secret under a key in the store. Unknown while a new secret is planned.
     #[schema(computed, keep_prior)]
     fingerprint: Attr<String>,
-    /// Public parts. SSH kinds: `public_key`, `fingerprint_sha256`. `kubeadm_pki`: `ca_cert_pem`, `ca_hash`, `front_proxy_ca_cert_pem`, `etcd_ca_cert_pem`.
+    /// What everybody may see, by name. SSH kinds: `public_key` (one line, without comment) and `fingerprint_sha256`. `kubeadm_pki`: `ca_hash`
+    /// (`sha256:...`), `ca_cert_pem`, `front_proxy_ca_cert_pem`, `etcd_ca_cert_pem`. Other kinds: nothing.
     #[schema(computed, keep_prior)]
     public: Attr<BTreeMap<String, String>>,
     /// How long operations may take.
@@ -120,6 +151,7 @@ impl Resource for StoreSecret {
     type Provider = Strata;
     type Model = Self;
     type Private = ();
+    const SUBCATEGORY: &'static str = "Secrets";
     const TIMEOUTS: Limit = Limit::minutes(5, 2, 5, 5);
 
     fn validate(config: &Self, found: &mut Diagnostics) {

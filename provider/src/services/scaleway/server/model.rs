@@ -12,60 +12,90 @@ use crate::services::scaleway::wire::{NewInstall, Offer, Os, Server};
 
 /// A Scaleway Elastic Metal server.
 ///
-/// Ordering one costs money. It carries the marks of the cluster, its owner and the node, by which it is found again after a lost reply or a lost state.
-/// Waits until the operating system is installed and, with `first_contact`, until the machine answers SSH with the expected host key.
+/// Ordering one costs money, so it is ordered at most once: the order carries tags for cluster, owner and node, and whoever orders looks for
+/// them first. A server that is found by them, after a lost reply or a lost state, is adopted with a warning.
+///
+/// Create waits until the operating system is installed and, with `first_contact`, until the machine answers SSH with the expected host
+/// key. A wait that does not end in time is no error, since an error would taint the server and a taint orders another one: the server is
+/// kept with `ready = false`, and the next apply goes on waiting.
+///
+/// Not handled: options, private networks, a change of billing.
+///
+/// # Permissions
+///
+/// A Scaleway API key with the permission sets `ElasticMetalFullAccess` and `SSHKeysReadOnly` in the project
+/// ([reference](https://www.scaleway.com/en/docs/iam/reference-content/permission-sets/)), in `SCW_SECRET_KEY` or the store entry
+/// `scaleway/secret-key`. With `first_contact`: read and write in the store's folder, and a way from here to port 22 of the machine.
+///
+/// # Errors
+///
+/// - "Zone ... has no hourly offer ...", "... has no system ...": the message lists what the zone has.
+/// - "... does not support cloud-init": choose another offer or system, or leave `user_data_wo` out.
+/// - "server ... belongs to a cluster of the same name with another owner": another estate uses this cluster's name; nothing was ordered.
+/// - "carries our marks for node ... but is ... of offer": a server of this node exists with another offer; delete it or change the offer.
+/// - "It is not known whether a server was ordered": no reply came three times; the next apply looks for it by its marks.
+/// - "installing another system wipes its disks": a changed `os` is refused; use `terraform apply -replace`.
+/// - "It is protected, and the protection was not set by Terraform": lift it in the console, or apply with `protected = false` first.
+///
+/// # Import
+///
+/// The id is `zone/id`: the zone and Scaleway's id (UUID) of the server. Node, offer, system and SSH keys are read back. `first_contact`,
+/// `hostname` and `timeouts` are not Scaleway's to know; the first apply records them and changes nothing at the server.
 #[derive(Schema, Clone, Debug, Default, PartialEq)]
 #[schema(name = "scaleway_baremetal_server", version = 0)]
 pub struct BaremetalServer {
     /// Name of the server at Scaleway, by convention `<cluster>-<node>`.
     #[schema(required)]
     pub(in crate::services::scaleway) name: Attr<String>,
-    /// Name of the node that the server is for. A change replaces the server.
+    /// Name of the node that the server is for, e.g. `cp-1`: one of the marks.
     #[schema(required, replace, pattern("[a-z0-9]([a-z0-9.-]*[a-z0-9])?"))]
     pub(in crate::services::scaleway) node: Attr<String>,
-    /// Zone, e.g. `fr-par-2`. A change replaces the server.
+    /// Zone, e.g. `fr-par-2`.
     #[schema(required, replace, pattern("[a-z]{2}-[a-z]{3,7}-[0-9]{1,2}"))]
     pub(in crate::services::scaleway) zone: Attr<String>,
-    /// Offer, by name (`EM-I215E-NVME`) or id. A change replaces the server.
+    /// Offer, by name (`EM-I215E-NVME`) or id. Its price and stock are Scaleway's; low stock is a warning at plan.
     #[schema(required, replace)]
     pub(in crate::services::scaleway) offer: Attr<String>,
-    /// Operating system to install, by name and version (`Ubuntu 22.04`) or id. Acts at installation only.
+    /// Operating system to install, by name and version (`Ubuntu 22.04`) or id. A later change is refused: it would wipe the disks.
     #[schema(required)]
     pub(in crate::services::scaleway) os: Attr<String>,
-    /// Ids of the SSH keys that the installation puts onto the server. Acts at installation only: a later change is recorded.
+    /// Ids of the SSH keys that the installation puts onto the server, e.g. `[strata_scaleway_ssh_key.operator.id]`. Acts at installation only.
     #[schema(required, recorded)]
     pub(in crate::services::scaleway) ssh_key_ids: Attr<BTreeSet<String>>,
-    /// Cloud-init user data. One shot: sent with the order, never compared, burned after the first contact.
+    /// Cloud-init user data, 127998 bytes at most. Sent with the order, never compared, overwritten at Scaleway after the first contact. Without
+    /// it the system is installed as it is.
     #[schema(optional, write_only, sensitive)]
     pub(in crate::services::scaleway) user_data_wo: Attr<Secret<String>>,
-    /// Tags of yours. The marks and the labels that Scaleway adds are not listed here; any other tag is drift.
+    /// Tags of yours. The marks, and the labels that Scaleway adds by itself, are not listed here; any other tag is drift and is removed. Without
+    /// it there are only the marks.
     #[schema(optional)]
     pub(in crate::services::scaleway) tags: Attr<BTreeSet<String>>,
-    /// Description, up to 255 characters.
+    /// Description, 255 characters at most. Without it there is none.
     #[schema(optional)]
     pub(in crate::services::scaleway) description: Attr<String>,
-    /// Host name given at installation. Default: the node's name. Acts at installation only: a later change is recorded.
+    /// Host name given at installation, and acting then only. Without it: the name of the node.
     #[schema(optional, recorded)]
     pub(in crate::services::scaleway) hostname: Attr<String>,
-    /// Whether Scaleway refuses to delete the server. A destroy by Terraform lifts a protection that it set itself.
+    /// Whether Scaleway refuses to delete the server. A destroy lifts a protection that Terraform set, and no other.
     #[schema(default = false)]
     pub(in crate::services::scaleway) protected: Attr<bool>,
-    /// Orders the monthly offer, whose fee is due at once. Default: hourly. Cannot be changed later.
+    /// Whether to order the monthly offer, whose fee is due at once, instead of the hourly one. A later change is refused.
     #[schema(default = false)]
     pub(in crate::services::scaleway) monthly: Attr<bool>,
-    /// What to do when the installation fails: `keep` the server, not ready; `retry` once; `delete` it and fail.
+    /// What to do when the installation fails: `keep` the server, not ready; `retry` the installation once; `delete` the server and fail.
     #[schema(default = "keep", one_of("keep", "retry", "delete"), recorded)]
     pub(in crate::services::scaleway) on_create_failure: Attr<String>,
-    /// How to reach the installed system the first time. With it, ready means: it answers SSH with the expected host key and has made its own since.
+    /// How to reach the installed system the first time. With it, ready means that the machine answered SSH with the expected host key and has
+    /// made its own since. Without it, ready means installed.
     #[schema(optional, recorded)]
     pub(in crate::services::scaleway) first_contact: Attr<FirstContact>,
-    /// Id of the server.
+    /// Id (UUID) of the server.
     #[schema(computed, keep_prior)]
     pub(in crate::services::scaleway) id: Attr<String>,
-    /// Public IPv4 address.
+    /// Public IPv4 address. Null until there is one.
     #[schema(computed, keep_prior)]
     pub(in crate::services::scaleway) ipv4: Attr<String>,
-    /// Public IPv6 address.
+    /// Public IPv6 address. Null when the server has none.
     #[schema(computed, keep_prior)]
     pub(in crate::services::scaleway) ipv6: Attr<String>,
     /// State of the delivery, e.g. `ready`.
@@ -74,19 +104,19 @@ pub struct BaremetalServer {
     /// State of the installation, e.g. `completed`.
     #[schema(computed, keep_prior)]
     pub(in crate::services::scaleway) install_status: Attr<String>,
-    /// Whether the server is installed and, with `first_contact`, was reached. While false, every plan shows the resumed wait.
+    /// Whether the server is installed and, with `first_contact`, was reached. While false, every plan shows an update: the wait goes on.
     #[schema(computed, keep_prior)]
     pub(in crate::services::scaleway) ready: Attr<bool>,
-    /// What was seen last while waiting.
+    /// What was seen last while waiting, in words.
     #[schema(computed, keep_prior)]
     pub(in crate::services::scaleway) last_seen: Attr<String>,
-    /// Id of the offer.
+    /// Id (UUID) of the offer.
     #[schema(computed, keep_prior)]
     pub(in crate::services::scaleway) offer_id: Attr<String>,
-    /// Id of the operating system.
+    /// Id (UUID) of the operating system.
     #[schema(computed, keep_prior)]
     pub(in crate::services::scaleway) os_id: Attr<String>,
-    /// Id of the estate that the server's marks name.
+    /// Id of the estate that the server's marks name. Null when somebody touched the marks; the next apply sets them again.
     #[schema(computed, keep_prior)]
     pub(in crate::services::scaleway) owner: Attr<String>,
     /// How long operations may take.
@@ -100,13 +130,14 @@ pub struct FirstContact {
     /// User to log in as, e.g. `core`.
     #[schema(required)]
     pub(in crate::services::scaleway) user: Attr<String>,
-    /// Store entry of the operator's private key.
+    /// Store entry of the operator's private key, e.g. `ssh/operator`.
     #[schema(required)]
     pub(in crate::services::scaleway) private_key: Attr<String>,
-    /// Store entry of the single-use host key that was delivered to the machine.
+    /// Store entry of the single-use host key that the user data delivered to the machine, e.g. `nodes/cp-1/host-key`.
     #[schema(required)]
     pub(in crate::services::scaleway) host_key: Attr<String>,
-    /// Store entry that gets the public host key which the machine makes for itself.
+    /// Store entry that gets the public host key which the machine makes for itself, e.g. `nodes/cp-1/host-key-current`. It goes with the
+    /// server.
     #[schema(required)]
     pub(in crate::services::scaleway) host_key_current: Attr<String>,
 }

@@ -1,0 +1,2 @@
+# Zone with its backend, name as in the configuration, type.
+terraform import strata_dns_record.endpoint 'cloudflare/example.org|api.home.example.org|A'
