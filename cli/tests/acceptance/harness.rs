@@ -73,7 +73,7 @@ pub(crate) fn checkout() -> PathBuf {
 }
 
 /// Where the workspace's binaries are: beside the one cargo names for this package.
-fn binaries() -> PathBuf {
+pub(crate) fn binaries() -> PathBuf {
     let cli = PathBuf::from(env!("CARGO_BIN_EXE_strata"));
     let folder = cli.parent().expect("a binary lies in a folder").to_owned();
     for name in ["terraform-provider-strata", "strata-lab"] {

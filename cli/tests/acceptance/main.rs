@@ -7,6 +7,7 @@
 mod canary;
 mod cold_start;
 mod day_two;
+mod examples;
 mod failures;
 mod harness;
 mod mutations;
