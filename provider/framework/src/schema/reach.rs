@@ -5,7 +5,7 @@
 
 use crate::Path;
 use crate::path::Step;
-use crate::schema::Schema;
+use crate::schema::{Attribute, Schema};
 
 impl Schema {
     /// The beginning of a path that Terraform finds in the configuration.
@@ -23,7 +23,7 @@ impl Schema {
             }
             schema = attribute
                 .filter(|one| one.block)
-                .and_then(|one| one.nested());
+                .and_then(Attribute::nested);
         }
         reached
     }
