@@ -3,6 +3,7 @@
 //! It shows every feature once. The folder's files are the truth, so a test can change them by hand and look for drift.
 
 mod journal;
+mod sampler;
 mod shelf;
 mod thing;
 mod words;
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
             .address("strata.internal/strata-iac/example")
             .version(env!("CARGO_PKG_VERSION"))
             .resource::<thing::Thing>()
+            .resource::<sampler::Sampler>()
             .data_source::<shelf::Shelf>()
             .ephemeral::<words::Password>()
             .function::<words::Greet>()
