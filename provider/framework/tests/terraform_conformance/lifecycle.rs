@@ -72,6 +72,110 @@ fn a_moved_resource_is_not_touched() {
 
 #[test]
 #[ignore = "needs terraform"]
+fn a_resource_moves_to_another_type_if_that_takes_it() {
+    let space = Workspace::new("resource \"example_thing\" \"a\" { name = \"a\" }\n");
+    space.apply().succeeds();
+    let private = space.instances("example_thing.a")[0]["private"].clone();
+    assert!(private.is_string());
+    space.journal();
+    space.write(
+        "resource \"example_sampler\" \"b\" {\n  name = \"a\"\n  text = \"new\"\n}\n\
+         moved {\n  from = example_thing.a\n  to = example_sampler.b\n}\n",
+    );
+    let text = space.apply().succeeds();
+    assert!(
+        text.contains("0 added, 1 changed, 0 destroyed"),
+        "it is taken over, not made anew: {text}"
+    );
+    let journal = space.journal();
+    assert!(
+        !journal.contains(&"done delete a".to_owned()),
+        "{journal:?}"
+    );
+    assert_eq!(space.attributes("example_sampler.b")["text"], "new");
+    space.is_settled();
+
+    // A type that nobody announced is refused in words.
+    let space = Workspace::new("resource \"terraform_data\" \"a\" { input = \"a\" }\n");
+    space.apply().succeeds();
+    space.write(
+        "resource \"example_sampler\" \"a\" { name = \"a\" }\n\
+         moved {\n  from = terraform_data.a\n  to = example_sampler.a\n}\n",
+    );
+    let text = squeezed(&space.plan().fails());
+    assert!(
+        text.contains("Cannot move terraform_data to sampler")
+            && text.contains("Remove the moved block and import the object instead."),
+        "{text}"
+    );
+}
+
+#[test]
+#[ignore = "needs terraform"]
+fn every_kind_of_attribute_and_block_is_imported_and_generated() {
+    let config = r#"
+resource "example_sampler" "a" {
+  name     = "a"
+  truth    = true
+  number   = 123456789012345678901234567890.5
+  integer  = -7
+  text     = "text"
+  hidden   = "hidden"
+  list     = ["b", "a", "b"]
+  holes    = [1, null]
+  set      = ["b", "a"]
+  map      = { k = "v" }
+  lists    = { a = ["x"], b = [] }
+  tuple    = ["t", 2]
+  object   = { x = 1, y = null }
+  anything = { deep = [1, "b", null, { more = [true] }] }
+  cell     = { label = "one", legs = 4 }
+  cells    = [{ label = "one" }, { label = "two", note = "seen" }]
+  cell_set = [{ label = "one" }, { label = "two", legs = 0 }]
+  cell_map = { a = { label = "one" } }
+  row { label = "one" }
+  corner { x = 1 }
+  rows { label = "one" }
+  rows { label = "two" }
+  row_set { label = "one" }
+  row_map "a" { label = "one" }
+}
+"#;
+    let space = Workspace::new(config);
+    space.apply().succeeds();
+    space.is_settled();
+    let before = space.attributes("example_sampler.a");
+    // By command: everything is as it was.
+    space.run(&["state", "rm", "example_sampler.a"]).succeeds();
+    space.run(&["import", "example_sampler.a", "a"]).succeeds();
+    assert_eq!(space.attributes("example_sampler.a"), before);
+    space.is_settled();
+    // By block: the generated configuration describes what is there, but for what is not to be seen.
+    space.run(&["state", "rm", "example_sampler.a"]).succeeds();
+    space.write("import {\n  to = example_sampler.a\n  id = \"a\"\n}\n");
+    let text = space
+        .run(&["plan", "-generate-config-out=generated.tf"])
+        .succeeds();
+    assert!(
+        text.contains("1 to import, 0 to add, 1 to change"),
+        "{text}"
+    );
+    let path = space.source("generated.tf");
+    let generated = std::fs::read_to_string(&path).unwrap();
+    assert!(
+        squeezed(&generated).contains("hidden = null # sensitive"),
+        "{generated}"
+    );
+    let completed = generated.replace("null # sensitive", "\"hidden\"");
+    std::fs::write(path, completed).unwrap();
+    let text = space.apply().succeeds();
+    assert!(text.contains("1 imported, 0 added, 0 changed"), "{text}");
+    assert_eq!(space.attributes("example_sampler.a"), before);
+    space.is_settled();
+}
+
+#[test]
+#[ignore = "needs terraform"]
 fn a_removed_block_forgets_or_destroys() {
     let removed = |destroy: bool| {
         format!(

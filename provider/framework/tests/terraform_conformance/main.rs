@@ -14,5 +14,6 @@ mod processes;
 mod provider_blocks;
 mod scale;
 mod state;
+mod unknown;
 #[path = "../workspace/mod.rs"]
 mod workspace;
