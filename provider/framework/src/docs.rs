@@ -5,7 +5,8 @@
 //! follows until the first heading describes it, and every `# Heading` becomes a section. Two headings are required:
 //!
 //! - `# Permissions`: what the credentials must be allowed to do (resources, data sources, ephemeral resources);
-//! - `# Import`: what the id looks like, or "Cannot be imported" and why (resources). With an id, `import.sh` shows it.
+//! - `# Import`: what the id looks like, or "Cannot be imported" and why (resources). With an id, `import.sh` shows it; with an identity,
+//!   `import-by-identity.tf` does.
 //!
 //! Everything here is pure except [`folder`], which reads the examples, writes the pages and compares them.
 //!
@@ -36,6 +37,7 @@ use std::time::Duration;
 use crate::resource::{Limit, Provider};
 use crate::{Model, Registry, Schema};
 
+pub(crate) use self::attribute::meaning;
 pub use self::example::Sources;
 
 /// What kind of thing a page is about, with the registry's words for it.
@@ -44,6 +46,7 @@ enum Kind {
     Resource,
     DataSource,
     Ephemeral,
+    List,
 }
 
 impl Kind {
@@ -53,6 +56,7 @@ impl Kind {
             Self::Resource => "resources",
             Self::DataSource => "data-sources",
             Self::Ephemeral => "ephemeral-resources",
+            Self::List => "list-resources",
         }
     }
 
@@ -61,6 +65,17 @@ impl Kind {
             Self::Resource => "Resource",
             Self::DataSource => "Data Source",
             Self::Ephemeral => "Ephemeral Resource",
+            Self::List => "List Resource",
+        }
+    }
+
+    /// The file of an example that shows the thing itself.
+    fn example(self) -> &'static str {
+        match self {
+            Self::Resource => "resource.tf",
+            Self::DataSource => "data-source.tf",
+            Self::Ephemeral => "ephemeral-resource.tf",
+            Self::List => "list-resource.tfquery.hcl",
         }
     }
 
@@ -70,6 +85,7 @@ impl Kind {
             Self::Resource => "resource",
             Self::DataSource => "data source",
             Self::Ephemeral => "ephemeral resource",
+            Self::List => "list resource",
         }
     }
 }
@@ -80,6 +96,8 @@ struct Item<'a> {
     name: &'a str,
     subcategory: &'static str,
     schema: &'static Schema,
+    /// What its objects are recognised by, if they have an identity.
+    identity: Option<&'static Schema>,
     /// How long operations may take when the user says nothing.
     limit: Limit,
 }
@@ -119,6 +137,7 @@ impl<P: Provider> Registry<P> {
             name,
             subcategory: one.subcategory(),
             schema: one.schema(),
+            identity: self.identities.get(name).map(|one| one.schema()),
             limit: one.timeouts(),
         });
         let sources = self.data_sources.iter().map(|(name, one)| Item {
@@ -126,6 +145,7 @@ impl<P: Provider> Registry<P> {
             name,
             subcategory: one.subcategory(),
             schema: one.schema(),
+            identity: None,
             limit: each(one.limit()),
         });
         let ephemerals = self.ephemerals.iter().map(|(name, one)| Item {
@@ -133,9 +153,19 @@ impl<P: Provider> Registry<P> {
             name,
             subcategory: one.subcategory(),
             schema: one.schema(),
+            identity: None,
             limit: each(one.limit()),
         });
-        resources.chain(sources).chain(ephemerals).collect()
+        let lists = self.lists.iter().map(|(name, one)| Item {
+            kind: Kind::List,
+            name,
+            subcategory: self.resources.get(name).map_or("", |of| of.subcategory()),
+            schema: one.schema(),
+            identity: None,
+            limit: each(one.limit()),
+        });
+        let all = resources.chain(sources).chain(ephemerals).chain(lists);
+        all.collect()
     }
 
     /// Every page by its path below `docs/`.

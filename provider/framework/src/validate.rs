@@ -144,6 +144,20 @@ impl Validator {
         }
     }
 
+    /// What is accepted, as a sentence of documentation; empty when the attribute's own text says it. `many`: the
+    /// attribute is a collection.
+    pub fn sentence(&self, many: bool) -> String {
+        if self.accepts.is_empty() {
+            String::new()
+        } else if let Some(length) = self.accepts.strip_prefix("length ") {
+            format!("Its length is {length}.")
+        } else if many && !self.whole {
+            format!("Each element: {}.", self.accepts)
+        } else {
+            format!("Accepts {}.", self.accepts)
+        }
+    }
+
     /// Runs the check and points at what it refuses.
     pub fn run(&self, value: &Value) -> Result<(), Diagnostics> {
         match value {

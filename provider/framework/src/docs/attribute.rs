@@ -13,24 +13,31 @@ const WRITE_ONLY: &str =
 /// A list item. `anchor` is where the nested schema stands; `default` is for what the schema cannot know (timeouts).
 pub(super) fn line(attribute: &Attribute, anchor: Option<&str>, default: Option<&str>) -> String {
     let mut line = format!("- `{}` ({})", attribute.name, kind(attribute));
-    let (meaning, rules) = (attribute.description.trim(), rules(attribute, default));
-    if meaning.contains("\n\n") || meaning.contains("\n- ") {
-        // A list or several paragraphs: the rules would end up in the last item.
-        let _ = write!(line, " {}", indent(meaning));
-        if !rules.is_empty() {
-            let _ = write!(line, "\n\n  {rules}");
-        }
-    } else {
-        for part in [&meaning.replace('\n', " "), &rules] {
-            if !part.is_empty() {
-                let _ = write!(line, " {part}");
-            }
-        }
-    }
+    let _ = write!(line, " {}", indent(&meaning(attribute, default)));
     if let Some(anchor) = anchor {
         let _ = write!(line, " (see [below for nested schema](#{anchor}))");
     }
     line
+}
+
+/// What the author wrote, and the rules of the schema after it.
+pub(crate) fn meaning(attribute: &Attribute, default: Option<&str>) -> String {
+    let (text, rules) = (attribute.description.trim(), rules(attribute, default));
+    let is_plain = !text.contains("\n\n") && !text.contains("\n- ");
+    // Line ends of a comment mean nothing in one paragraph.
+    let text = if is_plain {
+        text.replace('\n', " ")
+    } else {
+        text.to_owned()
+    };
+    if rules.is_empty() {
+        text
+    } else if is_plain {
+        format!("{text} {rules}")
+    } else {
+        // A list or several paragraphs: the rules would end up in the last item.
+        format!("{text}\n\n{rules}")
+    }
 }
 
 fn indent(text: &str) -> String {
@@ -96,17 +103,13 @@ fn words(types: &[Type]) -> String {
 /// The rules in sentences.
 fn rules(attribute: &Attribute, default: Option<&str>) -> String {
     let mut sentences = Vec::new();
-    let accepted = attribute.validators.iter().map(|one| one.accepts.as_str());
-    let accepted: Vec<_> = accepted.filter(|words| !words.is_empty()).collect();
-    if !accepted.is_empty() {
-        let of = attribute.shape.value_type();
-        let each = match of {
-            Type::List(_) | Type::Set(_) | Type::Map(_) => "Each element",
-            _ => "Accepts",
-        };
-        let colon = if each == "Accepts" { "" } else { ":" };
-        sentences.push(format!("{each}{colon} {}.", accepted.join("; ")));
-    }
+    let many = matches!(
+        attribute.shape.value_type(),
+        Type::List(_) | Type::Set(_) | Type::Map(_)
+    );
+    let accepted = attribute.validators.iter().map(|one| one.sentence(many));
+    sentences.extend(accepted.filter(|sentence| !sentence.is_empty()));
+    sentences.extend(count(attribute));
     let written = attribute.default.as_ref().map(literal);
     if let Some(default) = default.or(written.as_deref()) {
         sentences.push(format!("Default: `{default}`."));
@@ -119,6 +122,9 @@ fn rules(attribute: &Attribute, default: Option<&str>) -> String {
         }
         Replace::If(_) => sentences.push("Some changes of it replace the object.".to_owned()),
     }
+    if let Some(fingerprint) = attribute.fingerprint {
+        sentences.push(format!("Its fingerprint is in `{fingerprint}`."));
+    }
     if attribute.recorded && attribute.is_configurable() && attribute.name != "timeouts" {
         sentences.push("A later change is only recorded.".to_owned());
     }
@@ -128,13 +134,25 @@ fn rules(attribute: &Attribute, default: Option<&str>) -> String {
     sentences.join(" ")
 }
 
+/// How many blocks there may be, where that is not any number.
+fn count(attribute: &Attribute) -> Option<String> {
+    match attribute.items {
+        _ if !attribute.block => None,
+        (0, 0) => None,
+        (least, 0) => Some(format!("{least} or more blocks.")),
+        (0, most) => Some(format!("{most} blocks at most.")),
+        (least, most) if least == most => Some(format!("Exactly {least} blocks.")),
+        (least, most) => Some(format!("From {least} to {most} blocks.")),
+    }
+}
+
 /// A value as it would be written in a configuration.
 fn literal(value: &Value) -> String {
     match value {
         Value::Null | Value::Unknown(_) => "null".to_owned(),
         Value::Bool(truth) => truth.to_string(),
         Value::Number(number) => number.to_string(),
-        Value::String(text) => format!("\"{}\"", text.escape_default()),
+        Value::String(text) => quoted(text),
         Value::List(elements) => {
             let elements: Vec<_> = elements.iter().map(literal).collect();
             format!("[{}]", elements.join(", "))
@@ -147,6 +165,15 @@ fn literal(value: &Value) -> String {
         }
         Value::Dynamic(dynamic) => literal(&dynamic.value),
     }
+}
+
+/// A text as a configuration writes it, with nothing in it that would be a template.
+pub(super) fn quoted(text: &str) -> String {
+    let text = text
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n");
+    format!("\"{}\"", text.replace("${", "$${").replace("%{", "%%{"))
 }
 
 /// A length of time as a configuration would say it: `120m`, `90s`.

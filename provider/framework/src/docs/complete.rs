@@ -55,6 +55,15 @@ pub(super) fn item(item: &Item<'_>, sources: &Sources, missing: &mut Vec<String>
     }
     if item.kind == Kind::Resource {
         import(&text, sources.import(item.name), item.name, &mut gap);
+        if item.identity.is_some() && sources.import_by_identity(item.name).is_none() {
+            gap(format!(
+                "no examples/resources/{}/import-by-identity.tf",
+                item.name
+            ));
+        }
+    }
+    if let Some(identity) = item.identity {
+        attributes(identity, "identity.", &mut gap);
     }
     attributes(item.schema, "", &mut gap);
 }

@@ -21,7 +21,7 @@ impl Sources {
             .range(inside.clone()..)
             .take_while(|(path, _)| path.starts_with(&inside))
             .map(|(path, text)| (&path[inside.len()..], text.trim_end()))
-            .filter(|(name, _)| *name != "import.sh")
+            .filter(|(name, _)| !name.starts_with("import"))
             .collect();
         files.sort_by_key(|(name, _)| (*name != first, *name));
         files
@@ -58,6 +58,14 @@ impl Sources {
     pub(super) fn import(&self, name: &str) -> Option<&str> {
         let script = self.examples.get(&format!("resources/{name}/import.sh"))?;
         Some(script.trim_end())
+    }
+
+    /// The block that imports by identity.
+    pub(super) fn import_by_identity(&self, name: &str) -> Option<&str> {
+        let block = self
+            .examples
+            .get(&format!("resources/{name}/import-by-identity.tf"))?;
+        Some(block.trim_end())
     }
 
     /// Guides with their titles.

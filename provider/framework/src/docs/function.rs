@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::Context;
 use super::attribute::type_words;
 use super::example::Sources;
-use super::page::{front_matter, sections};
+use super::page::{deprecated, front_matter, sections};
 use super::text::Text;
 use crate::Type;
 use crate::erased::AnyFunction;
@@ -25,6 +25,7 @@ pub(super) fn page(context: &Context<'_>, name: &str, function: &dyn AnyFunction
     if !text.introduction.is_empty() {
         let _ = write!(out, "\n{}\n", text.introduction);
     }
+    deprecated(function.deprecated(), &mut out);
     let code = example(name, context.sources);
     context.example(code.as_deref(), &path(name), &mut out);
     let _ = write!(
@@ -36,9 +37,11 @@ pub(super) fn page(context: &Context<'_>, name: &str, function: &dyn AnyFunction
     if !parameters.is_empty() {
         out.push_str("\n## Arguments\n\n");
         for (number, (parameter, takes)) in parameters.iter().enumerate() {
+            let variadic = if takes.variadic { "Variadic, " } else { "" };
+            let null = if takes.null { " May be null." } else { "" };
             let _ = writeln!(
                 out,
-                "{}. `{}` ({}) {}",
+                "{}. `{}` ({variadic}{}) {}{null}",
                 number + 1,
                 parameter.name,
                 type_words(&takes.of),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::attribute::duration;
+use super::attribute::{duration, quoted};
 use super::example::{Sources, imported};
 use super::schema;
 use super::text::Text;
@@ -35,6 +35,7 @@ pub(super) fn page(context: &Context<'_>, item: &Item<'_>) -> String {
     let mut out = front_matter(&title, item.subcategory, text.title);
     let _ = write!(out, "\n# {} ({})\n", item.name, item.kind.title());
     introduction(&text, &mut out);
+    deprecated(item.schema.deprecated, &mut out);
     let code = example(item, sources);
     context.example(code.as_deref(), &path(provider, item), &mut out);
     sections(&text, &mut out);
@@ -44,23 +45,17 @@ pub(super) fn page(context: &Context<'_>, item: &Item<'_>) -> String {
         schema::section(item.schema, Some(item.limit))
     );
     timeouts(item, &mut out);
-    if let Some(import) = text.section("Import") {
-        let _ = write!(out, "\n## Import\n\n{import}\n");
-        if let Some(script) = sources.import(item.name) {
-            import_code(script, &mut out);
-        }
+    if let Some(words) = text.section("Import") {
+        let _ = write!(out, "\n## Import\n\n{words}\n");
+        import(item, sources, &mut out);
     }
     out
 }
 
 /// The example of a thing, as Markdown.
 pub(super) fn example(item: &Item<'_>, sources: &Sources) -> Option<String> {
-    let first = match item.kind {
-        Kind::Resource => "resource.tf",
-        Kind::DataSource => "data-source.tf",
-        Kind::Ephemeral => "ephemeral-resource.tf",
-    };
-    sources.example(&format!("{}/{}", item.kind.folder(), item.name), first)
+    let folder = format!("{}/{}", item.kind.folder(), item.name);
+    sources.example(&folder, item.kind.example())
 }
 
 fn introduction(text: &Text<'_>, out: &mut String) {
@@ -94,18 +89,48 @@ fn timeouts(item: &Item<'_>, out: &mut String) {
         ),
         Kind::DataSource => format!("Reading may take `{read}`."),
         Kind::Ephemeral => format!("Opening may take `{read}`."),
+        Kind::List => format!("Listing may take `{read}`."),
     };
     let _ = write!(out, "\n## Timeouts\n\n{sentence}\n");
 }
 
-fn import_code(script: &str, out: &mut String) {
-    if let Some((address, id)) = imported(script) {
+/// The ways to import: by id in the configuration and on the command line, by identity.
+fn import(item: &Item<'_>, sources: &Sources, out: &mut String) {
+    if let Some(script) = sources.import(item.name) {
+        if let Some((address, id)) = imported(script) {
+            let _ = write!(
+                out,
+                "\nIn the configuration:\n\n```terraform\nimport {{\n  to = {address}\n  id = {}\n}}\n```\n",
+                quoted(&id)
+            );
+        }
+        let _ = write!(out, "\nOn the command line:\n\n```shell\n{script}\n```\n");
+    }
+    let Some(identity) = item.identity else {
+        return;
+    };
+    if let Some(code) = sources.import_by_identity(item.name) {
         let _ = write!(
             out,
-            "\nIn the configuration:\n\n```terraform\nimport {{\n  to = {address}\n  id = \"{id}\"\n}}\n```\n"
+            "\nBy identity, with Terraform 1.12 or newer:\n\n```terraform\n{code}\n```\n"
         );
     }
-    let _ = write!(out, "\nOn the command line:\n\n```shell\n{script}\n```\n");
+    let _ = write!(
+        out,
+        "\n### Identity Schema\n\n{}\n",
+        schema::identity(identity)
+    );
+}
+
+/// A warning that the registry frames.
+pub(super) fn deprecated(reason: Option<&str>, out: &mut String) {
+    if let Some(reason) = reason {
+        let _ = write!(
+            out,
+            "\n~> **Deprecated.** {}.\n",
+            reason.trim_end_matches('.')
+        );
+    }
 }
 
 pub(super) fn index(
@@ -142,6 +167,7 @@ pub(super) fn index(
         ("Resources", of(Kind::Resource)),
         ("Data Sources", of(Kind::DataSource)),
         ("Ephemeral Resources", of(Kind::Ephemeral)),
+        ("List Resources", of(Kind::List)),
         ("Functions", functions.collect()),
         ("Guides", guides.collect()),
     ] {

@@ -23,6 +23,7 @@ pub(super) fn targets<'a>(
             Kind::Resource => ("", ""),
             Kind::DataSource => ("data.", " (data source)"),
             Kind::Ephemeral => ("ephemeral.", " (ephemeral)"),
+            Kind::List => ("list.", " (list)"),
         };
         Target {
             written: format!("{prefix}{}.", item.name),

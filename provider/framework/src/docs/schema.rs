@@ -21,8 +21,21 @@ pub(super) fn section(schema: &Schema, limit: Option<Limit>) -> String {
     out.trim_end().to_owned()
 }
 
+/// The attributes of an identity, which has no nested ones.
+pub(super) fn identity(schema: &Schema) -> String {
+    let mut out = String::new();
+    groups(schema, &["identity"], None, &mut out);
+    out.trim_end().to_owned()
+}
+
 fn groups(schema: &Schema, path: &[&str], limit: Option<Limit>, out: &mut String) {
     for (heading, modes) in GROUPS {
+        if modes == [Mode::Computed] {
+            // After what the user may set.
+            for rule in &schema.rules {
+                let _ = write!(out, "{}\n\n", rule.sentence());
+            }
+        }
         let mut group = schema
             .attributes
             .iter()

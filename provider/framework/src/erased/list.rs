@@ -1,5 +1,7 @@
 //! The erased list resource: decode the filter, list, complete each result, in order and several at a time.
 
+use std::time::Duration;
+
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
@@ -34,6 +36,7 @@ pub(crate) struct Event {
 
 pub(crate) trait AnyList<P>: Send + Sync {
     fn schema(&self) -> &'static Schema;
+    fn limit(&self) -> Duration;
     fn validate(&self, filter: &Value) -> Diagnostics;
     fn list(
         &self,
@@ -46,6 +49,10 @@ pub(crate) trait AnyList<P>: Send + Sync {
 impl<R: List> AnyList<R::Provider> for Typed<R> {
     fn schema(&self) -> &'static Schema {
         R::Filter::schema()
+    }
+
+    fn limit(&self) -> Duration {
+        R::LIST_LIMIT
     }
 
     fn validate(&self, filter: &Value) -> Diagnostics {

@@ -3,6 +3,7 @@
 use strata_proto::tfplugin6 as wire;
 
 use crate::diagnostics::Severity;
+use crate::docs::meaning;
 use crate::erased::AnyFunction;
 use crate::function::Takes;
 use crate::path::Step;
@@ -139,7 +140,7 @@ fn nested_block(attribute: &Attribute) -> Option<wire::schema::NestedBlock> {
     Some(wire::schema::NestedBlock {
         type_name: attribute.name.to_owned(),
         block: Some(wire::schema::Block {
-            description: attribute.description.to_owned(),
+            description: meaning(attribute, None),
             deprecated: deprecated.is_some(),
             deprecation_message: deprecated.unwrap_or_default().to_owned(),
             ..block(nested)
@@ -173,7 +174,7 @@ fn attribute(attribute: &Attribute) -> wire::schema::Attribute {
     wire::schema::Attribute {
         name: attribute.name.to_owned(),
         r#type: of,
-        description: attribute.description.to_owned(),
+        description: meaning(attribute, None),
         required: attribute.mode == Mode::Required,
         optional: matches!(attribute.mode, Mode::Optional | Mode::OptionalComputed),
         computed: attribute.is_computed(),
