@@ -63,7 +63,7 @@ impl<P: Provider> Registry<P> {
         }
     }
 
-    /// The address that configurations give as `source`, in full: `registry.terraform.io/acme/acme`. Terraform finds a
+    /// The address that configurations give as `source`, in full: `example.org/acme/acme`. Terraform finds a
     /// process started with `--debug` by it.
     #[must_use]
     pub fn address(mut self, address: &'static str) -> Self {
