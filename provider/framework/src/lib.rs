@@ -147,6 +147,7 @@ mod path;
 mod plan;
 mod refinement;
 mod registry;
+mod repair;
 mod resource;
 mod rule;
 pub mod schema;

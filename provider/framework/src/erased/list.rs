@@ -13,7 +13,7 @@ use crate::identity::{Moment, settle};
 use crate::list::{List, Listed, Listing};
 use crate::operation::Operation;
 use crate::resource::Found;
-use crate::{Diagnostics, Field, Model, Path, Schema, Value, check, plan};
+use crate::{Diagnostics, Field, Model, Schema, Value, plan, repair};
 
 /// Objects read at the same time, when a listing does not show them whole.
 const READS: usize = 8;
@@ -150,7 +150,7 @@ async fn complete<R: List>(
     let object = object.map(|object| {
         let object = plan::filled_with_defaults(R::Model::schema(), &object.encode());
         let object = plan::without_write_only(R::Model::schema(), &object);
-        check::known(&object, &Path::root(), &mut Vec::new())
+        repair::known(R::Model::schema(), &object)
     });
     Event {
         identity: settled,

@@ -14,7 +14,7 @@ use crate::operation::{
 };
 use crate::path::Path;
 use crate::resource::{Change, Found, Limit, MoveSource, Planned, Resource};
-use crate::{Diagnostics, Field, Model, Schema, Value, check, json, plan};
+use crate::{Diagnostics, Field, Model, Schema, Value, check, json, plan, repair};
 
 /// A model and the value it came from, so that only its changes reach the wire.
 struct Decoded<M> {
@@ -128,21 +128,15 @@ impl<R: Resource> Typed<R> {
         let value = changed(&planned.given, &planned.encoded, new);
         let value = filled_in(value, fingerprints);
         let value = plan::without_write_only(Self::schema(), &value);
-        let mut faults = Vec::new();
-        let of = Self::schema().value_type();
-        let value = check::applied(&planned.given, &value, &of, &Path::root(), &mut faults);
-        let mut diagnostics = Diagnostics::none();
-        if !faults.is_empty() {
-            let facts = format!(
-                "After apply, {} has attributes that contradict the plan: ",
-                R::NAME
-            );
-            let facts = facts
-                + &faults.join("; ")
-                + ".\nThe planned values were kept; the next plan shows the real ones.";
-            diagnostics = Diagnostics::warning("This is a bug in the provider", facts);
+        let faults = check::result(Self::schema(), &planned.given, &value);
+        if faults.is_empty() {
+            return (value, Diagnostics::none());
         }
-        (value, diagnostics)
+        let what = format!("The result of applying {}", R::NAME);
+        let told = check::diagnostics(&what, &faults)
+            .left("The planned values were kept; the next plan shows the real ones.");
+        let value = repair::toward_plan(Self::schema(), &planned.given, &value);
+        (value, told.into_warnings())
     }
 
     /// Partial state that the operation saved, wholly known.
@@ -150,7 +144,7 @@ impl<R: Resource> Typed<R> {
         let saved = lock(&operation.sink.saved).take()?;
         let value = carry_over(&planned.given, &planned.encoded, saved);
         let value = plan::without_write_only(Self::schema(), &value);
-        Some(check::known(&value, &Path::root(), &mut Vec::new()))
+        Some(repair::known(Self::schema(), &value))
     }
 
     /// What an import found, with defaults: it must not show what the user never set as a change. Core reads it next,
@@ -166,22 +160,16 @@ impl<R: Resource> Typed<R> {
                 return Outcome::failed(Vec::new(), operation.diagnostics(Some(error)));
             }
         };
-        let mut faults = Vec::new();
+        let state = plan::filled_with_defaults(Self::schema(), &model);
+        let state = plan::without_write_only(Self::schema(), &state);
+        let mut faults = check::stored(Self::schema(), &state);
         if let Value::Map(attributes) = &model
             && attributes.values().all(is_empty)
         {
-            faults.push("every attribute is null".to_owned());
+            faults = check::object(Self::schema(), &Value::Null);
         }
-        let state = plan::filled_with_defaults(Self::schema(), &model);
-        let state = plan::without_write_only(Self::schema(), &state);
-        let state = check::known(&state, &Path::root(), &mut faults);
         if !faults.is_empty() {
-            let facts = format!(
-                "The import of {} answered with nothing that can be read: {}.",
-                R::NAME,
-                faults.join("; ")
-            );
-            let error = Diagnostics::bug(facts);
+            let error = check::diagnostics(&format!("The import of {}", R::NAME), &faults);
             return Outcome::failed(Vec::new(), operation.diagnostics(Some(error)));
         }
         let mut private = encode_private(private, Vec::new());
@@ -262,23 +250,13 @@ impl<R: Resource> AnyResource<R::Provider> for Typed<R> {
             match Self::planned(&operation, &private, &input).await {
                 Ok((planned, replace)) => {
                     let mut diagnostics = operation.diagnostics(None);
-                    let mut faults = Vec::new();
                     let PlanInput { config, prior, .. } = &input;
-                    check::planned(
-                        Self::schema(),
-                        config,
-                        prior,
-                        &planned,
-                        &Path::root(),
-                        &mut faults,
-                    );
+                    let schema = Self::schema();
+                    let mut faults = check::plan(schema, config, prior, &planned);
+                    faults.extend(check::replacements(schema, prior, &planned, &replace));
                     if !faults.is_empty() {
-                        let facts = format!(
-                            "The plan of {} breaks Terraform's rules: {}.",
-                            R::NAME,
-                            faults.join("; ")
-                        );
-                        diagnostics.merge(Diagnostics::bug(facts));
+                        let what = format!("The plan of {}", R::NAME);
+                        diagnostics.merge(check::diagnostics(&what, &faults));
                     }
                     let private = kept_private(&private, &operation.private);
                     PlanOutcome {
@@ -396,16 +374,12 @@ impl<R: Resource> AnyResource<R::Provider> for Typed<R> {
                 Ok(Found::Present(model)) => {
                     let state = changed(&decoded.given, &decoded.encoded, &model);
                     let state = plan::without_write_only(Self::schema(), &state);
-                    let mut faults = Vec::new();
-                    let state = check::known(&state, &Path::root(), &mut faults);
+                    let faults = check::stored(Self::schema(), &state);
                     if !faults.is_empty() {
-                        let facts = format!(
-                            "Reading {} left attributes unknown: {}.",
-                            R::NAME,
-                            faults.join("; ")
-                        );
-                        diagnostics.merge(Diagnostics::bug(facts));
+                        let what = format!("What was read of {}", R::NAME);
+                        diagnostics.merge(check::diagnostics(&what, &faults));
                     }
+                    let state = repair::known(Self::schema(), &state);
                     Some(state)
                 }
                 Ok(Found::Gone) => Some(Value::Null),
@@ -501,6 +475,6 @@ impl<R: Resource> AnyResource<R::Provider> for Typed<R> {
         };
         let model = R::moved(source).ok_or_else(refused)??;
         let state = plan::without_write_only(Self::schema(), &model.encode());
-        Ok(check::known(&state, &Path::root(), &mut Vec::new()))
+        Ok(repair::known(Self::schema(), &state))
     }
 }

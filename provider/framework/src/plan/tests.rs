@@ -11,7 +11,7 @@ use super::{
 };
 use crate::field::carry_over;
 use crate::path::Path;
-use crate::{Attr, Field, Model, Schema, Source, Value, check};
+use crate::{Attr, Field, Model, Schema, Source, Value, check, repair};
 
 /// A resource with one attribute of each kind.
 #[derive(Schema, Clone, Debug, PartialEq)]
@@ -115,15 +115,7 @@ fn plan(config: &Value, prior: &Value) -> Value {
     } else {
         base
     };
-    let mut faults = Vec::new();
-    check::planned(
-        Kinds::schema(),
-        config,
-        prior,
-        &planned,
-        &Path::root(),
-        &mut faults,
-    );
+    let faults = check::plan(Kinds::schema(), config, prior, &planned);
     assert!(faults.is_empty(), "{faults:?}");
     planned
 }
@@ -266,78 +258,6 @@ fn an_import_takes_defaults_but_nothing_else() {
 }
 
 #[test]
-fn plans_that_core_would_refuse_are_found() {
-    let good = plan(&config(), &prior());
-    for (name, value, words) in [
-        ("name", text("other"), "differently from both"),
-        ("list", Value::List(vec![]), "does not set it"),
-        ("secret_wo", text("hush"), "write-only"),
-        ("name", Value::UNKNOWN, "differently from both"),
-    ] {
-        let mut faults = Vec::new();
-        let bad = with(&good, &[(name, value)]);
-        check::planned(
-            Kinds::schema(),
-            &config(),
-            &prior(),
-            &bad,
-            &Path::root(),
-            &mut faults,
-        );
-        assert!(
-            faults.len() == 1 && faults[0].starts_with(name) && faults[0].contains(words),
-            "{faults:?}"
-        );
-    }
-}
-
-#[test]
-fn results_that_contradict_the_plan_are_repaired() {
-    let planned = with(
-        &prior(),
-        &[
-            ("revision", Value::UNKNOWN),
-            ("list", Value::List(vec![text("x")])),
-        ],
-    );
-    let of = Kinds::schema().value_type();
-    for (name, value, repaired, words) in [
-        (
-            "colour",
-            text("blue"),
-            text("grey"),
-            "colour: the result differs from the plan",
-        ),
-        (
-            "revision",
-            Value::UNKNOWN,
-            Value::Null,
-            "revision: still unknown",
-        ),
-        (
-            "list",
-            Value::List(vec![text("y")]),
-            Value::List(vec![text("x")]),
-            "list[0]: the result differs from the plan",
-        ),
-        (
-            "list",
-            Value::Null,
-            Value::List(vec![text("x")]),
-            "list: the result differs from the plan",
-        ),
-    ] {
-        let mut faults = Vec::new();
-        let revision = Value::Number(4.into());
-        let new = with(&with(&planned, &[("revision", revision)]), &[(name, value)]);
-        let state = check::applied(&planned, &new, &of, &Path::root(), &mut faults);
-        assert_eq!(faults, [words]);
-        assert_eq!(*state.get(name), repaired);
-        assert!(state.is_wholly_known());
-    }
-}
-
-#[test]
 fn configurations_are_checked_where_core_does_not_look() {
     let mut found = crate::Diagnostics::none();
     let bad = with(&config(), &[("name", Value::Null), ("id", text("mine"))]);
@@ -419,7 +339,7 @@ proptest! {
         };
         // What apply would make of the first plan.
         let planned = plan(&configured(&first), &Value::Null);
-        let known = check::known(&planned, &Path::root(), &mut Vec::new());
+        let known = repair::known(Kinds::schema(), &planned);
         prop_assert!(without_write_only(Kinds::schema(), &known) == known);
         let _ = plan(&configured(&second), &known);
     }

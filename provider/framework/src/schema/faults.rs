@@ -142,7 +142,7 @@ fn inside(attribute: &Attribute, nested: &Schema, fault: &mut impl FnMut(&str)) 
 
 impl Schema {
     /// Whether an attribute, at any depth, is such.
-    fn any(&self, such: &dyn Fn(&Attribute) -> bool) -> bool {
+    pub(crate) fn any(&self, such: &dyn Fn(&Attribute) -> bool) -> bool {
         self.attributes
             .iter()
             .any(|one| such(one) || one.nested().is_some_and(|nested| nested.any(such)))

@@ -14,7 +14,7 @@ use crate::identity::Moment;
 use crate::operation::Outcome;
 use crate::resource::Provider;
 use crate::server::convert;
-use crate::{Diagnostics, Path, Value, check, plan};
+use crate::{Diagnostics, Value, plan, repair};
 
 impl<P: Provider> Service<P> {
     pub(super) async fn plan(
@@ -179,5 +179,5 @@ fn is_null(state: Option<&wire::DynamicValue>) -> bool {
 fn saved(schema: &crate::Schema, sink: &Arc<Sink>) -> Option<Value> {
     let saved = lock(&sink.saved).take()?;
     let saved = plan::without_write_only(schema, &saved);
-    Some(check::known(&saved, &Path::root(), &mut Vec::new()))
+    Some(repair::known(schema, &saved))
 }
