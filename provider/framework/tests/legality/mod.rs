@@ -1,3 +1,4 @@
-//! Where core and we must agree: on schemas, configurations and answers by chance.
+//! Where core and we must agree: on answers by chance, and on a table of every law.
 
 mod chance;
+mod table;
