@@ -142,7 +142,8 @@ resource "example_sampler" "a" {
 }
 "#;
     let space = Workspace::new(config);
-    space.apply().succeeds();
+    let text = squeezed(&space.apply().succeeds());
+    assert!(text.contains("+ hidden = (sensitive value)"), "{text}");
     space.is_settled();
     let before = space.attributes("example_sampler.a");
     // By command: everything is as it was.
