@@ -75,6 +75,7 @@ fn main() -> ExitCode {
             .data_source::<shelf::Shelf>()
             .ephemeral::<words::Password>()
             .function::<words::Greet>()
-            .function::<words::Describe>(),
+            .function::<words::Describe>()
+            .function::<words::ListOf>(),
     )
 }

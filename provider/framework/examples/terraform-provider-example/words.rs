@@ -1,4 +1,4 @@
-//! Ephemeral `example_password`, functions `greet` and `describe`.
+//! Ephemeral `example_password`, functions `greet`, `describe` and `list_of`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use strata_framework::{
     Attr, Cx, Diagnostics, DurationText, Dynamic, Ephemeral, Function, FunctionError, Opened,
-    Parameter, Path, Schema, Secret,
+    Parameter, Path, Schema, Secret, Variadic,
 };
 
 use crate::Example;
@@ -139,5 +139,34 @@ impl Function for Describe {
         Ok(Dynamic::from_json(
             &serde_json::json!({"text": json.to_string(), "value": json}),
         ))
+    }
+}
+
+/// `list_of`: any number of names in one sentence.
+pub(crate) struct ListOf;
+
+impl Function for ListOf {
+    const NAME: &'static str = "list_of";
+    const SUMMARY: &'static str = "Lists names in a sentence.";
+    const DESCRIPTION: &'static str = "Puts a title, if there is one, before the names.";
+    const PARAMETERS: &'static [Parameter] = &[
+        Parameter {
+            name: "title",
+            description: "What the names are; may be null.",
+        },
+        Parameter {
+            name: "names",
+            description: "The names, none of them empty.",
+        },
+    ];
+    type Arguments = (Option<String>, Variadic<String>);
+    type Return = String;
+
+    fn call((title, Variadic(names)): Self::Arguments) -> Result<String, FunctionError> {
+        if let Some(empty) = names.iter().position(String::is_empty) {
+            return Err(FunctionError::at(1 + empty, "A name must not be empty."));
+        }
+        let title = title.map(|title| title + ": ").unwrap_or_default();
+        Ok(title + &names.join(", "))
     }
 }

@@ -36,6 +36,12 @@ fn function_errors_point_at_the_argument() {
             "[\"no map\"]",
             "map of string required",
         ),
+        (
+            "list_of(null, \"a\", trimspace(\" \"), \"c\")",
+            "trimspace",
+            "A name must not be empty",
+        ),
+        ("list_of(\"x\", \"a\", null)", "null", "must not be null"),
     ] {
         space.write(&output(call));
         let found = errors(&space);
@@ -46,6 +52,16 @@ fn function_errors_point_at_the_argument() {
             detail.contains(sentence) && !detail.ends_with(".."),
             "{detail}"
         );
+    }
+    // A null that is allowed, and any number of the last argument.
+    for (call, expected) in [
+        ("list_of(null)", ""),
+        ("list_of(null, \"a\")", "a"),
+        ("list_of(\"two\", \"a\", 5)", "two: a, 5"),
+    ] {
+        space.write(&output(call));
+        space.apply().succeeds();
+        assert_eq!(space.state()["outputs"]["x"]["value"], expected);
     }
     // Too few arguments never reach us, and what is unknown is not computed.
     space.write(&output("greet(\"hello\")"));
@@ -60,7 +76,10 @@ fn function_errors_point_at_the_argument() {
         output("greet(\"hello {name}\", { name = terraform_data.later.output })")
     ));
     let changes = space.plan().changes();
-    assert!(changes.contains("+ x = (known after apply)"), "{changes}");
+    assert!(
+        changes.contains("x = \"two: a, 5\" -> (known after apply)"),
+        "{changes}"
+    );
     space.apply().succeeds();
     assert_eq!(space.state()["outputs"]["x"]["value"], "hello you");
     space.is_settled();
