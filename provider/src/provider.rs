@@ -78,13 +78,13 @@ pub fn registry() -> Registry<Strata> {
 /// | --- | --- |
 /// | `SCW_API_URL`, `CLOUDFLARE_BASE_URL` | other addresses of the same APIs |
 /// | `SCW_DEFAULT_PROJECT_ID` | project of the resources that name none |
-/// | `STRATA_LAB_URL` | control API of the lab, with `lab = true`; then no other variable is read |
+/// | `STRATA_LAB_URL` | control API of the lab, with `lab = true`; then no variable of a platform is read |
 /// | `STRATA_TEARDOWN` | name of the cluster that may be torn down (`strata_kubernetes_cluster`) |
 /// | `TF_LOG_PROVIDER` | `debug` shows every request without its secrets |
 ///
 /// # Errors
 ///
-/// - "Cannot use the provider before owner is known": `owner` comes from a resource that is not applied yet. Apply the layer below first.
+/// - "Cannot use the provider before ... is known": `owner`, say, comes from a resource that is not applied yet. Apply the layer below first.
 /// - "Cannot find the credential ...": neither variable nor store entry is set; the message names both.
 /// - "Cannot open store": a recipient is not an age recipient, or the identity cannot be read.
 #[derive(Schema, Clone, Debug)]

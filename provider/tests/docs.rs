@@ -33,3 +33,64 @@ fn nothing_is_undocumented() {
     let missing = registry().undocumented(&sources);
     assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
+
+/// Errors that the pages promise are errors that the code has: each quoted piece stands in a text of the provider, or is put together by
+/// `failed("open", "store", ..)` as "Cannot open store".
+#[test]
+fn documented_errors_exist() {
+    let sources = folder::sources(&project()).expect("examples and guides can be read");
+    let code = code(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    let mut checked = 0;
+    let mut invented = Vec::new();
+    for (path, page) in registry().pages(&sources) {
+        let Some((_, section)) = page.split_once("\n## Errors\n") else {
+            continue;
+        };
+        let section = section.split("\n## ").next().unwrap_or_default();
+        let quotes = section.lines().filter_map(|line| line.strip_prefix("- \""));
+        for quote in quotes.filter_map(|line| line.split('"').next()) {
+            checked += 1;
+            let pieces = quote
+                .split("...")
+                .map(|piece| piece.trim_matches([' ', ':', ',']));
+            let is_known = |piece: &str| {
+                let composed = piece.strip_prefix("Cannot ").and_then(|rest| {
+                    let nouns = rest.match_indices(' ').map(|(at, _)| at);
+                    nouns
+                        .map(|at| format!("\"{}\", \"{}", &rest[..at], &rest[at + 1..]))
+                        .find(|call| code.contains(call.as_str()))
+                });
+                composed.is_some() || code.contains(piece)
+            };
+            invented.extend(
+                pieces
+                    .filter(|piece| !is_known(piece))
+                    .map(|piece| format!("{path}: {piece:?}")),
+            );
+        }
+    }
+    assert!(invented.is_empty(), "{}", invented.join("\n"));
+    assert!(checked > 20, "only {checked} errors are documented");
+}
+
+/// The code of a folder on one line, without comments.
+fn code(folder: &Path) -> String {
+    let mut all = String::new();
+    for entry in std::fs::read_dir(folder).expect("a folder of sources") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            all.push_str(&code(&path));
+        } else if path.extension() == Some("rs".as_ref()) {
+            let text = std::fs::read_to_string(&path).expect("a source file");
+            let lines = text
+                .lines()
+                .map(str::trim)
+                .filter(|line| !line.starts_with("//"));
+            for line in lines {
+                all.push_str(line.strip_suffix('\\').unwrap_or(line));
+                all.push(' ');
+            }
+        }
+    }
+    all.replace("  ", " ").replace("( \"", "(\"")
+}

@@ -1,4 +1,5 @@
-# The first control plane. With more of them, use `for_each`: whichever comes first initialises the cluster, the others join.
+# A control plane. Of several, best written with `for_each`, whichever comes first initialises
+# the cluster and the others join.
 resource "strata_kubeadm_node" "cp" {
   name         = "cp-1"
   role         = "control-plane"

@@ -4,7 +4,8 @@ resource "strata_secret" "operator" {
   kind = "ssh_keypair"
 }
 
-# The CAs and keys of a cluster, made before there is a cluster. To destroy it, set `deletion_protection = false` and apply first.
+# The CAs and keys of a cluster, made before there is a cluster.
+# To destroy it, set `deletion_protection = false` and apply first.
 resource "strata_secret" "pki" {
   name                = "pki"
   kind                = "kubeadm_pki"

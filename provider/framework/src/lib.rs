@@ -113,6 +113,11 @@
 //!
 //! `Registry::meta::<Module>()` declares what a module may say in `provider_meta`; [`Cx::meta`] is what it said.
 //!
+//! # Documentation
+//!
+//! [`docs`] makes the pages of the Terraform registry from all this: `registry.pages(&sources)`. Doc comments are Markdown, the
+//! rules above are told by themselves, and `registry.undocumented(&sources)` lists what a reader would miss.
+//!
 //! # What the framework does by itself
 //!
 //! Required, read-only and validator checks; defaults; nulling write-only values; unknown for computed values on a

@@ -33,9 +33,9 @@ use crate::services::cloudflare::client::{Client, Error, NewRecord, Patch, Recor
 ///
 /// # Errors
 ///
-/// - "... exists already and does not carry the mark of this estate": somebody else made that value. Delete it, or import it.
-/// - "... already has a CNAME record": a CNAME cannot stand beside another record of its name.
-/// - "Cannot use the provider before owner is known": the comment needs the estate's id.
+/// - "... exists already ... and does not carry the mark of this estate": somebody else made that value. Delete it, or import it.
+/// - "... already has a ... record": a CNAME cannot stand beside another record of its name.
+/// - "Cannot use the provider before ... is known": the comment needs the estate's id.
 ///
 /// # Import
 ///

@@ -24,7 +24,7 @@ use crate::provider::Strata;
 ///
 /// # Errors
 ///
-/// - "insufficient permissions": the API key lacks the permission set, or has it for another project.
+/// - Scaleway's "insufficient permissions": the API key lacks the permission set, or has it for another project.
 /// - "No project id is configured": set `project` here or in the provider block, or `SCW_DEFAULT_PROJECT_ID`.
 ///
 /// # Import
