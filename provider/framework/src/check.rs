@@ -22,4 +22,4 @@ pub use fault::{Fault, Law};
 pub(crate) use marks::needs_elements;
 pub(crate) use part::is_absent;
 pub(crate) use plan::{plan, replacements};
-pub(crate) use result::{deleted, object, result, second_plan, stored};
+pub(crate) use result::{deleted, object, opened, result, second_plan, stored};

@@ -194,10 +194,16 @@ impl<D: DataSource> AnyDataSource<D::Provider> for Typed<D> {
             match result.await {
                 Ok(model) => {
                     let state = echoed(D::Model::schema(), &config, model.encode());
+                    let mut diagnostics = operation.diagnostics(None);
+                    let faults = check::object(D::Model::schema(), &state);
+                    if !faults.is_empty() {
+                        let what = format!("What was read of {}", D::Model::NAME);
+                        diagnostics.merge(check::diagnostics(&what, &faults));
+                    }
                     Outcome {
                         state: Some(state),
                         private: Vec::new(),
-                        diagnostics: operation.diagnostics(None),
+                        diagnostics,
                     }
                 }
                 Err(error) => Outcome::failed(Vec::new(), operation.diagnostics(Some(error))),
@@ -227,12 +233,22 @@ impl<E: Ephemeral> AnyEphemeral<E::Provider> for Typed<E> {
                 E::open(&operation.cx(&private, E::LIMIT), model).await
             };
             match opened.await {
-                Ok(opened) => Lease {
-                    result: Some(echoed(E::Model::schema(), &config, opened.result.encode())),
-                    private: opened.lease.map(|lease| lease_bytes(&lease)),
-                    renew_after: opened.renew_after,
-                    diagnostics: operation.diagnostics(None),
-                },
+                Ok(opened) => {
+                    let result = echoed(E::Model::schema(), &config, opened.result.encode());
+                    let mut diagnostics = operation.diagnostics(None);
+                    let faults = check::opened(E::Model::schema(), &config, &result);
+                    if !faults.is_empty() {
+                        let what = format!("What was opened of {}", E::Model::NAME);
+                        diagnostics.merge(check::diagnostics(&what, &faults));
+                    }
+                    // With its lease also on a fault: what is open is closed at the end.
+                    Lease {
+                        result: Some(result),
+                        private: opened.lease.map(|lease| lease_bytes(&lease)),
+                        renew_after: opened.renew_after,
+                        diagnostics,
+                    }
+                }
                 Err(error) => Lease {
                     diagnostics: operation.diagnostics(Some(error)),
                     ..Lease::default()

@@ -56,6 +56,11 @@ pub(crate) fn object(schema: &Schema, new: &Value) -> Vec<Fault> {
     stored(schema, new)
 }
 
+/// What core would refuse in an opened ephemeral resource: like a plan of something new, it must echo what is configured.
+pub(crate) fn opened(schema: &Schema, config: &Value, result: &Value) -> Vec<Fault> {
+    super::plan(schema, config, &Value::Null, result)
+}
+
 fn unknowns(value: &Value, of: &Type, path: &Path, found: &mut Found) {
     match (value, of) {
         (value, _) if value.is_unknown() => found.add(path, Law::Unknown, &[]),

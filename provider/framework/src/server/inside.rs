@@ -63,6 +63,11 @@ pub fn object(schema: &Schema, new: &Value) -> Vec<Fault> {
     check::object(schema, new)
 }
 
+/// Our verdict on what an ephemeral resource returns.
+pub fn opened(schema: &Schema, config: &Value, result: &Value) -> Vec<Fault> {
+    check::opened(schema, config, result)
+}
+
 /// A result made to agree with its plan, as the framework does it.
 pub fn toward_plan(schema: &Schema, planned: &Value, new: &Value) -> Value {
     let new = crate::plan::without_write_only(schema, new);

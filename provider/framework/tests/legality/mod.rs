@@ -1,4 +1,5 @@
 //! Where core and we must agree: on answers by chance, and on a table of every law.
 
 mod chance;
+mod stored;
 mod table;
