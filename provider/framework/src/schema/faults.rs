@@ -130,6 +130,14 @@ fn inside(attribute: &Attribute, nested: &Schema, fault: &mut impl FnMut(&str)) 
             ));
         }
     }
+    let dynamic = |inner: &Attribute| matches!(&inner.shape, Shape::Plain(of) if has_dynamic(of));
+    if attribute.block
+        && matches!(attribute.shape, Shape::List(_) | Shape::Map(_))
+        && nested.any(&dynamic)
+    {
+        // Core sends such blocks as a tuple or object with a type of its own, which no field of a model can hold.
+        fault("blocks in a list or map cannot hold dynamic values");
+    }
     if in_set {
         if nested.any(&|inner| inner.write_only) {
             fault("a set cannot hold write-only values");
