@@ -64,7 +64,7 @@ pub(crate) struct Sampler {
     cells: Attr<Vec<Cell>>,
     /// Nested objects without order.
     #[schema(optional)]
-    cell_set: Attr<Set<Tile>>,
+    cell_set: Attr<Set<Cell>>,
     /// Nested objects by name.
     #[schema(optional)]
     cell_map: Attr<BTreeMap<String, Cell>>,
@@ -79,7 +79,7 @@ pub(crate) struct Sampler {
     rows: Attr<Vec<Cell>>,
     /// Blocks without order.
     #[schema(block)]
-    row_set: Attr<Set<Tile>>,
+    row_set: Attr<Set<Cell>>,
     /// Blocks with labels.
     #[schema(block)]
     row_map: Attr<BTreeMap<String, Cell>>,
@@ -116,17 +116,6 @@ pub(crate) struct Cell {
     serial: Attr<String>,
 }
 
-/// A nested object or block that only the user sets.
-#[derive(Schema, Clone, Debug, PartialEq)]
-pub(crate) struct Tile {
-    /// What stands on it.
-    #[schema(required)]
-    label: Attr<String>,
-    /// Legs, up to eight.
-    #[schema(optional, range(0..=8))]
-    legs: Attr<u8>,
-}
-
 impl Cell {
     fn numbered(mut self) -> Self {
         let serial = format!("s-{}", self.label.text());
@@ -139,6 +128,7 @@ impl Sampler {
     /// With the serial of every nested object and block.
     fn numbered(mut self) -> Self {
         let list = |all: Vec<Cell>| all.into_iter().map(Cell::numbered).collect();
+        let set = |all: Set<Cell>| all.into_iter().map(Cell::numbered).collect();
         let map = |all: BTreeMap<String, Cell>| {
             let all = all.into_iter();
             all.map(|(key, cell)| (key, cell.numbered())).collect()
@@ -147,6 +137,8 @@ impl Sampler {
         self.row = self.row.map(Cell::numbered);
         self.cells = self.cells.map(list);
         self.rows = self.rows.map(list);
+        self.cell_set = self.cell_set.map(set);
+        self.row_set = self.row_set.map(set);
         self.cell_map = self.cell_map.map(map);
         self.row_map = self.row_map.map(map);
         self
