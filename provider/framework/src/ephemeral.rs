@@ -28,13 +28,15 @@ pub trait Ephemeral: Sized + Send + Sync + 'static {
     /// Rules over several attributes. Unknown values pass.
     fn validate(_config: &Self::Model, _found: &mut Diagnostics) {}
 
-    /// Gets the values. The configuration is wholly known and must be echoed.
+    /// Gets the values: the configuration, which is wholly known, with what is computed filled in. Anything else is refused
+    /// as the provider's mistake, and the lease closed.
     fn open(
         cx: &Cx<'_, Self::Provider>,
         config: Self::Model,
     ) -> impl Future<Output = Result<Opened<Self::Model, Self::Lease>, Diagnostics>> + Send;
 
-    /// Prolongs the lease; the answer is when to renew next.
+    /// Prolongs the lease; the answer is how long it is good for from now. An error is told to the user when the lease is
+    /// closed: Terraform hears it now, and loses it.
     fn renew(
         _cx: &Cx<'_, Self::Provider>,
         _lease: &mut Self::Lease,
@@ -42,7 +44,7 @@ pub trait Ephemeral: Sized + Send + Sync + 'static {
         async { Ok(None) }
     }
 
-    /// Ends the lease. Gets the lease that `open` returned, not the last renewed one.
+    /// Ends the lease, as `open` or the last `renew` left it.
     fn close(
         _cx: &Cx<'_, Self::Provider>,
         _lease: Self::Lease,
@@ -56,7 +58,7 @@ pub trait Ephemeral: Sized + Send + Sync + 'static {
 pub struct Opened<M, L> {
     pub(crate) result: M,
     pub(crate) lease: Option<L>,
-    pub(crate) renew_after: Option<Duration>,
+    pub(crate) good_for: Option<Duration>,
 }
 
 impl<M, L> Opened<M, L> {
@@ -65,7 +67,7 @@ impl<M, L> Opened<M, L> {
         Self {
             result,
             lease: None,
-            renew_after: None,
+            good_for: None,
         }
     }
 
@@ -76,10 +78,11 @@ impl<M, L> Opened<M, L> {
         self
     }
 
-    /// When to renew the lease.
+    /// How long the lease is good for, when it has to be renewed. The framework asks for a renewal well before the end, each
+    /// time at another moment.
     #[must_use]
-    pub fn renew_after(mut self, after: Duration) -> Self {
-        self.renew_after = Some(after);
+    pub fn good_for(mut self, time: Duration) -> Self {
+        self.good_for = Some(time);
         self
     }
 

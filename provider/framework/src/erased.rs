@@ -1,10 +1,12 @@
 //! The object-safe twins of the traits: values and bytes instead of models, boxed futures instead of `async fn`.
 
+mod ephemeral;
 mod fingerprint;
 mod identity;
 mod list;
 mod resource;
 
+pub(crate) use ephemeral::{AnyEphemeral, Lease};
 pub(crate) use identity::AnyIdentity;
 pub(crate) use list::{AnyList, Event, Query};
 
@@ -15,11 +17,9 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use serde_json::Value as Json;
 
-use crate::cx::Private;
-use crate::ephemeral::Ephemeral;
 use crate::field::Source;
 use crate::function::{Arguments, Function, Takes};
-use crate::operation::{Operation, Outcome, decode_private};
+use crate::operation::{Operation, Outcome};
 use crate::path::Path;
 use crate::resource::{DataSource, Limit, MoveSource};
 use crate::schema::Mode;
@@ -80,26 +80,6 @@ pub(crate) trait AnyDataSource<P>: Send + Sync {
     fn read(&self, operation: Operation<P>, config: Value) -> BoxFuture<'static, Outcome>;
 }
 
-/// What opening or renewing leaves.
-#[derive(Debug, Default)]
-pub(crate) struct Lease {
-    pub(crate) result: Option<Value>,
-    /// `None`: nothing to renew or close.
-    pub(crate) private: Option<Vec<u8>>,
-    pub(crate) renew_after: Option<Duration>,
-    pub(crate) diagnostics: Diagnostics,
-}
-
-pub(crate) trait AnyEphemeral<P>: Send + Sync {
-    fn schema(&self) -> &'static Schema;
-    fn subcategory(&self) -> &'static str;
-    fn limit(&self) -> Duration;
-    fn validate(&self, config: &Value) -> Diagnostics;
-    fn open(&self, operation: Operation<P>, config: Value) -> BoxFuture<'static, Lease>;
-    fn renew(&self, operation: Operation<P>) -> BoxFuture<'static, Lease>;
-    fn close(&self, operation: Operation<P>) -> BoxFuture<'static, Lease>;
-}
-
 pub(crate) trait AnyFunction: Send + Sync {
     fn subcategory(&self) -> &'static str;
     fn summary(&self) -> &'static str;
@@ -144,7 +124,7 @@ pub(crate) fn validate<M: Model>(config: &Value, rules: fn(&M, &mut Diagnostics)
     found
 }
 
-/// A data source's or ephemeral resource's configuration with its defaults.
+/// A data source's, ephemeral resource's or list's configuration with its defaults.
 fn with_defaults<M: Model>(config: &Value) -> Result<M, Diagnostics> {
     M::decode_object(
         &crate::plan::with_defaults(M::schema(), config, config),
@@ -210,88 +190,6 @@ impl<D: DataSource> AnyDataSource<D::Provider> for Typed<D> {
             }
         })
     }
-}
-
-impl<E: Ephemeral> AnyEphemeral<E::Provider> for Typed<E> {
-    fn schema(&self) -> &'static Schema {
-        E::Model::schema()
-    }
-    fn subcategory(&self) -> &'static str {
-        E::SUBCATEGORY
-    }
-    fn limit(&self) -> Duration {
-        E::LIMIT
-    }
-    fn validate(&self, config: &Value) -> Diagnostics {
-        validate(config, E::validate)
-    }
-    fn open(&self, operation: Operation<E::Provider>, config: Value) -> BoxFuture<'static, Lease> {
-        Box::pin(async move {
-            let private = operation.private::<()>();
-            let opened = async {
-                let model = with_defaults::<E::Model>(&config)?;
-                E::open(&operation.cx(&private, E::LIMIT), model).await
-            };
-            match opened.await {
-                Ok(opened) => {
-                    let result = echoed(E::Model::schema(), &config, opened.result.encode());
-                    let mut diagnostics = operation.diagnostics(None);
-                    let faults = check::opened(E::Model::schema(), &config, &result);
-                    if !faults.is_empty() {
-                        let what = format!("What was opened of {}", E::Model::NAME);
-                        diagnostics.merge(check::diagnostics(&what, &faults));
-                    }
-                    // With its lease also on a fault: what is open is closed at the end.
-                    Lease {
-                        result: Some(result),
-                        private: opened.lease.map(|lease| lease_bytes(&lease)),
-                        renew_after: opened.renew_after,
-                        diagnostics,
-                    }
-                }
-                Err(error) => Lease {
-                    diagnostics: operation.diagnostics(Some(error)),
-                    ..Lease::default()
-                },
-            }
-        })
-    }
-    fn renew(&self, operation: Operation<E::Provider>) -> BoxFuture<'static, Lease> {
-        Box::pin(async move {
-            let private = operation.private::<()>();
-            let mut lease: E::Lease = decode_private(&operation.private);
-            let renewed = E::renew(&operation.cx(&private, E::LIMIT), &mut lease).await;
-            let (renew_after, error) = match renewed {
-                Ok(after) => (after, None),
-                Err(error) => (None, Some(error)),
-            };
-            let diagnostics = operation.diagnostics(error);
-            Lease {
-                result: None,
-                private: Some(lease_bytes(&lease)),
-                renew_after,
-                diagnostics,
-            }
-        })
-    }
-    fn close(&self, operation: Operation<E::Provider>) -> BoxFuture<'static, Lease> {
-        Box::pin(async move {
-            let private = operation.private::<()>();
-            let lease: E::Lease = decode_private(&operation.private);
-            let error = E::close(&operation.cx(&private, E::LIMIT), lease)
-                .await
-                .err();
-            Lease {
-                diagnostics: operation.diagnostics(error),
-                ..Lease::default()
-            }
-        })
-    }
-}
-
-/// A lease of `()` has bytes too: core must be able to close it.
-fn lease_bytes<L: Private>(lease: &L) -> Vec<u8> {
-    crate::operation::private_bytes(&serde_json::to_value(lease).unwrap_or_default())
 }
 
 impl<F: Function> AnyFunction for Typed<F> {

@@ -13,7 +13,7 @@ use crate::meta::Meta;
 use crate::{Diagnostics, Limit, Value};
 
 /// Key of the framework's own version mark in private state.
-const PRIVATE_VERSION: &str = ".strata";
+pub(crate) const PRIVATE_VERSION: &str = ".strata";
 
 /// What an operation starts from.
 pub(crate) struct Operation<P> {

@@ -6,6 +6,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "protocol/card.rs"]
+mod card;
 #[path = "protocol/catalogue.rs"]
 mod catalogue;
 #[path = "protocol/client.rs"]
@@ -31,6 +33,7 @@ macro_rules! transcripts {
 }
 
 transcripts! {
+    ephemeral
     identity
     meta
     functions

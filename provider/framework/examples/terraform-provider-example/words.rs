@@ -70,7 +70,7 @@ impl Ephemeral for Password {
             .map_err(|error| Diagnostics::failed("open", "password", &lease.purpose, &error))?;
         config.value = Secret::new(format!("hunter2-for-{}", lease.purpose)).into();
         let after = lease.renew_after;
-        Ok(Opened::new(config).lease(lease).renew_after(after))
+        Ok(Opened::new(config).lease(lease).good_for(after))
     }
 
     async fn renew(

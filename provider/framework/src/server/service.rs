@@ -7,18 +7,19 @@ mod ephemeral;
 mod function;
 mod generate;
 mod identity;
+mod lease;
 mod list;
 mod read;
 mod schema;
 mod write;
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use futures::Stream;
+use lease::Leases;
 use strata_proto::tfplugin6 as wire;
 use strata_proto::tfplugin6::provider_server::Provider as Protocol;
 use tokio_util::sync::CancellationToken;
@@ -52,8 +53,8 @@ struct Inner<P> {
     stop: Mutex<CancellationToken>,
     /// Operations in flight. A dropped connection does not end them.
     tasks: TaskTracker,
-    /// Open leases by their private bytes: core does not always close.
-    leases: Mutex<HashMap<Vec<u8>, String>>,
+    /// Open leases: core does not always close.
+    leases: Mutex<Leases>,
     requests: AtomicU64,
 }
 

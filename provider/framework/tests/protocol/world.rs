@@ -8,6 +8,7 @@ use strata_framework::{
     Attr, Change, Diagnostics, Found, Identified, Of, Planned, Provider, Registry, Resource, Schema,
 };
 
+use crate::card::Card;
 use crate::module::{Module, Stamp, notice};
 use crate::words::{FirstKnown, Join};
 
@@ -223,6 +224,7 @@ pub(crate) fn registry() -> Registry<Library> {
         .resource::<Book>()
         .identity::<Book>()
         .list::<Book>()
+        .ephemeral::<Card>()
         .meta::<Module>()
         .data_source::<Stamp>()
         .function::<Join>()

@@ -4,19 +4,23 @@ use std::time::{Duration, SystemTime};
 
 use prost_types::Timestamp;
 use strata_proto::tfplugin6 as wire;
+use tokio_util::sync::CancellationToken;
 
 use super::Service;
+use super::lease::{Open, chance, renew_after};
 use crate::Diagnostics;
 use crate::cx::lock;
 use crate::erased::Lease;
+use crate::operation::private_bytes;
 use crate::resource::Provider;
 use crate::server::convert;
 
 /// At shutdown core waits without limit, but the user does too.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
-fn at(after: Option<Duration>) -> Option<Timestamp> {
-    after.map(|after| Timestamp::from(SystemTime::now() + after))
+fn renew_at(good_for: Option<Duration>) -> Option<Timestamp> {
+    let after = renew_after(good_for?, chance());
+    Some(Timestamp::from(SystemTime::now() + after))
 }
 
 impl<P: Provider> Service<P> {
@@ -24,70 +28,60 @@ impl<P: Provider> Service<P> {
         &self,
         request: wire::open_ephemeral_resource::Request,
     ) -> wire::open_ephemeral_resource::Response {
+        let name = &request.type_name;
         let open = async {
-            let ephemeral = self.ephemeral(&request.type_name)?;
+            let ephemeral = self.ephemeral(name)?;
             let of = ephemeral.schema().value_type();
             let config = convert::value(request.config.as_ref(), &of)?;
             let (operation, _) = self.operation(Vec::new())?;
             let work = ephemeral.open(operation, config);
-            let mut lease = self
-                .run("OpenEphemeralResource", &request.type_name, work)
-                .await?;
-            lease.diagnostics = lease.diagnostics.placed(ephemeral.schema());
-            if let Some(private) = &lease.private {
-                lock(&self.inner.leases).insert(private.clone(), request.type_name.clone());
-            }
-            let result = lease
-                .result
-                .as_ref()
-                .map(|result| convert::dynamic(result, &of))
-                .transpose()?;
-            Ok((result, lease))
+            let lease = self.run("OpenEphemeralResource", name, work).await?;
+            let private = lease
+                .kept
+                .map(|kept| lock(&self.inner.leases).open(name, kept));
+            let result = lease.result.map(|result| convert::dynamic(&result, &of));
+            Ok(wire::open_ephemeral_resource::Response {
+                diagnostics: convert::diagnostics(lease.diagnostics.placed(ephemeral.schema())),
+                renew_at: renew_at(lease.good_for),
+                result: result.transpose()?,
+                private,
+                deferred: None,
+            })
         };
-        let (result, lease) = open.await.unwrap_or_else(|diagnostics: Diagnostics| {
-            (
-                None,
-                Lease {
-                    diagnostics,
-                    ..Lease::default()
-                },
-            )
-        });
-        wire::open_ephemeral_resource::Response {
-            diagnostics: convert::diagnostics(lease.diagnostics),
-            renew_at: at(lease.renew_after),
-            result,
-            private: lease.private,
-            deferred: None,
-        }
+        open.await.unwrap_or_else(
+            |error: Diagnostics| wire::open_ephemeral_resource::Response {
+                diagnostics: convert::diagnostics(error),
+                ..Default::default()
+            },
+        )
     }
 
     pub(super) async fn renew(
         &self,
         request: wire::renew_ephemeral_resource::Request,
     ) -> wire::renew_ephemeral_resource::Response {
+        let name = &request.type_name;
+        let bytes = request.private.unwrap_or_default();
+        let kept = lock(&self.inner.leases).kept(&bytes);
         let renew = async {
-            let ephemeral = self.ephemeral(&request.type_name)?;
-            let (operation, _) = self.operation(request.private.clone().unwrap_or_default())?;
-            self.run(
-                "RenewEphemeralResource",
-                &request.type_name,
-                ephemeral.renew(operation),
-            )
-            .await
+            let ephemeral = self.ephemeral(name)?;
+            let (operation, _) = self.operation(private_bytes(&kept))?;
+            let work = ephemeral.renew(operation);
+            self.run("RenewEphemeralResource", name, work).await
         };
         let lease = renew.await.unwrap_or_else(|diagnostics| Lease {
             diagnostics,
             ..Lease::default()
         });
         if lease.diagnostics.has_errors() {
-            // Core loses the errors of Renew (fixed after 1.16), so the log is the only place to see them.
-            tracing::error!("Cannot renew {}: {}", request.type_name, lease.diagnostics);
+            // Core loses the errors of Renew, so they are in the log now and in the answer to Close.
+            tracing::error!("Cannot renew {name}: {}", lease.diagnostics);
         }
+        let private = lock(&self.inner.leases).renewed(&bytes, lease.kept, &lease.diagnostics);
         wire::renew_ephemeral_resource::Response {
             diagnostics: convert::diagnostics(lease.diagnostics),
-            renew_at: at(lease.renew_after),
-            private: lease.private.or(request.private),
+            renew_at: renew_at(lease.good_for),
+            private: Some(private),
         }
     }
 
@@ -95,35 +89,43 @@ impl<P: Provider> Service<P> {
         &self,
         request: wire::close_ephemeral_resource::Request,
     ) -> wire::close_ephemeral_resource::Response {
-        let private = request.private.unwrap_or_default();
-        let diagnostics = self.release(&request.type_name, private).await;
+        let bytes = request.private.unwrap_or_default();
+        let open = lock(&self.inner.leases).close(&request.type_name, &bytes);
         wire::close_ephemeral_resource::Response {
-            diagnostics: convert::diagnostics(diagnostics),
+            diagnostics: convert::diagnostics(self.release(open).await),
         }
     }
 
-    async fn release(&self, type_name: &str, private: Vec<u8>) -> Diagnostics {
-        lock(&self.inner.leases).remove(&private);
+    async fn release(&self, open: Open) -> Diagnostics {
+        let Open {
+            type_name,
+            kept,
+            untold,
+        } = open;
         let close = async {
-            let ephemeral = self.ephemeral(type_name)?;
-            let (operation, _) = self.operation(private)?;
-            self.run(
-                "CloseEphemeralResource",
-                type_name,
-                ephemeral.close(operation),
-            )
-            .await
+            let ephemeral = self.ephemeral(&type_name)?;
+            let (mut operation, _) = self.operation(private_bytes(&kept))?;
+            // To release is what a stop asks for, so a stop that came before does not cut it short.
+            operation.cancel = CancellationToken::new();
+            let work = ephemeral.close(operation);
+            self.run("CloseEphemeralResource", &type_name, work).await
         };
-        close
-            .await
-            .map_or_else(|error| error, |lease| lease.diagnostics)
+        let mut found =
+            untold.left("That was in the background; what used it since then may have failed.");
+        found.merge(
+            close
+                .await
+                .map_or_else(|error| error, |lease| lease.diagnostics),
+        );
+        found
     }
 
     /// Closes what core left open: it does not call Close when a consumer failed or the run was interrupted.
     pub(in crate::server) async fn close_leases(&self) {
-        let open: Vec<_> = lock(&self.inner.leases).drain().collect();
-        let all = open.into_iter().map(|(private, type_name)| async move {
-            let found = self.release(&type_name, private).await;
+        let open = lock(&self.inner.leases).take();
+        let all = open.into_iter().map(|open| async move {
+            let type_name = open.type_name.clone();
+            let found = self.release(open).await;
             if found.has_errors() {
                 tracing::warn!("Cannot close {type_name}: {found}");
             }
