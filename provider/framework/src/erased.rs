@@ -23,7 +23,9 @@ use crate::operation::{Operation, Outcome};
 use crate::path::Path;
 use crate::resource::{DataSource, Limit, MoveSource};
 use crate::schema::Mode;
-use crate::{Diagnostics, Field, FunctionError, Model, Parameter, Schema, Type, Value, check};
+use crate::{
+    Diagnostics, Field, FunctionError, Model, Parameter, Schema, Type, Value, check, deprecated,
+};
 
 /// Carries the type of a resource, data source, ephemeral resource or function.
 pub(crate) struct Typed<T>(pub(crate) PhantomData<fn() -> T>);
@@ -68,8 +70,10 @@ pub(crate) trait AnyResource<P>: Send + Sync {
     ) -> BoxFuture<'static, Outcome>;
     fn delete(&self, operation: Operation<P>, prior: Value) -> BoxFuture<'static, Outcome>;
     fn import(&self, operation: Operation<P>, id: String) -> BoxFuture<'static, Outcome>;
+    /// The configuration that would have made a state.
+    fn generate(&self, state: &Value) -> Result<Value, Diagnostics>;
     fn upgrade(&self, from: i64, raw: Json) -> Result<Value, Diagnostics>;
-    fn moved(&self, source: &MoveSource) -> Result<Value, Diagnostics>;
+    fn moved(&self, source: &MoveSource) -> Result<(Value, Vec<u8>), Diagnostics>;
 }
 
 pub(crate) trait AnyDataSource<P>: Send + Sync {
@@ -116,6 +120,7 @@ pub(crate) fn newer(what: &str, name: &str, stored: i64, ours: i64) -> Diagnosti
 pub(crate) fn validate<M: Model>(config: &Value, rules: fn(&M, &mut Diagnostics)) -> Diagnostics {
     let mut found = Diagnostics::none();
     check::config(M::schema(), config, &Path::root(), &mut found);
+    deprecated::warn(M::schema(), config, &mut found);
     match M::decode_object(config, Source::Config) {
         Ok(model) => rules(&model, &mut found),
         // One mistake is told once: a number out of range need not be told again as undecodable.

@@ -131,6 +131,7 @@ extern crate self as strata_framework;
 mod attr;
 mod check;
 mod cx;
+mod deprecated;
 mod diagnostics;
 pub mod docs;
 mod duration;

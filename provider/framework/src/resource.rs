@@ -215,8 +215,12 @@ pub trait Resource: Sized + Send + Sync + 'static {
         Err(Diagnostics::unsupported("upgrading this old state"))
     }
 
-    /// Takes over the state of another resource type (`moved`). `None`: not one that this resource knows.
-    fn moved(_source: &MoveSource) -> Option<Result<Self::Model, Diagnostics>> {
+    /// Takes over the state of another resource type (`moved`), as far as `read` needs it to go on. `None`: not one that
+    /// this resource knows. Private state begins empty; what the source had is in `source`.
+    fn moved(
+        _source: &MoveSource,
+        _private: &mut Self::Private,
+    ) -> Option<Result<Self::Model, Diagnostics>> {
         None
     }
 }
@@ -232,6 +236,19 @@ pub struct MoveSource {
     pub version: i64,
     /// Its state.
     pub state: Json,
+    /// Its private state, in whatever form its provider keeps it.
+    pub private: Vec<u8>,
+    /// Its identity, null without one.
+    pub identity: Json,
+    /// Version of the identity. No Terraform up to 1.16 fills it in.
+    pub identity_version: i64,
+}
+
+impl MoveSource {
+    /// Private state that a resource of this framework kept, as its type; anything else is as good as none.
+    pub fn private_as<V: Private>(&self) -> V {
+        crate::operation::decode_private(&self.private)
+    }
 }
 
 /// A data source: looked at, never changed.

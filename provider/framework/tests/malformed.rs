@@ -183,9 +183,11 @@ async fn garbage_in_place_of_a_value_is_refused() {
             for (what, value) in garbage() {
                 let request = with(&valid, &field, &value).encode_to_vec();
                 let answer = test.send(method, request, what).await;
+                // The one field that is a bool.
+                let fits = field.name() == "include_resource_object" && what == "a bool";
                 assert!(
-                    complains(&answer),
-                    "{} accepts {what} as {}: {}",
+                    complains(&answer) != fits,
+                    "{}: {what} as {}: {}",
                     method.name(),
                     field.name(),
                     show(&answer)

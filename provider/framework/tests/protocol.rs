@@ -16,6 +16,8 @@ mod client;
 mod module;
 #[path = "protocol/notation.rs"]
 mod notation;
+#[path = "protocol/scroll.rs"]
+mod scroll;
 #[path = "protocol/transcript.rs"]
 mod transcript;
 #[path = "protocol/words.rs"]
@@ -35,6 +37,7 @@ macro_rules! transcripts {
 transcripts! {
     ephemeral
     identity
+    moves
     meta
     functions
     list

@@ -232,7 +232,7 @@ impl Resource for Sampler {
     }
 
     /// Takes over a thing: the file stays, the next read tells what of it a sampler has.
-    fn moved(source: &MoveSource) -> Option<Result<Self, Diagnostics>> {
+    fn moved(source: &MoveSource, (): &mut ()) -> Option<Result<Self, Diagnostics>> {
         let is_ours = source.provider.ends_with("/example") && source.resource == "example_thing";
         let name = source.state.get("name").and_then(Json::as_str);
         is_ours.then(|| {

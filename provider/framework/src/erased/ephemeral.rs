@@ -9,10 +9,7 @@ use super::{Typed, validate, with_defaults};
 use crate::ephemeral::Ephemeral;
 use crate::field::carry_over;
 use crate::operation::{Operation, decode_private};
-use crate::path::Step;
-use crate::plan::{self, places};
-use crate::schema::{Schema, Shape};
-use crate::{Diagnostics, Field, Model, Path, Value, check, equal};
+use crate::{Diagnostics, Field, Model, Schema, Value, check, plan};
 
 /// What opening or renewing leaves.
 #[derive(Debug, Default)]
@@ -49,9 +46,9 @@ impl<E: Ephemeral> Typed<E> {
         let opened = E::open(&cx, model).await?;
         // Written forms stay: `1.50` is not echoed as `1.5`.
         let result = carry_over(&given, &before, opened.result.encode());
-        let mut faults = Vec::new();
-        differences(schema, config, &result, &Path::root(), &mut faults);
-        check::known(&result, &Path::root(), &mut faults);
+        // Core judges it as a plan for nothing, and then as what is known.
+        let mut faults = check::plan(schema, config, &Value::Null, &result);
+        faults.extend(check::object(schema, &result));
         // To renew or to close is a call with a lease, and so one of `()` is one.
         let lease = match (opened.lease, opened.good_for) {
             (None, Some(_)) => Some(E::Lease::default()),
@@ -66,11 +63,7 @@ impl<E: Ephemeral> Typed<E> {
             });
         }
         // Core does not close what it could not open.
-        let mut found = Diagnostics::bug(format!(
-            "What opening {} answered breaks Terraform's rules: {}.",
-            E::NAME,
-            faults.join("; ")
-        ));
+        let mut found = check::diagnostics(&format!("What opening {} answered", E::NAME), &faults);
         if let Some(lease) = lease
             && let Err(error) = E::close(&cx, lease).await
         {
@@ -130,43 +123,5 @@ impl<E: Ephemeral> AnyEphemeral<E::Provider> for Typed<E> {
                 ..Lease::default()
             }
         })
-    }
-}
-
-/// Where a result is not what core expects of a configuration: what is written is echoed, and nothing is added but what is
-/// computed.
-fn differences(
-    schema: &Schema,
-    config: &Value,
-    result: &Value,
-    path: &Path,
-    faults: &mut Vec<String>,
-) {
-    for attribute in &schema.attributes {
-        let (config, value) = (config.get(attribute.name), result.get(attribute.name));
-        let path = path.with(Step::Attribute(attribute.name.to_owned()));
-        let mut fault = |text: &str| faults.push(format!("{path}: {text}"));
-        if config.is_null() {
-            if !attribute.is_computed() && *value != attribute.absent() {
-                fault("answered although it is neither written nor computed");
-            }
-        } else if let Some(nested) = attribute.nested()
-            && !matches!(attribute.shape, Shape::Set(_))
-        {
-            let (here, there) = (
-                places(&attribute.shape, config),
-                places(&attribute.shape, value),
-            );
-            if here.len() != there.len() {
-                fault("answered with other elements than are written");
-                continue;
-            }
-            for place in here {
-                let path = place.step().map_or(path.clone(), |step| path.with(step));
-                differences(nested, place.of(config), place.of(value), &path, faults);
-            }
-        } else if !equal(value, config, &attribute.shape.value_type()) {
-            fault("answered differently from what is written");
-        }
     }
 }

@@ -14,7 +14,7 @@ use crate::operation::{
 };
 use crate::path::Path;
 use crate::resource::{Change, Found, Limit, MoveSource, Planned, Resource};
-use crate::{Diagnostics, Field, Model, Schema, Value, check, json, plan, repair};
+use crate::{Diagnostics, Field, Model, Schema, Value, check, generate, json, plan, repair};
 
 /// A model and the value it came from, so that only its changes reach the wire.
 struct Decoded<M> {
@@ -147,19 +147,10 @@ impl<R: Resource> Typed<R> {
         Some(repair::known(Self::schema(), &value))
     }
 
-    /// What an import found, with defaults: it must not show what the user never set as a change. Core reads it next,
-    /// so it has to say which object it is.
-    pub(super) fn imported(
-        operation: &Operation<R::Provider>,
-        private: &std::sync::Mutex<R::Private>,
-        imported: Result<R::Model, Diagnostics>,
-    ) -> Outcome {
-        let model = match imported {
-            Ok(model) => model.encode(),
-            Err(error) => {
-                return Outcome::failed(Vec::new(), operation.diagnostics(Some(error)));
-            }
-        };
+    /// What an import or a move found, with defaults: it must not show what the user never set as a change. Core reads it
+    /// next, so it has to say which object it is.
+    fn stub(verb: &str, model: &R::Model) -> Result<Value, Diagnostics> {
+        let model = model.encode();
         let state = plan::filled_with_defaults(Self::schema(), &model);
         let state = plan::without_write_only(Self::schema(), &state);
         let mut faults = check::stored(Self::schema(), &state);
@@ -168,18 +159,35 @@ impl<R: Resource> Typed<R> {
         {
             faults = check::object(Self::schema(), &Value::Null);
         }
-        if !faults.is_empty() {
-            let error = check::diagnostics(&format!("The import of {}", R::NAME), &faults);
-            return Outcome::failed(Vec::new(), operation.diagnostics(Some(error)));
+        if faults.is_empty() {
+            return Ok(state);
         }
-        let mut private = encode_private(private, Vec::new());
+        let what = format!("The {verb} of {}", R::NAME);
+        Err(check::diagnostics(&what, &faults))
+    }
+
+    /// Private state of an object that was not made by us: its fingerprints are still to be taken.
+    fn stub_private(private: &std::sync::Mutex<R::Private>) -> Vec<u8> {
+        let private = encode_private(private, Vec::new());
         if fingerprint::has_any(Self::schema()) {
-            private = marked_imported(&private);
+            marked_imported(&private)
+        } else {
+            private
         }
-        Outcome {
-            state: Some(state),
-            private,
-            diagnostics: operation.diagnostics(None),
+    }
+
+    pub(super) fn imported(
+        operation: &Operation<R::Provider>,
+        private: &std::sync::Mutex<R::Private>,
+        imported: Result<R::Model, Diagnostics>,
+    ) -> Outcome {
+        match imported.and_then(|model| Self::stub("import", &model)) {
+            Ok(state) => Outcome {
+                state: Some(state),
+                private: Self::stub_private(private),
+                diagnostics: operation.diagnostics(None),
+            },
+            Err(error) => Outcome::failed(Vec::new(), operation.diagnostics(Some(error))),
         }
     }
 
@@ -437,6 +445,12 @@ impl<R: Resource> AnyResource<R::Provider> for Typed<R> {
         })
     }
 
+    fn generate(&self, state: &Value) -> Result<Value, Diagnostics> {
+        // What no model can hold is no state of this resource.
+        R::Model::decode_object(state, Source::State)?;
+        Ok(generate::config(Self::schema(), state))
+    }
+
     fn upgrade(&self, from: i64, raw: Json) -> Result<Value, Diagnostics> {
         let schema = Self::schema();
         let raw = match from.cmp(&schema.version) {
@@ -464,7 +478,7 @@ impl<R: Resource> AnyResource<R::Provider> for Typed<R> {
         }
     }
 
-    fn moved(&self, source: &MoveSource) -> Result<Value, Diagnostics> {
+    fn moved(&self, source: &MoveSource) -> Result<(Value, Vec<u8>), Diagnostics> {
         let refused = || {
             let summary = format!("Cannot move {} to {}", source.resource, R::NAME);
             Diagnostics::error(
@@ -473,8 +487,9 @@ impl<R: Resource> AnyResource<R::Provider> for Typed<R> {
             )
             .hint("Remove the moved block and import the object instead.")
         };
-        let model = R::moved(source).ok_or_else(refused)??;
-        let state = plan::without_write_only(Self::schema(), &model.encode());
-        Ok(repair::known(Self::schema(), &state))
+        let mut private = R::Private::default();
+        let model = R::moved(source, &mut private).ok_or_else(refused)??;
+        let state = Self::stub("move", &model)?;
+        Ok((state, Self::stub_private(&private.into())))
     }
 }

@@ -28,6 +28,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument;
 
 use crate::cx::{Sink, lock};
+use crate::erased::guarded;
 use crate::operation::Operation;
 use crate::resource::Provider;
 use crate::{Diagnostics, Model, Registry, check};
@@ -213,7 +214,11 @@ impl<P: Provider> Protocol for Service<P> {
         let schema = P::Config::schema();
         let config = request.get_ref().config.as_ref();
         let found = match super::convert::value(config, &schema.value_type()) {
-            Ok(config) => crate::erased::validate(&config, P::validate),
+            Ok(config) => {
+                let validate = || crate::erased::validate(&config, P::validate);
+                guarded("ValidateProviderConfig", self.registry().name, validate)
+                    .unwrap_or_else(|panic| panic)
+            }
             Err(error) => error,
         };
         reply(wire::validate_provider_config::Response {
@@ -479,7 +484,9 @@ impl<P: Provider> Service<P> {
         check::config(schema, &config, &crate::Path::root(), &mut found);
         found.into_result()?;
         let config = crate::plan::with_defaults(schema, &config, &config);
-        let provider = P::new(P::Config::decode_object(&config, crate::Source::Config)?)?;
+        let config = P::Config::decode_object(&config, crate::Source::Config)?;
+        let made = || P::new(config);
+        let provider = guarded("ConfigureProvider", self.registry().name, made)??;
         *self
             .inner
             .configured

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value as Json;
 use strata_framework::{
     Attr, Cx, DataSource, Diagnostics, Dynamic, Ephemeral, Field, Found, Function, FunctionError,
-    Identified, Limits, MoveSource, Number, Of, Opened, Parameter, Provider, Purpose, Registry,
-    Resource, Schema, Secret, Timeouts,
+    Identified, Limits, List, Listed, Listing, MoveSource, Number, Of, Opened, Parameter, Provider,
+    Purpose, Registry, Resource, Schema, Secret, Timeouts,
 };
 
 /// Settings.
@@ -138,7 +138,7 @@ impl Resource for Thing {
     fn upgrade(_: i64, raw: Json) -> Result<Json, Diagnostics> {
         Ok(raw)
     }
-    fn moved(source: &MoveSource) -> Option<Result<Self, Diagnostics>> {
+    fn moved(source: &MoveSource, _: &mut Self::Private) -> Option<Result<Self, Diagnostics>> {
         let name = source.state.get("name").and_then(Json::as_str)?;
         Some(Self::named(name))
     }
@@ -176,6 +176,18 @@ impl Identified for Thing {
     }
     async fn from_identity(_: &Of<'_, Self>, which: Which) -> Result<Self, Diagnostics> {
         Self::named(which.name.text())
+    }
+}
+
+impl List for Thing {
+    type Filter = Self;
+    async fn list(
+        _: &Of<'_, Self>,
+        filter: Self,
+        found: &Listing<Self>,
+    ) -> Result<(), Diagnostics> {
+        let _ = found.send(Listed::whole(&filter, "valid")).await;
+        Ok(())
     }
 }
 
@@ -261,6 +273,7 @@ pub(crate) fn registry() -> Registry<World> {
     Registry::new("world")
         .resource::<Thing>()
         .identity::<Thing>()
+        .list::<Thing>()
         .data_source::<Look>()
         .ephemeral::<Loan>()
         .function::<All>()

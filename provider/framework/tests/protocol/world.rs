@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use strata_framework::{
-    Attr, Change, Diagnostics, Found, Identified, Of, Planned, Provider, Registry, Resource, Schema,
+    Attr, Change, Diagnostics, Found, Identified, MoveSource, Of, Planned, Provider, Registry,
+    Resource, Schema,
 };
 
 use crate::card::Card;
@@ -55,6 +57,7 @@ impl Provider for Library {
                 title: title.into(),
                 shelf: "a".into(),
                 note_wo: Attr::Null,
+                author: Attr::Null,
                 town: town.clone(),
                 number: number.into(),
             };
@@ -81,12 +84,21 @@ pub(crate) struct Book {
     /// A note that nobody keeps.
     #[schema(optional, write_only)]
     note_wo: Attr<String>,
+    /// Author.
+    #[schema(optional, deprecated = "The catalogue knows.")]
+    author: Attr<String>,
     /// Town of the library.
     #[schema(computed, keep_prior)]
     town: Attr<String>,
     /// Number in the library, the import id.
     #[schema(computed, keep_prior)]
     number: Attr<String>,
+}
+
+/// Kept beside the state.
+#[derive(Serialize, Deserialize, Clone, Default)]
+pub(crate) struct Loans {
+    loans: u32,
 }
 
 /// Which book, anywhere.
@@ -104,7 +116,11 @@ pub(crate) struct BookIdentity {
 impl Resource for Book {
     type Provider = Library;
     type Model = Self;
-    type Private = ();
+    type Private = Loans;
+
+    fn validate(config: &Self, _: &mut Diagnostics) {
+        assert!(config.title() != "cursed", "as told");
+    }
 
     async fn plan(
         cx: &Of<'_, Self>,
@@ -117,6 +133,7 @@ impl Resource for Book {
 
     async fn create(cx: &Of<'_, Self>, _: Self, mut planned: Self) -> Result<Self, Diagnostics> {
         notice(cx);
+        cx.private().loans += 1;
         planned.town.fill(cx.provider.town.clone());
         let mut books = cx.provider.books();
         planned.number.fill((books.len() + 1).to_string());
@@ -156,11 +173,28 @@ impl Resource for Book {
     }
 
     async fn import(_: &Of<'_, Self>, id: &str) -> Result<Self, Diagnostics> {
-        Ok(Self::stub(id))
+        Ok(Self::named(
+            "",
+            if id == "nothing" {
+                Attr::Null
+            } else {
+                id.into()
+            },
+        ))
     }
 
-    fn upgrade(_: i64, raw: Json) -> Result<Json, Diagnostics> {
+    fn upgrade(_: i64, mut raw: Json) -> Result<Json, Diagnostics> {
+        // Version 0 called the title `name`.
+        if let Some(object) = raw.as_object_mut()
+            && let Some(name) = object.remove("name")
+        {
+            object.insert("title".to_owned(), name);
+        }
         Ok(raw)
+    }
+
+    fn moved(source: &MoveSource, private: &mut Loans) -> Option<Result<Self, Diagnostics>> {
+        crate::scroll::moved(source, private)
     }
 }
 
@@ -173,14 +207,20 @@ impl Book {
         self.number.text()
     }
 
-    fn stub(number: &str) -> Self {
+    /// A book of which only this is known.
+    pub(crate) fn named(title: &str, number: Attr<String>) -> Self {
         Self {
-            title: Attr::Null,
+            title: Attr::from((!title.is_empty()).then(|| title.to_owned())),
             shelf: Attr::Null,
             note_wo: Attr::Null,
+            author: Attr::Null,
             town: Attr::Null,
-            number: number.into(),
+            number,
         }
+    }
+
+    pub(crate) fn place(&mut self, town: Option<String>) {
+        self.town = town.into();
     }
 }
 
@@ -204,7 +244,7 @@ impl Identified for Book {
         };
         Ok(Self {
             town,
-            ..Self::stub(number)
+            ..Self::named("", number.into())
         })
     }
 

@@ -5,7 +5,7 @@ use strata_proto::tfplugin6 as wire;
 use super::Service;
 use crate::resource::Provider;
 use crate::server::convert;
-use crate::{Diagnostics, Value, generate};
+use crate::{Diagnostics, Value};
 
 impl<P: Provider> Service<P> {
     pub(super) fn generate(
@@ -13,14 +13,14 @@ impl<P: Provider> Service<P> {
         request: &wire::generate_resource_config::Request,
     ) -> wire::generate_resource_config::Response {
         let generate = || {
-            let schema = self.resource(&request.type_name)?.schema();
-            let of = schema.value_type();
+            let resource = self.resource(&request.type_name)?;
+            let of = resource.schema().value_type();
             match convert::value(request.state.as_ref(), &of)? {
                 Value::Null => Err(Diagnostics::error(
                     format!("Cannot write a configuration for {}", request.type_name),
                     "There is no state to write it from.",
                 )),
-                state => convert::dynamic(&generate::config(schema, &state), &of),
+                state => convert::dynamic(&resource.generate(&state)?, &of),
             }
         };
         let (config, found) = match generate() {

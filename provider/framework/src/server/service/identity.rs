@@ -4,7 +4,7 @@ use strata_proto::tfplugin6 as wire;
 
 use super::read::raw;
 use super::{Service, unknown_type};
-use crate::erased::AnyIdentity;
+use crate::erased::{AnyIdentity, guarded};
 use crate::identity::{Moment, settle};
 use crate::operation::Outcome;
 use crate::resource::Provider;
@@ -51,7 +51,7 @@ impl<P: Provider> Service<P> {
             let identity = identity.ok_or_else(|| unknown_type("identity of", name))?;
             let stored = raw(request.raw_identity.as_ref())?;
             let upgrade = || identity.upgrade(request.version, stored);
-            let upgraded = crate::erased::guarded("UpgradeResourceIdentity", name, upgrade)??;
+            let upgraded = guarded("UpgradeResourceIdentity", name, upgrade)??;
             encode(identity.schema(), &upgraded)
         };
         let (upgraded_identity, found) = match upgrade() {
@@ -132,7 +132,8 @@ impl<P: Provider> Service<P> {
         let wanted = decode(schema, Some(data))?;
         let mut found = Diagnostics::none();
         check::config(schema, &wanted, &Path::root(), &mut found);
-        found.into_result()?;
+        // A path would point into the resource's own block.
+        found.without_path().into_result()?;
         let (operation, _) = self.operation(Vec::new())?;
         let work = identity.import(operation, wanted);
         self.run("ImportResourceState", name, work).await

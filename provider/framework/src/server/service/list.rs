@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{Events, Service, unknown_type};
-use crate::erased::{AnyList, Event, Query};
+use crate::erased::{AnyList, Event, Query, guarded};
 use crate::resource::Provider;
 use crate::server::convert;
 use crate::{Diagnostics, Type, Value};
@@ -31,8 +31,8 @@ impl<P: Provider> Service<P> {
             // Both may be unknown still, and are core's to check; a value of another type is told here.
             convert::value(request.include_resource_object.as_ref(), &Type::Bool)?;
             convert::value(request.limit.as_ref(), &Type::Number)?;
-            let validate = || list.validate(&filter);
-            crate::erased::guarded("ValidateListResourceConfig", name, validate)
+            let validate = || list.validate(&filter).placed(list.schema());
+            guarded("ValidateListResourceConfig", name, validate)
         };
         let found = check().unwrap_or_else(|error: Diagnostics| error);
         wire::validate_list_resource_config::Response {

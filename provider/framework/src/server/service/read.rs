@@ -4,6 +4,7 @@ use strata_proto::tfplugin6 as wire;
 
 use super::Service;
 use crate::Diagnostics;
+use crate::erased::guarded;
 use crate::identity::Moment;
 use crate::operation::Outcome;
 use crate::resource::{MoveSource, Provider};
@@ -30,7 +31,9 @@ impl<P: Provider> Service<P> {
     ) -> wire::upgrade_resource_state::Response {
         let upgrade = || {
             let resource = self.resource(&request.type_name)?;
-            let state = resource.upgrade(request.version, raw(request.raw_state.as_ref())?)?;
+            let stored = raw(request.raw_state.as_ref())?;
+            let upgrade = || resource.upgrade(request.version, stored);
+            let state = guarded("UpgradeResourceState", &request.type_name, upgrade)??;
             convert::dynamic(&state, &resource.schema().value_type())
         };
         match upgrade() {
@@ -166,19 +169,26 @@ impl<P: Provider> Service<P> {
                 resource: request.source_type_name.clone(),
                 version: request.source_schema_version,
                 state: raw(request.source_state.as_ref())?,
+                private: request.source_private.clone(),
+                identity: match &request.source_identity {
+                    Some(identity) if !identity.json.is_empty() => raw(Some(identity))?,
+                    _ => serde_json::Value::Null,
+                },
+                identity_version: request.source_identity_schema_version,
             };
-            let state = resource.moved(&source)?;
+            let moved = || resource.moved(&source);
+            let (state, private) = guarded("MoveResourceState", &request.target_type_name, moved)??;
             let identity = self.whole_identity(&request.target_type_name, &state);
             let state = convert::dynamic(&state, &resource.schema().value_type())?;
-            Ok((state, identity))
+            Ok(wire::move_resource_state::Response {
+                target_state: Some(state),
+                diagnostics: Vec::new(),
+                target_private: private,
+                target_identity: identity,
+            })
         };
         match moved() {
-            // Private bytes of another resource mean nothing here.
-            Ok((state, target_identity)) => wire::move_resource_state::Response {
-                target_state: Some(state),
-                target_identity,
-                ..Default::default()
-            },
+            Ok(response) => response,
             Err(error) => wire::move_resource_state::Response {
                 diagnostics: convert::diagnostics(error),
                 ..Default::default()

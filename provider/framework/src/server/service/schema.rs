@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use strata_proto::tfplugin6 as wire;
 
 use super::{Service, unknown_type};
-use crate::erased::{AnyDataSource, AnyEphemeral, AnyResource};
+use crate::erased::{AnyDataSource, AnyEphemeral, AnyResource, guarded};
 use crate::resource::Provider;
 use crate::schema::Schema;
 use crate::server::convert;
@@ -117,7 +117,8 @@ impl<P: Provider> Service<P> {
         let check = || {
             let resource = self.resource(&request.type_name)?;
             let config = convert::value(request.config.as_ref(), &resource.schema().value_type())?;
-            let mut found = resource.validate(&config);
+            let validate = || resource.validate(&config);
+            let mut found = guarded("ValidateResourceConfig", &request.type_name, validate)?;
             let allowed = request
                 .client_capabilities
                 .is_some_and(|client| client.write_only_attributes_allowed);
@@ -140,7 +141,8 @@ impl<P: Provider> Service<P> {
             let source = self.data_source(&request.type_name)?;
             let schema = source.schema();
             let config = convert::value(request.config.as_ref(), &schema.value_type())?;
-            Ok(source.validate(&config).placed(schema))
+            let validate = || source.validate(&config).placed(schema);
+            guarded("ValidateDataResourceConfig", &request.type_name, validate)
         };
         let found = check().unwrap_or_else(|error: Diagnostics| error);
         wire::validate_data_resource_config::Response {
@@ -156,7 +158,12 @@ impl<P: Provider> Service<P> {
             let ephemeral = self.ephemeral(&request.type_name)?;
             let schema = ephemeral.schema();
             let config = convert::value(request.config.as_ref(), &schema.value_type())?;
-            Ok(ephemeral.validate(&config).placed(schema))
+            let validate = || ephemeral.validate(&config).placed(schema);
+            guarded(
+                "ValidateEphemeralResourceConfig",
+                &request.type_name,
+                validate,
+            )
         };
         let found = check().unwrap_or_else(|error: Diagnostics| error);
         wire::validate_ephemeral_resource_config::Response {

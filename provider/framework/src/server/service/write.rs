@@ -2,6 +2,14 @@
 //!
 //! Whatever happens in an apply, the answer carries the best state there is: the result, else what the operation saved,
 //! else the prior one. A create that made something is never answered without a state.
+//!
+//! A plan is a function of configuration, prior state and prior private state. Terraform 1.16 sends with the second plan,
+//! at apply, what the first had left in private state (`planned_private`); it is not read. Up to 1.15 nothing like it comes,
+//! so a plan that used it would agree with itself under one Terraform and contradict itself under another. What the first
+//! plan learnt and the second must have is a planned value.
+//!
+//! Nothing is ever deferred: 1.11 says that it allows it at apply and refuses it then, and later ones allow it only in
+//! an experiment.
 
 use std::sync::Arc;
 
