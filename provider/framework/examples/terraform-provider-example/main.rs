@@ -3,6 +3,7 @@
 //! It shows every feature once. The folder's files are the truth, so a test can change them by hand and look for drift.
 
 mod journal;
+mod origin;
 mod sampler;
 mod shelf;
 mod thing;
@@ -70,9 +71,13 @@ fn main() -> ExitCode {
         Registry::<Example>::new("example")
             .address("strata.internal/strata-iac/example")
             .version(env!("CARGO_PKG_VERSION"))
+            .meta::<origin::Module>()
             .resource::<thing::Thing>()
+            .identity::<thing::Thing>()
+            .list::<thing::Thing>()
             .resource::<sampler::Sampler>()
             .data_source::<shelf::Shelf>()
+            .data_source::<origin::Origin>()
             .ephemeral::<words::Password>()
             .function::<words::Greet>()
             .function::<words::Describe>()

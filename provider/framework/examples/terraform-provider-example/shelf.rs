@@ -21,23 +21,7 @@ impl DataSource for Shelf {
     type Model = Self;
 
     async fn read(cx: &Cx<'_, Example>, mut config: Self) -> Result<Self, Diagnostics> {
-        let folder = cx.provider.world()?.folder;
-        let entries = std::fs::read_dir(&folder)
-            .map_err(|error| Diagnostics::failed("list", "things", "", &error))?;
-        let mut names: Vec<_> = entries
-            .filter_map(|entry| {
-                Some(
-                    entry
-                        .ok()?
-                        .file_name()
-                        .to_str()?
-                        .strip_suffix(".json")?
-                        .to_owned(),
-                )
-            })
-            .filter(|name| name.starts_with(config.prefix.text()))
-            .collect();
-        names.sort();
+        let names = cx.provider.world()?.names(config.prefix.text())?;
         config.names = names.into();
         Ok(config)
     }

@@ -1,5 +1,7 @@
 //! `example_thing`: one JSON file.
 
+mod identity;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

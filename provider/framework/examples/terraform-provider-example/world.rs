@@ -47,6 +47,22 @@ impl World {
         .await
     }
 
+    /// The names that begin like this, sorted.
+    pub(crate) fn names(&self, prefix: &str) -> Result<Vec<String>, Diagnostics> {
+        let entries = std::fs::read_dir(&self.folder)
+            .map_err(|error| Diagnostics::failed("list", "things", "", &error))?;
+        let name = |entry: std::io::Result<std::fs::DirEntry>| {
+            let name = entry.ok()?.file_name();
+            Some(name.to_str()?.strip_suffix(".json")?.to_owned())
+        };
+        let mut names: Vec<_> = entries
+            .filter_map(name)
+            .filter(|name| name.starts_with(prefix))
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
     /// Makes or replaces an object. Never half: it is written beside and moved.
     pub(crate) async fn write(
         &self,

@@ -46,7 +46,7 @@ impl<E: Ephemeral> Typed<E> {
         let opened = E::open(&cx, model).await?;
         // Written forms stay: `1.50` is not echoed as `1.5`.
         let result = carry_over(&given, &before, opened.result.encode());
-        // Core lets unknown values pass, and whoever uses one is left without a value and without a reason.
+        // Unknown is no answer to somebody who opens it now.
         let mut faults = check::opened(schema, config, &result);
         faults.extend(check::object(schema, &result));
         // To renew or to close is a call with a lease, and so one of `()` is one.

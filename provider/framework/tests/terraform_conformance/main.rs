@@ -10,6 +10,7 @@ mod ephemeral;
 mod interrupt;
 mod language;
 mod lifecycle;
+mod newer;
 mod processes;
 mod provider_blocks;
 mod scale;
