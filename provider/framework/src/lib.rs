@@ -107,11 +107,25 @@
 //! [`Identified`] gives a resource an identity, which Terraform 1.12 and newer store and import by. It is a trait of its
 //! own, registered beside the resource: `.resource::<Note>().identity::<Note>()`.
 //!
-//! [`List`] lets `terraform query` (1.14 and newer) find objects of such a resource: `.list::<Note>()`.
+//! [`List`] lets `terraform query` (1.14 and newer) find objects of such a resource: `.list::<Note>()`. Its documentation
+//! has an example of both.
 //!
-//! # Beside the provider
+//! [`Resource::upgrade`] reads state of an older version, [`Resource::moved`] that of another type. Configuration for an
+//! import (1.14 and newer) is written by the framework, from the schema.
+//!
+//! # Beside resources
+//!
+//! [`DataSource`] looks, [`Ephemeral`] opens what never reaches plan or state and gives it back, [`Function`] calculates.
+//! What a function's argument may be is said by its type: [`Argument`], [`Variadic`].
 //!
 //! `Registry::meta::<Module>()` declares what a module may say in `provider_meta`; [`Cx::meta`] is what it said.
+//!
+//! Not offered: actions, which change the world outside of any state, and state stores.
+//!
+//! # Tests
+//!
+//! [`Harness`] calls a resource without a server, [`list_all`] a listing; [`serve_local`] is a whole provider on one
+//! connection in the same process.
 //!
 //! # Documentation
 //!

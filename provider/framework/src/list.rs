@@ -15,6 +15,86 @@ use crate::identity::Identified;
 use crate::{Diagnostics, Model};
 
 /// A resource whose objects can be listed. Registered by [`Registry::list`](crate::Registry::list).
+///
+/// ```
+/// use strata_framework::*;
+///
+/// # #[derive(Schema, Clone)] pub struct Settings {}
+/// # pub struct Cupboard;
+/// # impl Provider for Cupboard { type Config = Settings; fn new(_: Settings) -> Result<Self, Diagnostics> { Ok(Self) } }
+/// # /// A note.
+/// # #[derive(Schema, Clone, Debug)]
+/// # #[schema(name = "note")]
+/// # pub struct Note {
+/// #     /// Its name.
+/// #     #[schema(required, replace)]
+/// #     name: Attr<String>,
+/// # }
+/// # impl Resource for Note {
+/// #     type Provider = Cupboard;
+/// #     type Model = Self;
+/// #     type Private = ();
+/// #     async fn create(_: &Of<'_, Self>, _: Self, planned: Self) -> Result<Self, Diagnostics> { Ok(planned) }
+/// #     async fn read(_: &Of<'_, Self>, prior: Self) -> Result<Found<Self>, Diagnostics> { Ok(Found::Present(prior)) }
+/// #     async fn update(_: &Of<'_, Self>, _: Self, _: Self, planned: Self) -> Result<Self, Diagnostics> { Ok(planned) }
+/// #     async fn delete(_: &Of<'_, Self>, _: Self) -> Result<(), Diagnostics> { Ok(()) }
+/// # }
+/// /// Which note.
+/// #[derive(Schema, Clone, Debug, PartialEq)]
+/// #[schema(name = "note", version = 0)]
+/// pub struct NoteIdentity {
+///     /// Name of the note.
+///     #[schema(required_for_import)]
+///     name: Attr<String>,
+/// }
+///
+/// impl Identified for Note {
+///     type Identity = NoteIdentity;
+///     fn identity(note: &Self) -> NoteIdentity {
+///         NoteIdentity { name: note.name.clone() }
+///     }
+///     async fn from_identity(_: &Of<'_, Self>, identity: NoteIdentity) -> Result<Self, Diagnostics> {
+///         Ok(Self { name: identity.name }) // `read` completes it
+///     }
+/// }
+///
+/// /// Which notes.
+/// #[derive(Schema, Clone, Debug)]
+/// #[schema(name = "note")]
+/// pub struct Notes {
+///     /// Only names that begin like this.
+///     #[schema(default = "")]
+///     prefix: Attr<String>,
+/// }
+///
+/// impl List for Note {
+///     type Filter = Notes;
+///     async fn list(_: &Of<'_, Self>, filter: Notes, found: &Listing<Self>) -> Result<(), Diagnostics> {
+///         for name in ["milk", "mail", "rent"] {
+///             if name.starts_with(filter.prefix.text()) {
+///                 let identity = NoteIdentity { name: name.into() };
+///                 if found.send(Listed::new(identity, name)).await.is_break() {
+///                     break;
+///                 }
+///             }
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// let registry = Registry::new("example").resource::<Note>().identity::<Note>().list::<Note>();
+/// assert!(registry.faults().is_empty());
+///
+/// // A test of it:
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+/// # runtime.block_on(async {
+/// let cupboard = Harness::new(Cupboard);
+/// let filter = Notes { prefix: "m".into() };
+/// let found = list_all::<Note>(&cupboard.cx(), filter, 10).await.unwrap();
+/// let names: Vec<_> = found.iter().map(Listed::name).collect();
+/// assert_eq!(names, ["milk", "mail"]);
+/// # });
+/// ```
 pub trait List: Identified {
     /// Model of the `config` block: what to look for.
     type Filter: Model;

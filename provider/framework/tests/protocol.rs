@@ -35,6 +35,7 @@ macro_rules! transcripts {
 }
 
 transcripts! {
+    capabilities
     ephemeral
     identity
     moves

@@ -15,8 +15,8 @@ use crate::Registry;
 use crate::resource::Provider;
 
 /// Serves a provider to whoever holds the other end: `tfplugin6.Provider`, and `plugin.GRPCController`, whose Shutdown
-/// releases leases and ends this future; dropping it ends the provider too. A test's own client speaks to it as Terraform does; `tests/protocol.rs` of
-/// this crate shows how.
+/// releases leases and ends this future; dropping it ends the provider too. A test's own client speaks to it as Terraform
+/// does: `tests/protocol.rs` of this crate replays conversations from files.
 ///
 /// # Errors
 /// When the connection breaks in a way that HTTP/2 cannot explain.

@@ -123,3 +123,6 @@ fn filter<P>(
         filter => filter,
     })
 }
+
+#[cfg(test)]
+mod tests;
