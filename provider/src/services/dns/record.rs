@@ -33,13 +33,14 @@ use crate::services::cloudflare::client::{Client, Error, NewRecord, Patch, Recor
 ///
 /// # Errors
 ///
-/// - "... exists already ... and does not carry the mark of this estate": somebody else made that value. Delete it, or import it.
+/// - "... exists already ... and does not carry the mark of this estate": somebody else made that value. Delete it, or give it the comment
+///   that the message names; then it is adopted.
 /// - "... already has a ... record": a CNAME cannot stand beside another record of its name.
 /// - "Cannot use the provider before ... is known": the comment needs the estate's id.
 ///
 /// # Import
 ///
-/// The id is `zone|name|type`: the zone with its backend, the whole name, the type. All records of that name and type that carry this
+/// The id is `zone|name|type`: the zone with its backend, the name as in the configuration, the type. All records of that name and type that carry this
 /// estate's comment are imported.
 #[derive(Schema, Clone, Debug, PartialEq)]
 #[schema(name = "dns_record", version = 0)]
@@ -71,7 +72,7 @@ pub struct Record {
     /// Ids of the records at the service, by value.
     #[schema(computed, keep_prior)]
     record_ids: Attr<BTreeMap<String, String>>,
-    /// How long operations may take.
+    /// How long operations may take: durations like `90s`, `120m` or `1h30m`.
     #[schema(optional)]
     timeouts: Attr<Timeouts>,
 }
@@ -267,7 +268,10 @@ impl Wanted<'_> {
             ),
         )
         .left("Nothing was changed.")
-        .hint("Delete that record, or take it over with `terraform import`.")
+        .hint(&format!(
+            "Delete that record, or give it the comment `{}`, and it is adopted.",
+            self.comment()
+        ))
     }
 
     async fn adjust(&self, record: &ApiRecord) -> Result<(), Diagnostics> {

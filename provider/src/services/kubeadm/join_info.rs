@@ -69,7 +69,7 @@ pub struct KubeadmJoinInfo {
     /// When the token ends, RFC 3339 in UTC. Shown, never a reason for a change.
     #[schema(computed)]
     pub expires_at: Attr<String>,
-    /// How long operations may take.
+    /// How long operations may take: durations like `90s`, `120m` or `1h30m`.
     #[schema(optional)]
     pub timeouts: Attr<Timeouts>,
 }

@@ -88,7 +88,7 @@ pub struct KubeadmNode {
     /// Whether this node initialised the cluster; false after an import.
     #[schema(computed, keep_prior)]
     pub initialised: Attr<bool>,
-    /// How long operations may take.
+    /// How long operations may take: durations like `90s`, `120m` or `1h30m`.
     #[schema(optional)]
     pub timeouts: Attr<Timeouts>,
 }

@@ -64,7 +64,7 @@ pub struct KubernetesCluster {
     /// Kubernetes version that the API reports, e.g. `v1.34.2`.
     #[schema(computed, keep_prior)]
     pub version: Attr<String>,
-    /// How long operations may take.
+    /// How long operations may take: durations like `90s`, `120m` or `1h30m`.
     #[schema(optional)]
     pub timeouts: Attr<Timeouts>,
 }

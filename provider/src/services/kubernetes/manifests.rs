@@ -71,7 +71,7 @@ pub struct KubernetesManifests {
     /// SHA-256 of what was applied, in hex; after drift it says what differs, and the next plan applies again.
     #[schema(computed)]
     pub hash: Attr<String>,
-    /// How long operations may take.
+    /// How long operations may take: durations like `90s`, `120m` or `1h30m`.
     #[schema(optional)]
     pub timeouts: Attr<Timeouts>,
 }

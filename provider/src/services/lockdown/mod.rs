@@ -98,7 +98,7 @@ pub struct NodeLockdown {
     /// What was seen at the lockdown, by address family (`ipv4`, `ipv6`): `closed`, or `not observed` where this machine has no way to look.
     #[schema(computed)]
     pub observed: Attr<BTreeMap<String, String>>,
-    /// How long operations may take.
+    /// How long operations may take: durations like `90s`, `120m` or `1h30m`.
     #[schema(optional)]
     pub timeouts: Attr<Timeouts>,
 }

@@ -49,7 +49,7 @@ pub struct SshKey {
     /// Fingerprint as Scaleway shows it, e.g. `256 MD5:6b:cd:... (ssh-ed25519)`.
     #[schema(computed, keep_prior)]
     fingerprint: Attr<String>,
-    /// How long operations may take.
+    /// How long operations may take: durations like `90s`, `120m` or `1h30m`.
     #[schema(optional)]
     timeouts: Attr<Timeouts>,
 }

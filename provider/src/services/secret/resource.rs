@@ -86,7 +86,7 @@ pub struct StoreSecret {
     /// (`sha256:...`), `ca_cert_pem`, `front_proxy_ca_cert_pem`, `etcd_ca_cert_pem`. Other kinds: nothing.
     #[schema(computed, keep_prior)]
     public: Attr<BTreeMap<String, String>>,
-    /// How long operations may take.
+    /// How long operations may take: durations like `90s`, `120m` or `1h30m`.
     #[schema(optional)]
     timeouts: Attr<Timeouts>,
 }

@@ -119,7 +119,7 @@ pub struct BaremetalServer {
     /// Id of the estate that the server's marks name. Null when somebody touched the marks; the next apply sets them again.
     #[schema(computed, keep_prior)]
     pub(in crate::services::scaleway) owner: Attr<String>,
-    /// How long operations may take.
+    /// How long operations may take: durations like `90s`, `120m` or `1h30m`.
     #[schema(optional)]
     pub(in crate::services::scaleway) timeouts: Attr<Timeouts>,
 }
