@@ -140,6 +140,9 @@ impl Drop for World {
     fn drop(&mut self) {
         let _ = self.lab.kill();
         let _ = self.lab.wait();
+        // It names a process that is gone, and the project would end whoever has its number now.
+        let state = self.project.path().join(format!(".strata/{CLUSTER}/lab"));
+        let _ = fs::remove_file(state.join("lab.json"));
     }
 }
 
