@@ -158,6 +158,7 @@ mod generate;
 mod identity;
 mod json;
 mod list;
+mod mask;
 mod meta;
 mod msgpack;
 mod number;
@@ -190,6 +191,7 @@ pub use function::{
 };
 pub use identity::Identified;
 pub use list::{List, Listed, Listing, list_all};
+pub use mask::{mask, masked};
 pub use number::Number;
 pub use object::Object;
 pub use path::{Path, Step};
@@ -200,7 +202,7 @@ pub use resource::{
 };
 pub use rule::Rule;
 pub use schema::Schema;
-pub use secret::{Secret, fingerprint, mask, masked};
+pub use secret::{Secret, fingerprint};
 #[doc(hidden)]
 pub use server::inside;
 pub use server::{serve, serve_local};

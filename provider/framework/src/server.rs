@@ -58,6 +58,7 @@ const WATCH: Duration = Duration::from_secs(1);
 pub fn serve<P: Provider>(registry: Registry<P>) -> ExitCode {
     let about = About {
         name: registry.name,
+        own: std::any::type_name::<P>(),
         address: registry.address,
         version: registry.version,
     };
@@ -68,6 +69,8 @@ pub fn serve<P: Provider>(registry: Registry<P>) -> ExitCode {
 /// What the process knows of the provider it serves.
 struct About<'a> {
     name: &'a str,
+    /// A type of the provider's crate: the crate's lines are the provider's.
+    own: &'a str,
     address: Option<&'a str>,
     version: &'a str,
 }
@@ -103,6 +106,7 @@ impl<P: Provider> Ending for Service<P> {
 pub fn serve_service<S: Protocol, E: Ending>(name: &str, service: S, ending: E) -> ExitCode {
     let about = About {
         name,
+        own: std::any::type_name::<S>(),
         address: None,
         version: "0.0.0",
     };
@@ -132,7 +136,7 @@ fn start<S: Protocol, E: Ending>(about: &About<'_>, service: S, ending: E) -> Ex
         }
         Wanted::Serve | Wanted::Debug => {}
     }
-    log::start(about.name, |name| environment.get(name).cloned());
+    log::start(about.name, about.own, &environment);
     install_panic_hook();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -311,7 +315,7 @@ fn complain(text: &str) {
 /// lines after `panic: ` to the user.
 fn install_panic_hook() {
     std::panic::set_hook(Box::new(|info| {
-        let text = crate::masked(&info.to_string());
+        let text = log::printable(crate::masked(&info.to_string()));
         if std::thread::current().name() == Some("main") {
             complain(&format!("panic: {text}"));
         } else {
