@@ -255,6 +255,43 @@ impl Cluster {
         String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
+    /// Server-side apply of a file.
+    pub(crate) async fn apply(&self, file: &str) {
+        self.kubectl(&["apply", "--server-side", "-f", file]).await;
+    }
+
+    /// Waits until the object (words as kubectl takes them, namespace first if any) is in the state that `--for` names.
+    pub(crate) async fn wait_for(&self, state: &str, object: &[&str]) {
+        let state = format!("--for={state}");
+        let arguments: Vec<&str> = ["wait", &state, "--timeout=30s"]
+            .into_iter()
+            .chain(object.iter().copied())
+            .collect();
+        self.kubectl(&arguments).await;
+    }
+
+    /// Applies the CNI as the provider does.
+    pub(crate) async fn install_cilium(&self) {
+        let file = self.file("cilium.yaml", include_str!("cilium.yaml"));
+        self.kubectl(&[
+            "apply",
+            "--server-side",
+            "--field-manager=strata",
+            "-f",
+            &file,
+        ])
+        .await;
+    }
+
+    /// Waits until the cluster's DNS runs: there are nodes and a CNI.
+    pub(crate) async fn wait_for_dns(&self) {
+        self.wait_for(
+            "condition=Available",
+            &["-n", "kube-system", "deployment/coredns"],
+        )
+        .await;
+    }
+
     /// A file with this content, for `-f`.
     pub(crate) fn file(&self, name: &str, content: &str) -> String {
         let path = self.folder.path().join(name);

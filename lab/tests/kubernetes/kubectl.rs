@@ -2,8 +2,6 @@
 
 use crate::cluster::Cluster;
 
-const CILIUM: &str = include_str!("cilium.yaml");
-
 const DEMO: &str = "
 apiVersion: v1
 kind: Namespace
@@ -59,24 +57,9 @@ async fn nodes_are_listed_and_become_ready_with_cilium() {
             .contains("cni plugin not initialized")
     );
 
-    let file = cluster.file("cilium.yaml", CILIUM);
+    cluster.install_cilium().await;
     cluster
-        .kubectl(&[
-            "apply",
-            "--server-side",
-            "--field-manager=strata",
-            "-f",
-            &file,
-        ])
-        .await;
-    cluster
-        .kubectl(&[
-            "wait",
-            "--for=condition=Ready",
-            "node",
-            "--all",
-            "--timeout=30s",
-        ])
+        .wait_for("condition=Ready", &["node", "--all"])
         .await;
     cluster
         .kubectl(&[
@@ -88,16 +71,7 @@ async fn nodes_are_listed_and_become_ready_with_cilium() {
             "--timeout=30s",
         ])
         .await;
-    cluster
-        .kubectl(&[
-            "wait",
-            "--for=condition=Available",
-            "-n",
-            "kube-system",
-            "deployment/coredns",
-            "--timeout=30s",
-        ])
-        .await;
+    cluster.wait_for_dns().await;
     let set = cluster
         .kubectl(&[
             "get",
@@ -176,24 +150,18 @@ async fn a_second_server_side_apply_changes_nothing() {
     );
 
     // What the manager leaves out goes; what another manager holds is a conflict.
+    let settings = [
+        "get",
+        "cm",
+        "-n",
+        "demo",
+        "settings",
+        "-o",
+        "jsonpath={.data}",
+    ];
     let fewer = cluster.file("fewer.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: demo}\ndata: {a: '1'}\n");
-    cluster
-        .kubectl(&["apply", "--server-side", "-f", &fewer])
-        .await;
-    assert_eq!(
-        cluster
-            .kubectl(&[
-                "get",
-                "cm",
-                "-n",
-                "demo",
-                "settings",
-                "-o",
-                "jsonpath={.data}"
-            ])
-            .await,
-        r#"{"a":"1"}"#
-    );
+    cluster.apply(&fewer).await;
+    assert_eq!(cluster.kubectl(&settings).await, r#"{"a":"1"}"#);
     let other = cluster.file("other.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: demo}\ndata: {a: '9'}\n");
     let conflict = cluster
         .refused(&[
@@ -218,20 +186,7 @@ async fn a_second_server_side_apply_changes_nothing() {
             &other,
         ])
         .await;
-    assert_eq!(
-        cluster
-            .kubectl(&[
-                "get",
-                "cm",
-                "-n",
-                "demo",
-                "settings",
-                "-o",
-                "jsonpath={.data}"
-            ])
-            .await,
-        r#"{"a":"9"}"#
-    );
+    assert_eq!(cluster.kubectl(&settings).await, r#"{"a":"9"}"#);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -384,16 +339,9 @@ spec:
           status: {type: object, x-kubernetes-preserve-unknown-fields: true}
 ",
     );
+    cluster.apply(&definition).await;
     cluster
-        .kubectl(&["apply", "--server-side", "-f", &definition])
-        .await;
-    cluster
-        .kubectl(&[
-            "wait",
-            "--for=condition=Established",
-            "crd/widgets.example.org",
-            "--timeout=20s",
-        ])
+        .wait_for("condition=Established", &["crd/widgets.example.org"])
         .await;
     let widget = |size: &str| {
         format!(
@@ -517,7 +465,5 @@ async fn deletion_follows_owners_and_waits_for_finalizers() {
             r#"[{"op":"remove","path":"/metadata/finalizers"}]"#,
         ])
         .await;
-    cluster
-        .kubectl(&["wait", "--for=delete", "ns/demo", "--timeout=20s"])
-        .await;
+    cluster.wait_for("delete", &["ns/demo"]).await;
 }

@@ -6,8 +6,6 @@ use std::time::Duration;
 use crate::cluster::Cluster;
 use serde_json::{Value, json};
 
-const CILIUM: &str = include_str!("cilium.yaml");
-
 fn host_pod(name: &str, node: &str, image: &str, words: &[&str]) -> String {
     let enter = [
         "nsenter",
@@ -30,16 +28,7 @@ fn host_pod(name: &str, node: &str, image: &str, words: &[&str]) -> String {
 
 async fn with_cilium(speed: f64) -> Cluster {
     let cluster = Cluster::start(speed).await;
-    let file = cluster.file("cilium.yaml", CILIUM);
-    cluster
-        .kubectl(&[
-            "apply",
-            "--server-side",
-            "--field-manager=strata",
-            "-f",
-            &file,
-        ])
-        .await;
+    cluster.install_cilium().await;
     cluster
 }
 
@@ -58,26 +47,14 @@ async fn a_host_pod_runs_on_its_machine_and_leaves_a_log() {
         &host_pod("foreign", "w-1", "busybox:1", &["rules"]),
     );
     for file in [&good, &bad, &foreign] {
-        cluster
-            .kubectl(&["apply", "--server-side", "-f", file])
-            .await;
+        cluster.apply(file).await;
     }
-    let phase = |pod: &'static str, phase: &str| {
-        vec![
-            "wait".to_owned(),
-            "-n".into(),
-            "kube-system".into(),
-            format!("--for=jsonpath={{.status.phase}}={phase}"),
-            format!("pod/{pod}"),
-            "--timeout=20s".into(),
-        ]
+    let phase = async |pod: &str, phase: &str| {
+        let state = format!("jsonpath={{.status.phase}}={phase}");
+        cluster.wait_for(&state, &["-n", "kube-system", pod]).await;
     };
-    for (pod, wanted) in [("good", "Succeeded"), ("bad", "Failed")] {
-        let arguments = phase(pod, wanted);
-        cluster
-            .kubectl(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
-            .await;
-    }
+    phase("pod/good", "Succeeded").await;
+    phase("pod/bad", "Failed").await;
     assert_eq!(
         cluster
             .kubectl(&["logs", "-n", "kube-system", "good"])
@@ -102,9 +79,7 @@ async fn a_host_pod_runs_on_its_machine_and_leaves_a_log() {
 
     machine.alive.store(false, Ordering::SeqCst);
     let late = cluster.file("late.json", &host_pod("late", "w-1", image, &["version"]));
-    cluster
-        .kubectl(&["apply", "--server-side", "-f", &late])
-        .await;
+    cluster.apply(&late).await;
     assert!(
         cluster
             .kubectl(&["get", "pod", "-n", "kube-system", "late"])
@@ -112,10 +87,7 @@ async fn a_host_pod_runs_on_its_machine_and_leaves_a_log() {
             .contains("Pending")
     );
     machine.alive.store(true, Ordering::SeqCst);
-    let arguments = phase("late", "Succeeded");
-    cluster
-        .kubectl(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
-        .await;
+    phase("pod/late", "Succeeded").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -197,9 +169,7 @@ async fn a_silent_node_becomes_unknown_after_its_grace_and_returns() {
     let cluster = with_cilium(1.0).await;
     let machine = cluster.node("w-1", 11, false);
     cluster.clock.advance(Duration::from_secs(15));
-    cluster
-        .kubectl(&["wait", "--for=condition=Ready", "node/w-1", "--timeout=20s"])
-        .await;
+    cluster.wait_for("condition=Ready", &["node/w-1"]).await;
     machine.alive.store(false, Ordering::SeqCst);
     let status = [
         "get",
@@ -232,16 +202,7 @@ async fn a_node_is_drained_and_deleted() {
     let cluster = with_cilium(600.0).await;
     cluster.node("w-1", 11, false);
     cluster.node("w-2", 12, false);
-    cluster
-        .kubectl(&[
-            "wait",
-            "--for=condition=Available",
-            "-n",
-            "kube-system",
-            "deployment/coredns",
-            "--timeout=30s",
-        ])
-        .await;
+    cluster.wait_for_dns().await;
     let text = cluster
         .kubectl(&[
             "drain",
@@ -314,16 +275,7 @@ async fn typed_clients_read_every_list() {
 
     let cluster = with_cilium(600.0).await;
     cluster.node("cp-1", 1, true);
-    cluster
-        .kubectl(&[
-            "wait",
-            "--for=condition=Available",
-            "-n",
-            "kube-system",
-            "deployment/coredns",
-            "--timeout=30s",
-        ])
-        .await;
+    cluster.wait_for_dns().await;
     let nodes = read::<core::Node>(&cluster, "/api/v1/nodes").await;
     assert_eq!(nodes[0].metadata.name.as_deref(), Some("cp-1"));
     assert_eq!(
