@@ -176,6 +176,11 @@ impl<'a> Access<'a> {
         duration.div_f64(self.speed.max(1.0)).max(SHORTEST)
     }
 
+    /// What goes by on the cluster's clock while this machine's runs for `duration`.
+    pub fn there(&self, duration: Duration) -> Duration {
+        duration.mul_f64(self.speed.max(1.0))
+    }
+
     /// A wait policy whose intervals keep the lab's pace.
     pub fn policy(&self, what: impl Into<String>, first: Duration, longest: Duration) -> Policy {
         Policy::new(what).every(self.pace(first), self.pace(longest))

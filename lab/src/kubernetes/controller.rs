@@ -256,14 +256,17 @@ impl State {
                     .as_str()
                     .unwrap_or_default()
                     .to_owned();
-                // A token that is over by the lab's clock at birth but not by the wall's was written by a machine with the wall's time: it keeps its life.
-                let end = *self.token_ends.entry(uid).or_insert_with(|| {
-                    if expiration <= now && expiration > wall {
+                // An expiry that is over by the lab's clock when it is written but not by the wall's comes from a machine with the wall's time: the
+                // token keeps its life. Judged once per expiry, since both clocks run on; a later change of the expiry counts.
+                let judged = self.token_ends.get(&uid).copied();
+                let end = match judged {
+                    Some((stated, end)) if stated == expiration => end,
+                    _ if expiration <= now && expiration > wall => {
                         now + expiration.duration_since(wall)
-                    } else {
-                        expiration
                     }
-                });
+                    _ => expiration,
+                };
+                self.token_ends.insert(uid, (expiration, end));
                 if end <= now {
                     self.store.remove(&key);
                     continue;

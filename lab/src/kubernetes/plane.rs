@@ -57,8 +57,8 @@ pub(super) struct State {
     /// Uids of one-shot pods that were handed to their agent.
     pub(super) started: BTreeSet<String>,
     pub(super) seen: SeenCertificates,
-    /// Ends of tokens that were written by a clock behind the lab's, by Secret uid.
-    pub(super) token_ends: BTreeMap<String, Timestamp>,
+    /// Expiry of each token as its Secret states it, and the end that was made of it, by the Secret's uid.
+    pub(super) token_ends: BTreeMap<String, (Timestamp, Timestamp)>,
     /// Running number for generated names and service addresses.
     pub(super) sequence: u32,
 }
@@ -261,7 +261,8 @@ impl ControlPlane {
         let stored = stored.ok_or_else(unknown)?;
         let token = Token::of_secret(stored).ok_or_else(unknown)?;
         let uid = stored["metadata"]["uid"].as_str().unwrap_or_default();
-        let end = state.token_ends.get(uid).copied().or(token.expiration);
+        let judged = state.token_ends.get(uid).map(|(_, end)| *end);
+        let end = judged.or(token.expiration);
         if token.secret != secret || end.is_some_and(|end| end <= self.clock.now()) {
             return Err(unknown());
         }

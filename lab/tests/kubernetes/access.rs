@@ -4,15 +4,12 @@ use std::time::Duration;
 
 use crate::cluster::Cluster;
 use data_encoding::BASE64;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use strata_lab::fault::{Action, Fault};
 
-fn token(cluster: &Cluster, id: &str, minutes: u64) -> String {
-    let expiration = cluster
-        .clock
-        .now()
-        .checked_add(Duration::from_mins(minutes))
-        .unwrap();
+fn token(now: Timestamp, id: &str, minutes: u64) -> String {
+    let expiration = now.checked_add(Duration::from_mins(minutes)).unwrap();
     let encoded = |text: &str| BASE64.encode(text.as_bytes());
     json!({"apiVersion": "v1", "kind": "Secret", "type": "bootstrap.kubernetes.io/token",
         "metadata": {"name": format!("bootstrap-token-{id}"), "namespace": "kube-system"},
@@ -25,10 +22,8 @@ fn token(cluster: &Cluster, id: &str, minutes: u64) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bootstrap_token_signs_in_and_ends_on_the_clock_of_the_lab() {
     let cluster = Cluster::start(1.0).await;
-    let file = cluster.file("token.json", &token(&cluster, "abcdef", 60));
-    cluster
-        .kubectl(&["apply", "--server-side", "-f", &file])
-        .await;
+    let file = cluster.file("token.json", &token(cluster.clock.now(), "abcdef", 60));
+    cluster.apply(&file).await;
     cluster
         .plane
         .authenticate_token("abcdef.0123456789abcdef")
@@ -110,6 +105,31 @@ async fn a_bootstrap_token_signs_in_and_ends_on_the_clock_of_the_lab() {
         ])
         .await;
     assert!(!info.contains("jws-kubeconfig"), "{info}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_written_by_the_walls_clock_keeps_its_life_until_its_expiry_is_changed() {
+    let cluster = Cluster::start(1.0).await;
+    let works = || {
+        cluster
+            .plane
+            .authenticate_token("abcdef.0123456789abcdef")
+            .is_ok()
+    };
+    let minutes = |minutes| cluster.clock.advance(Duration::from_mins(minutes));
+    let apply = async |text: &str| {
+        let file = cluster.file("token.json", text);
+        cluster.apply(&file).await;
+    };
+    minutes(120);
+    apply(&token(Timestamp::now(), "abcdef", 60)).await;
+    minutes(58);
+    assert!(works());
+    apply(&token(cluster.clock.now(), "abcdef", 60)).await;
+    minutes(58);
+    assert!(works());
+    minutes(3);
+    assert!(!works());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

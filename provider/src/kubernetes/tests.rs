@@ -47,9 +47,15 @@ struct Cluster {
     plane: Arc<ControlPlane>,
     address: SocketAddr,
     calls: Calls,
+    clock: Clock,
 }
 
 async fn cluster() -> Cluster {
+    cluster_at(600.0).await
+}
+
+/// Its clock runs so many times faster than the wall's.
+async fn cluster_at(speed: f64) -> Cluster {
     let pki = Pki::generate().unwrap();
     let file = |name: &str| {
         pki.files()
@@ -60,7 +66,7 @@ async fn cluster() -> Cluster {
             .expose()
             .clone()
     };
-    let (clock, calls, faults) = (Clock::new(600.0), Calls::default(), Faults::default());
+    let (clock, calls, faults) = (Clock::new(speed), Calls::default(), Faults::default());
     let bootstrap = Bootstrap {
         cluster_name: "home".into(),
         version: "v1.34.2".into(),
@@ -75,7 +81,7 @@ async fn cluster() -> Cluster {
         kubelet_configuration: "kind: KubeletConfiguration\n".into(),
         anonymous_cluster_info: true,
     };
-    let plane = ControlPlane::bootstrap(clock, calls.clone(), faults, bootstrap).unwrap();
+    let plane = ControlPlane::bootstrap(clock.clone(), calls.clone(), faults, bootstrap).unwrap();
     let authority =
         Issuer::from_ca_cert_pem(&pki.ca_crt, KeyPair::from_pem(&file("ca.key")).unwrap()).unwrap();
     let key = KeyPair::generate().unwrap();
@@ -99,6 +105,7 @@ async fn cluster() -> Cluster {
         plane,
         address,
         calls,
+        clock,
     }
 }
 
@@ -322,36 +329,40 @@ async fn a_charts_own_label_is_left_alone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_counts_from_the_servers_clock_and_ends_when_revoked() {
-    let cluster = cluster().await;
-    let client = cluster.client();
-    // The lab's clock runs ahead of ours: ten minutes per second.
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let token = token::mint(&client, Duration::from_mins(10), "test")
-        .await
-        .unwrap();
-    cluster
-        .plane
-        .authenticate_token(token.value.expose())
-        .unwrap();
-    assert!(token.expires_at > jiff::Timestamp::now() + jiff::SignedDuration::from_mins(11));
-    let other = token::mint_signing(&client, Duration::from_mins(10), "test")
-        .await
-        .unwrap();
-    token::revoke(&client, &token.id).await.unwrap();
-    token::revoke(&client, &token.id).await.unwrap();
-    assert!(
+    let cluster = cluster_at(1.0).await;
+    let works = |token: &token::Token| {
         cluster
             .plane
             .authenticate_token(token.value.expose())
-            .is_err()
-    );
+            .is_ok()
+    };
+    // The server's clock is ahead of ours, by less than the life of a token and by more.
+    for ahead in [5, 60] {
+        cluster.clock.advance(Duration::from_mins(ahead));
+        // A new one: its certificate, too, lives for an hour of the server's.
+        let client = cluster.client();
+        let token = token::mint(&client, Duration::from_hours(1), "test")
+            .await
+            .unwrap();
+        assert!(token.expires_at > cluster.clock.now() + jiff::SignedDuration::from_mins(58));
+        cluster.clock.advance(Duration::from_mins(58));
+        assert!(works(&token), "{ahead} minutes ahead");
+        cluster.clock.advance(Duration::from_mins(3));
+        assert!(!works(&token), "{ahead} minutes ahead");
+    }
+    let client = cluster.client();
+    let token = token::mint(&client, Duration::from_hours(1), "test")
+        .await
+        .unwrap();
+    assert!(works(&token));
+    let other = token::mint_signing(&client, Duration::from_hours(1), "test")
+        .await
+        .unwrap();
+    token::revoke(&client, &token.id).await.unwrap();
+    token::revoke(&client, &token.id).await.unwrap();
+    assert!(!works(&token) && works(&other));
     token::revoke_all(&client).await.unwrap();
-    assert!(
-        cluster
-            .plane
-            .authenticate_token(other.value.expose())
-            .is_err()
-    );
+    assert!(!works(&other));
     let key = certificates::upload(&client, &cluster.pki).await.unwrap();
     assert_eq!(key.expose().len(), 64);
 }

@@ -140,11 +140,16 @@ impl Gate<'_> {
     }
 
     fn restore_seconds(&self) -> u64 {
-        let speed = self.access.speed();
-        if speed <= 1.0 {
-            return RESTORE.as_secs();
+        self.access.there(self.restore()).as_secs()
+    }
+
+    /// The life of the timer on this machine's clock.
+    fn restore(&self) -> Duration {
+        if self.access.speed() > 1.0 {
+            RESTORE_IN_LAB
+        } else {
+            RESTORE
         }
-        RESTORE_IN_LAB.mul_f64(speed).as_secs()
     }
 
     async fn prove_and_confirm(
@@ -216,11 +221,7 @@ impl Gate<'_> {
 
     /// Waits until the timer has brought the open rules back, and says how that went.
     async fn wait_for_restore(&self) -> String {
-        let left = if self.access.speed() > 1.0 {
-            RESTORE_IN_LAB
-        } else {
-            RESTORE
-        };
+        let left = self.restore();
         let policy = self
             .access
             .policy(

@@ -93,11 +93,12 @@ impl Newcomer<'_> {
             .await
             .map_err(|error| self.failed("join", &error))?;
         self.deliver(&session, &pki).await?;
-        let life = (self.limits.deadline - tokio::time::Instant::now())
+        let left = (self.limits.deadline - tokio::time::Instant::now())
             .clamp(Duration::from_mins(10), Duration::from_hours(2));
+        // The deadline is on this machine's clock, the token ends on the API server's.
         let token = token::mint(
             &client,
-            life,
+            self.access.there(left),
             &format!("strata: join of node {}", self.name),
         )
         .await;
