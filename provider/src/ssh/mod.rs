@@ -2,12 +2,13 @@
 //!
 //! Guarantees: no trust on first use - the host key is known beforehand and any other is an error of its own; no shell, no terminal, no
 //! forwarding; a verb's standard input never appears in an error. Left out: waiting and retrying, which belong to the caller
-//! ([`first_contact`] shows how), and every key type but those the pinned key has.
+//! ([`meet`] shows how), and every key type but those the pinned key has.
 //!
 //! ```text
 //! ssh::connect(&dialer, &Target { .. })   -> Session
 //! session.run(&Verb::KubeadmInit, b"")    -> Output { stdout, stderr }     error when the exit code is not 0
-//! ssh::first_contact(cx, &dialer, &target, &policy)  -> the node's own host key line, made there just now
+//! ssh::meet(cx, &dialer, &target, &policy, asked)    -> Option<Session>    waits for a new machine
+//! ssh::own_host_key(session)              -> the line of the node's own host key, made there just now
 //! ```
 
 mod contact;
@@ -23,7 +24,7 @@ use russh::client;
 use russh::keys::{HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertificate};
 use russh::{ChannelMsg, Disconnect, Preferred};
 
-pub use self::contact::first_contact;
+pub use self::contact::{meet, own_host_key};
 pub use self::error::Error;
 use crate::http::dial::Dialer;
 use crate::secret::Secret;

@@ -6,9 +6,7 @@
 use std::time::Duration;
 
 use data_encoding::BASE64;
-use strata_framework::{
-    Attr, Bounded, Diagnostics, Of, Policy, Probe, Secret, WaitError, chain, wait,
-};
+use strata_framework::{Attr, Bounded, Diagnostics, Of, Policy, Secret, WaitError, chain};
 
 use super::order;
 use super::poll::{Pace, Waited, wait_installed};
@@ -19,7 +17,6 @@ use crate::http::client::Error;
 use crate::provider::{Scaleway, store_failed};
 use crate::ssh::{self, HostKey, Target};
 use crate::store::{Condition, Name};
-use crate::verb::Verb;
 
 type Cx<'a> = Of<'a, BaremetalServer>;
 
@@ -356,19 +353,10 @@ async fn reach(
     let pace = |seconds| scaleway.client.scaled(Duration::from_secs(seconds));
     let what = format!("first contact with {} at {address}", state.node.text());
     let policy = Policy::new(what).every(pace(10), pace(30));
-    let session = wait(cx, &policy, async || {
-        match ssh::connect(&dialer, &target).await {
-            Ok(session) => Probe::Done(Some(session)),
-            // Nothing but our verb replaces the single-use key, and the system before it has been replaced when the verb was sent.
-            Err(ssh::Error::HostKey { .. }) if before == Known::Asked => Probe::Done(None),
-            // The system that is only there to be replaced answers on the same address.
-            Err(error) if error.is_transient() || matches!(error, ssh::Error::HostKey { .. }) => {
-                Probe::NotYet(chain(&error))
-            }
-            Err(error) => Probe::Failed(error),
-        }
-    });
-    let session = session.await.map_err(|error| match error {
+    // Nothing but our verb replaces the single-use key, and the system before it has been replaced when the verb was sent.
+    let asked = before == Known::Asked;
+    let session = ssh::meet(cx, &dialer, &target, &policy, asked).await;
+    let session = session.map_err(|error| match error {
         WaitError::Failed(error) => ssh_failed(&error),
         WaitError::TimedOut(waited) | WaitError::Stopped(waited) => not_ready(waited.to_string()),
     })?;
@@ -381,14 +369,11 @@ async fn reach(
             .map_err(|error| store_failed("write", current, &error))
     };
     write(format!("asked {id}")).await?;
-    let output = match session.run(&Verb::HostKey, b"").await {
-        Ok(output) => output,
+    let line = match ssh::own_host_key(session).await {
+        Ok(line) => line,
         Err(ssh::Error::Lost { .. }) => return Ok(Reached::Unclear),
         Err(error) => return Err(ssh_failed(&error)),
     };
-    session.close().await;
-    let line = output.stdout.trim();
-    HostKey::parse(line).map_err(|error| ssh_failed(&error))?;
     let key: Vec<&str> = line.split_whitespace().take(2).collect();
     // Before anything else: nobody could ever reach the machine without it.
     write(format!("{} {id}", key.join(" "))).await?;

@@ -26,7 +26,7 @@ use crate::services::kubernetes::manifests::KubernetesManifests;
 use crate::services::lockdown::NodeLockdown;
 use crate::services::lockdown::probe::{self, Seen};
 use crate::services::scaleway::wire::{NewInstall, NewServer};
-use crate::ssh::{HostKey, Target, first_contact};
+use crate::ssh::{self, HostKey, Target};
 use crate::store::{Name, Store};
 
 pub(super) const ZONE: &str = "fr-par-2";
@@ -206,14 +206,11 @@ pub(super) async fn order(
     let policy = Policy::new(format!("machine {name}"))
         .every(Duration::from_millis(100), Duration::from_millis(300));
     let dialer = provider.environment().await.unwrap().dialer();
-    let line = first_contact(
-        &Limits::within(Duration::from_mins(2)),
-        dialer,
-        &target,
-        &policy,
-    )
-    .await
-    .unwrap();
+    let limits = Limits::within(Duration::from_mins(2));
+    let session = ssh::meet(&limits, dialer, &target, &policy, false).await;
+    let line = ssh::own_host_key(session.unwrap().expect("it was not asked before"))
+        .await
+        .unwrap();
     put(&*store, &format!("nodes/{name}/host-key-current"), &line).await;
     (id, address)
 }
