@@ -22,6 +22,7 @@ use hyper_util::client::legacy::Client as Hyper;
 use hyper_util::rt::TokioExecutor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use strata_framework::chain;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -491,20 +492,6 @@ fn retry_after(header: Option<&HeaderValue>, body: &str) -> Option<Duration> {
 fn backoff(attempt: u32) -> Duration {
     let ceiling = Duration::from_secs(1u64 << attempt.min(6)).min(LONGEST_PAUSE);
     ceiling.mul_f64(rand::random_range(0.25..1.0))
-}
-
-/// An error and its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let part = cause.to_string();
-        if !text.contains(&part) {
-            text = format!("{text}: {part}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 /// Percent-encodes what a query value may not hold. Tags contain `=`.
