@@ -3,11 +3,5 @@
 resource "strata_kubeadm_join_info" "this" {
   name            = var.cluster.name
   certificate_key = var.certificate_key
-
-  cluster = {
-    endpoint       = var.cluster.endpoint
-    port           = var.cluster.port
-    pki            = var.cluster.pki
-    control_planes = var.cluster.control_planes
-  }
+  cluster         = var.cluster
 }

@@ -1,20 +1,12 @@
 # ---- identity ----
 
 variable "cluster" {
-  description = "The cluster as its API is reached: endpoint, networks, the PKI's name in the store, addresses by node. Layer 01 builds it once (kubernetes)."
+  description = "The cluster as its API is reached: endpoint, the name of its PKI in the store, addresses of the control planes by node."
   type = object({
-    name               = string
-    endpoint           = string
-    port               = number
-    kubernetes_version = string
-    pod_subnet         = string
-    service_subnet     = string
-    dns_domain         = string
-    audit              = bool
-    extra_sans         = list(string)
-    pki                = string
-    control_planes     = map(string)
-    peers              = map(string)
+    endpoint       = string
+    port           = number
+    pki            = string
+    control_planes = map(string)
   })
   nullable = false
 }
