@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::cluster::Cluster;
 use data_encoding::BASE64;
+use http::Method;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use strata_lab::fault::{Action, Fault};
@@ -40,14 +41,11 @@ async fn a_bootstrap_token_signs_in_and_ends_on_the_clock_of_the_lab() {
     );
 
     let client = cluster.http(None);
-    let info: Value = client
-        .get(cluster.url("/api/v1/namespaces/kube-public/configmaps/cluster-info"))
-        .send()
+    let info = client
+        .get(&cluster.url("/api/v1/namespaces/kube-public/configmaps/cluster-info"))
         .await
         .unwrap()
-        .json()
-        .await
-        .unwrap();
+        .json();
     assert!(
         info["data"]["jws-kubeconfig-abcdef"]
             .as_str()
@@ -55,30 +53,25 @@ async fn a_bootstrap_token_signs_in_and_ends_on_the_clock_of_the_lab() {
             .contains(".."),
         "{info}"
     );
-    let bearer = |path: &str| {
-        client
-            .get(cluster.url(path))
-            .bearer_auth("abcdef.0123456789abcdef")
-            .send()
-    };
-    let refused: Value = bearer("/api/v1/nodes").await.unwrap().json().await.unwrap();
+    let client = client.with_bearer("abcdef.0123456789abcdef");
+    let bearer = async |path: &str| client.get(&cluster.url(path)).await.unwrap();
+    let refused = bearer("/api/v1/nodes").await.json();
     assert_eq!(
         refused["message"],
         "nodes is forbidden: User \"system:bootstrap:abcdef\" cannot list resource \"nodes\" in API group \"\" at the cluster scope"
     );
-    assert_eq!(bearer("/api/v1/nodes/none").await.unwrap().status(), 404);
+    assert_eq!(bearer("/api/v1/nodes/none").await.status, 404);
     assert_eq!(
         bearer("/api/v1/namespaces/kube-system/configmaps/kubeadm-config")
             .await
-            .unwrap()
-            .status(),
+            .status,
         200
     );
 
     cluster.clock.advance(Duration::from_mins(61));
-    let after = bearer("/api/v1/nodes/none").await.unwrap();
-    assert_eq!(after.status(), 401);
-    let body: Value = after.json().await.unwrap();
+    let after = bearer("/api/v1/nodes/none").await;
+    assert_eq!(after.status, 401);
+    let body = after.json();
     assert_eq!(
         (&body["reason"], &body["message"]),
         (&json!("Unauthorized"), &json!("Unauthorized"))
@@ -153,13 +146,8 @@ async fn strangers_and_users_get_what_rbac_gives_them() {
         ),
         (&closed, "/api/v1/nodes", 401),
     ] {
-        let response = cluster
-            .http(None)
-            .get(cluster.url(path))
-            .send()
-            .await
-            .unwrap();
-        assert_eq!(response.status(), expected, "{path}");
+        let answer = cluster.http(None).get(&cluster.url(path)).await.unwrap();
+        assert_eq!(answer.status, expected, "{path}");
     }
 
     open.write_kubeconfig("ada", &["strata:operators"]);
@@ -274,37 +262,31 @@ async fn faults_are_honoured_and_calls_counted() {
         },
     ));
     let url = cluster.url("/api/v1/namespaces/default");
-    let response = client.get(&url).send().await.unwrap();
+    let answer = client.get(&url).await.unwrap();
     assert_eq!(
         (
-            response.status().as_u16(),
-            response.headers()["retry-after"].as_bytes()
+            answer.status.as_u16(),
+            answer.headers["retry-after"].as_bytes()
         ),
         (503, &b"2"[..])
     );
-    assert_eq!(client.get(&url).send().await.unwrap().status(), 200);
+    assert_eq!(client.get(&url).await.unwrap().status, 200);
 
     let post = cluster.url("/api/v1/namespaces");
-    let body = |name: &str| {
-        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}).to_string()
-    };
-    let send = |name: &str| {
-        client
-            .post(&post)
-            .header("content-type", "application/json")
-            .body(body(name))
-            .send()
+    let send = async |name: &str| {
+        let body = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        client.send(Method::POST, &post, Some(&body)).await
     };
     cluster
         .faults
         .add(fault("POST /api/v1/namespaces", Action::LoseReply));
     assert!(send("lost").await.is_err());
-    assert_eq!(send("lost").await.unwrap().status(), 409);
+    assert_eq!(send("lost").await.unwrap().status, 409);
     cluster
         .faults
         .add(fault("POST /api/v1/namespaces", Action::Disconnect));
     assert!(send("never").await.is_err());
-    assert_eq!(send("never").await.unwrap().status(), 201);
+    assert_eq!(send("never").await.unwrap().status, 201);
     let counts = cluster.calls.snapshot();
     assert_eq!(counts["kubernetes POST /api/v1/namespaces"], 4);
     assert_eq!(counts["kubernetes GET /api/v1/namespaces/{name}"], 2);
@@ -314,13 +296,11 @@ async fn faults_are_honoured_and_calls_counted() {
 async fn lists_have_pages_watches_a_start_and_writes_a_version() {
     let cluster = Cluster::start(60.0).await;
     let client = cluster.http(Some("admin"));
-    let page = |token: String| {
-        let request = client
-            .get(cluster.url("/api/v1/namespaces"))
-            .query(&[("limit", "3"), ("continue", &token)]);
-        async move { request.send().await.unwrap().json::<Value>().await.unwrap() }
+    let page = async |token: &str| {
+        let url = cluster.url(&format!("/api/v1/namespaces?limit=3&continue={token}"));
+        client.get(&url).await.unwrap().json()
     };
-    let first = page(String::new()).await;
+    let first = page("").await;
     assert_eq!(
         (
             first["items"].as_array().unwrap().len(),
@@ -328,19 +308,12 @@ async fn lists_have_pages_watches_a_start_and_writes_a_version() {
         ),
         (3, &json!(1))
     );
-    let second = page(first["metadata"]["continue"].as_str().unwrap().into()).await;
+    let second = page(first["metadata"]["continue"].as_str().unwrap()).await;
     assert_eq!(second["items"][0]["metadata"]["name"], "kube-system");
     assert!(second["metadata"].get("continue").is_none());
 
     let watch = cluster.url("/api/v1/namespaces?watch=true&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan&timeoutSeconds=1");
-    let text = client
-        .get(watch)
-        .send()
-        .await
-        .unwrap()
-        .text()
-        .await
-        .unwrap();
+    let text = client.get(&watch).await.unwrap().text;
     let events: Vec<Value> = text
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -354,26 +327,16 @@ async fn lists_have_pages_watches_a_start_and_writes_a_version() {
     // A replacement with an old resourceVersion is refused, one without is taken.
     let url = cluster.url("/api/v1/namespaces/default/configmaps");
     let body = json!({"metadata": {"name": "m"}, "data": {"a": "1"}});
-    let made: Value = client
-        .post(&url)
-        .json(&body)
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
-    let put = |body: Value| client.put(format!("{url}/m")).json(&body).send();
-    assert_eq!(
-        put(json!({"metadata": {"name": "m"}, "data": {"a": "2"}}))
-            .await
-            .unwrap()
-            .status(),
-        200
-    );
-    let stale = put(made).await.unwrap();
-    assert_eq!(stale.status(), 409);
-    let stale: Value = stale.json().await.unwrap();
+    let made = client.send(Method::POST, &url, Some(&body)).await.unwrap();
+    let put = async |body: Value| {
+        let url = format!("{url}/m");
+        client.send(Method::PUT, &url, Some(&body)).await.unwrap()
+    };
+    let newer = put(json!({"metadata": {"name": "m"}, "data": {"a": "2"}})).await;
+    assert_eq!(newer.status, 200);
+    let stale = put(made.json()).await;
+    assert_eq!(stale.status, 409);
+    let stale = stale.json();
     assert!(
         stale["message"]
             .as_str()
@@ -388,6 +351,10 @@ async fn nonsense_is_refused_and_harms_nothing() {
     let cluster = Cluster::start(60.0).await;
     let client = cluster.http(Some("admin"));
     let url = cluster.url("/apis/apps/v1/namespaces/default/deployments");
+    let post = async |body: &Value| {
+        let answer = client.send(Method::POST, &url, Some(body)).await.unwrap();
+        answer.status.as_u16()
+    };
     let good = json!({"metadata": {"name": "d"}, "spec": {"selector": {"matchLabels": {"a": "b"}},
         "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}});
     for path in [
@@ -408,39 +375,13 @@ async fn nonsense_is_refused_and_harms_nothing() {
                 body["metadata"]["labels"] = json!({});
             }
             *body.pointer_mut(path).unwrap() = nonsense;
-            let status = client
-                .post(&url)
-                .json(&body)
-                .send()
-                .await
-                .unwrap()
-                .status()
-                .as_u16();
+            let status = post(&body).await;
             assert!(matches!(status, 400 | 422), "{path}: {status}");
         }
     }
     let wrong_kind = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "d"}});
-    assert_eq!(
-        client
-            .post(&url)
-            .json(&wrong_kind)
-            .send()
-            .await
-            .unwrap()
-            .status(),
-        400
-    );
-    assert_eq!(
-        client.post(&url).json(&good).send().await.unwrap().status(),
-        201
-    );
-    assert_eq!(
-        client
-            .get(cluster.url("/apis/nothing/v1/things"))
-            .send()
-            .await
-            .unwrap()
-            .status(),
-        404
-    );
+    assert_eq!(post(&wrong_kind).await, 400);
+    assert_eq!(post(&good).await, 201);
+    let nothing = client.get(&cluster.url("/apis/nothing/v1/things")).await;
+    assert_eq!(nothing.unwrap().status, 404);
 }

@@ -11,12 +11,17 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
 use strata_lab::calls::Calls;
 use strata_lab::clock::Clock;
 use strata_lab::fault::Faults;
 use strata_lab::kubernetes::ControlPlane;
 use strata_lab::kubernetes::agent::{Agent, Bootstrap, NodeSpec, PodOutcome};
 use tokio::net::TcpListener;
+
+use crate::client::Client as HttpClient;
 
 /// A machine that does what the test says.
 pub(crate) struct Machine {
@@ -193,20 +198,28 @@ impl Cluster {
     }
 
     /// A plain HTTP client, with the credentials of a user of `system:masters` or none.
-    pub(crate) fn http(&self, user: Option<&str>) -> reqwest::Client {
-        // A second call finds the provider installed, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let authority = reqwest::Certificate::from_pem(self.plane.ca_crt().as_bytes()).unwrap();
-        let mut builder = reqwest::Client::builder()
-            .no_proxy()
-            .tls_certs_only([authority]);
-        if let Some(user) = user {
-            let (certificate, key) =
-                self.client(user, &["system:masters"], Duration::from_hours(1));
-            builder = builder
-                .identity(reqwest::Identity::from_pem((certificate + &key).as_bytes()).unwrap());
+    pub(crate) fn http(&self, user: Option<&str>) -> HttpClient {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(self.plane.ca_crt().as_bytes()) {
+            roots.add(certificate.unwrap()).unwrap();
         }
-        builder.build().unwrap()
+        let ring = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(ring)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots);
+        HttpClient::over_tls(match user {
+            None => builder.with_no_client_auth(),
+            Some(user) => {
+                let (certificate, key) =
+                    self.client(user, &["system:masters"], Duration::from_hours(1));
+                let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
+                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+                builder
+                    .with_client_auth_cert(vec![certificate], key)
+                    .unwrap()
+            }
+        })
     }
 
     pub(crate) fn command(&self, user: &str, arguments: &[&str]) -> tokio::process::Command {

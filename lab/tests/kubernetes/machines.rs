@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::cluster::Cluster;
-use serde_json::{Value, json};
+use serde_json::json;
 
 fn host_pod(name: &str, node: &str, image: &str, words: &[&str]) -> String {
     let enter = [
@@ -115,15 +115,8 @@ async fn members_join_one_by_one_and_the_api_needs_their_majority() {
     assert_eq!(cluster.plane.members().len(), 3);
     let client = cluster.http(Some("admin"));
     machines[2].alive.store(false, Ordering::SeqCst);
-    assert_eq!(
-        client
-            .get(cluster.url("/api/v1/nodes"))
-            .send()
-            .await
-            .unwrap()
-            .status(),
-        200
-    );
+    let get = async |path: &str| client.get(&cluster.url(path)).await.unwrap();
+    assert_eq!(get("/api/v1/nodes").await.status, 200);
     assert_eq!(
         cluster
             .plane
@@ -132,23 +125,10 @@ async fn members_join_one_by_one_and_the_api_needs_their_majority() {
         "etcdserver: unhealthy cluster"
     );
     machines[1].alive.store(false, Ordering::SeqCst);
-    let response = client
-        .get(cluster.url("/api/v1/nodes"))
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(response.status(), 500);
-    let body: Value = response.json().await.unwrap();
-    assert_eq!(body["message"], "etcdserver: request timed out");
-    assert_eq!(
-        client
-            .get(cluster.url("/readyz"))
-            .send()
-            .await
-            .unwrap()
-            .status(),
-        500
-    );
+    let answer = get("/api/v1/nodes").await;
+    assert_eq!(answer.status, 500);
+    assert_eq!(answer.json()["message"], "etcdserver: request timed out");
+    assert_eq!(get("/readyz").await.status, 500);
     machines[1].alive.store(true, Ordering::SeqCst);
     let dead = cluster
         .plane
@@ -261,13 +241,12 @@ async fn typed_clients_read_every_list() {
         cluster: &Cluster,
         path: &str,
     ) -> Vec<T> {
-        let response = cluster
+        let answer = cluster
             .http(Some("admin"))
-            .get(cluster.url(path))
-            .send()
+            .get(&cluster.url(path))
             .await
             .unwrap();
-        let text = response.text().await.unwrap();
+        let text = answer.text;
         serde_json::from_str::<List<T>>(&text)
             .unwrap_or_else(|error| panic!("{path}: {error}: {text}"))
             .items

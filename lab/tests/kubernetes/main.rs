@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)] // a failed step of a test is its report
 
 mod access;
+#[path = "../client/mod.rs"]
+mod client;
 mod cluster;
 mod kubectl;
 mod machines;

@@ -1,6 +1,6 @@
 //! The control API: what it shows, what it refuses, and changes behind everyone's back.
 
-use reqwest::{Method, StatusCode};
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::lab::Bench;

@@ -1,51 +1,45 @@
 //! One lab per test with a clock that stands still, and a client that speaks JSON to it.
 
-use reqwest::{Method, StatusCode};
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use strata_lab::{Lab, Options};
+
+use crate::client::{Answer, Client, Failed};
 
 /// A lab and a client for it.
 pub(crate) struct Bench {
     pub(crate) lab: Lab,
-    client: reqwest::Client,
+    client: Client,
+}
+
+/// Status and body, as JSON when it is that.
+async fn ask(
+    client: &Client,
+    method: Method,
+    url: &str,
+    body: Option<Value>,
+) -> Result<(StatusCode, Value), Failed> {
+    let Answer { status, text, .. } = client.send(method, url, body.as_ref()).await?;
+    Ok((
+        status,
+        serde_json::from_str(&text).unwrap_or(Value::String(text)),
+    ))
 }
 
 impl Bench {
     pub(crate) async fn start() -> Self {
-        // Fails when another test of this process was first, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let options = Options {
             speed: 0.001,
             ..Options::default()
         };
         Self {
             lab: Lab::start(options).await.unwrap(),
-            client: reqwest::Client::builder().no_proxy().build().unwrap(),
+            client: Client::default(),
         }
     }
 
     pub(crate) fn env(&self, name: &str) -> &str {
         &self.lab.env()[name]
-    }
-
-    async fn send(
-        &self,
-        request: reqwest::RequestBuilder,
-        body: Option<Value>,
-    ) -> reqwest::Result<(StatusCode, Value)> {
-        let request = match body {
-            Some(body) => request
-                .header("content-type", "application/json")
-                .body(body.to_string()),
-            None => request,
-        };
-        let response = request.send().await?;
-        let status = response.status();
-        let text = response.text().await?;
-        Ok((
-            status,
-            serde_json::from_str(&text).unwrap_or(Value::String(text)),
-        ))
     }
 
     /// A call to the control API.
@@ -55,10 +49,8 @@ impl Bench {
         path: &str,
         body: Option<Value>,
     ) -> (StatusCode, Value) {
-        let request = self
-            .client
-            .request(method, format!("{}{path}", self.lab.url()));
-        self.send(request, body).await.unwrap()
+        let url = format!("{}{path}", self.lab.url());
+        ask(&self.client, method, &url, body).await.unwrap()
     }
 
     /// A call to Scaleway, below the version of the product.
@@ -67,15 +59,10 @@ impl Bench {
         method: Method,
         path: &str,
         body: Option<Value>,
-    ) -> reqwest::Result<(StatusCode, Value)> {
+    ) -> Result<(StatusCode, Value), Failed> {
         let url = format!("{}{path}", self.env("SCW_API_URL"));
-        self.send(
-            self.client
-                .request(method, url)
-                .header("X-Auth-Token", self.env("SCW_SECRET_KEY")),
-            body,
-        )
-        .await
+        let client = self.client.with("x-auth-token", self.env("SCW_SECRET_KEY"));
+        ask(&client, method, &url, body).await
     }
 
     pub(crate) async fn scaleway(
@@ -95,23 +82,18 @@ impl Bench {
         body: Option<Value>,
     ) -> (StatusCode, Value) {
         let url = format!("{}{path}", self.env("CLOUDFLARE_BASE_URL"));
-        self.send(
-            self.client
-                .request(method, url)
-                .bearer_auth(self.env("CLOUDFLARE_API_TOKEN")),
-            body,
-        )
-        .await
-        .unwrap()
+        let client = self.client.with_bearer(self.env("CLOUDFLARE_API_TOKEN"));
+        ask(&client, method, &url, body).await.unwrap()
     }
 
     /// A request with headers of the test's choice.
-    pub(crate) async fn raw(&self, url: &str, headers: &[(&str, &str)]) -> reqwest::Response {
-        let mut request = self.client.get(url);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        request.send().await.unwrap()
+    pub(crate) async fn raw(&self, url: &str, headers: &[(&str, &str)]) -> Answer {
+        let client = headers
+            .iter()
+            .fold(self.client.clone(), |client, (name, value)| {
+                client.with(name, value)
+            });
+        client.get(url).await.unwrap()
     }
 
     pub(crate) async fn advance(&self, seconds: u64) {

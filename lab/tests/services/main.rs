@@ -5,6 +5,8 @@
 // The helpers of tests are tests too; clippy only knows functions marked as such.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../client/mod.rs"]
+mod client;
 mod cloudflare;
 mod control;
 mod lab;

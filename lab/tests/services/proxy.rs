@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::{Method, StatusCode};
+use http::{Method, StatusCode};
 use serde_json::json;
 use strata_lab::network::{Answer, Host};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

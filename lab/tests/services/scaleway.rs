@@ -1,6 +1,6 @@
 //! Elastic Metal and ssh keys: the life of a server, its errors, and what a client may lose.
 
-use reqwest::{Method, StatusCode};
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::lab::Bench;
@@ -284,16 +284,10 @@ async fn every_answer_has_a_request_id_and_strangers_are_kept_out() {
         &[][..],
         &[("x-auth-token", "11111111-1111-1111-1111-111111111111")][..],
     ] {
-        let response = bench.raw(&url, headers).await;
-        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
-        assert!(response.headers().contains_key("x-request-id"));
-        assert!(
-            response
-                .text()
-                .await
-                .unwrap()
-                .contains("denied_authentication")
-        );
+        let answer = bench.raw(&url, headers).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+        assert!(answer.headers.contains_key("x-request-id"));
+        assert!(answer.text.contains("denied_authentication"));
     }
 }
 
