@@ -94,6 +94,29 @@ pub(crate) async fn plan(
     terraform: &Terraform,
     layer: Layer,
 ) -> anyhow::Result<Result<Plan, Stop>> {
+    plan_with(session, terraform, layer, &[]).await
+}
+
+/// Plans to destroy these addresses of a layer. Terraform adds whatever depends on one of them, whoever made it: look before applying.
+pub(crate) async fn plan_destroy(
+    session: &Session,
+    terraform: &Terraform,
+    layer: Layer,
+    targets: &[String],
+) -> anyhow::Result<Result<Plan, Stop>> {
+    let targets = targets.iter().map(|address| format!("-target={address}"));
+    let more: Vec<String> = std::iter::once("-destroy".to_owned())
+        .chain(targets)
+        .collect();
+    plan_with(session, terraform, layer, &more).await
+}
+
+async fn plan_with(
+    session: &Session,
+    terraform: &Terraform,
+    layer: Layer,
+    more: &[String],
+) -> anyhow::Result<Result<Plan, Stop>> {
     terraform.get(layer).await?;
     let folder = session.project.data_dir(layer);
     std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
@@ -101,7 +124,7 @@ pub(crate) async fn plan(
     let out = format!("-out={}", file.display());
     let parallelism = parallelism(session);
     let mut listener = Planning(PlannedChanges::default());
-    let arguments = [
+    let mut arguments = vec![
         "plan",
         "-json",
         "-detailed-exitcode",
@@ -110,6 +133,7 @@ pub(crate) async fn plan(
         &parallelism,
         &out,
     ];
+    arguments.extend(more.iter().map(String::as_str));
     let ended = terraform
         .stream(layer, "plan", &arguments, &mut listener)
         .await?;
@@ -156,20 +180,15 @@ pub(crate) async fn apply(
     result
 }
 
-/// Destroys a layer, or only some addresses of it.
+/// Destroys a layer.
 pub(crate) async fn destroy(
     session: &Session,
     terraform: &Terraform,
     layer: Layer,
-    targets: &[String],
 ) -> anyhow::Result<Result<Applied, Stop>> {
     terraform.get(layer).await?;
     let parallelism = parallelism(session);
-    let targets: Vec<String> = targets
-        .iter()
-        .map(|address| format!("-target={address}"))
-        .collect();
-    let mut arguments = vec![
+    let arguments = [
         "destroy",
         "-json",
         "-auto-approve",
@@ -177,7 +196,6 @@ pub(crate) async fn destroy(
         "-lock-timeout=30s",
         &parallelism,
     ];
-    arguments.extend(targets.iter().map(String::as_str));
     run(session, terraform, layer, "destroy", &arguments).await
 }
 

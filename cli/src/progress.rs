@@ -379,11 +379,20 @@ pub(crate) fn totals(totals: Totals) -> String {
     }
 }
 
+/// One planned change.
+#[derive(Debug)]
+struct Change {
+    address: String,
+    kind: String,
+    name: String,
+    action: String,
+}
+
 /// What a plan does to things that cost money: `no server is replaced` or the list of what is.
 #[derive(Debug, Default)]
 pub(crate) struct PlannedChanges {
     pub(crate) totals: Totals,
-    changes: Vec<(String, String, String)>,
+    changes: Vec<Change>,
     guards: u64,
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
@@ -394,11 +403,12 @@ impl PlannedChanges {
         match event {
             // Bookkeeping of ours, not something a person would count.
             Event::Planned { resource, .. } if resource.addr == GUARD => self.guards += 1,
-            Event::Planned { resource, action } => self.changes.push((
-                resource.resource_type.clone(),
-                resource.name(),
-                action.clone(),
-            )),
+            Event::Planned { resource, action } => self.changes.push(Change {
+                address: resource.addr.clone(),
+                kind: resource.resource_type.clone(),
+                name: resource.name(),
+                action: action.clone(),
+            }),
             Event::Summary(totals) => {
                 self.totals = Totals {
                     add: totals.add.saturating_sub(self.guards),
@@ -423,8 +433,17 @@ impl PlannedChanges {
     fn servers(&self, actions: &[&str]) -> Vec<&str> {
         self.changes
             .iter()
-            .filter(|(kind, _, action)| kind == SERVER && actions.contains(&action.as_str()))
-            .map(|(_, name, _)| name.as_str())
+            .filter(|change| change.kind == SERVER && actions.contains(&change.action.as_str()))
+            .map(|change| change.name.as_str())
+            .collect()
+    }
+
+    /// Addresses that the plan changes in any way and that are not among `known`.
+    pub(crate) fn beyond(&self, known: &[String]) -> Vec<&str> {
+        self.changes
+            .iter()
+            .map(|change| change.address.as_str())
+            .filter(|address| !known.iter().any(|known| known == address))
             .collect()
     }
 

@@ -89,7 +89,7 @@ async fn take_down(
     terraform: &Terraform,
     layer: Layer,
 ) -> anyhow::Result<Option<Outcome>> {
-    match layers::destroy(session, terraform, layer, &[]).await? {
+    match layers::destroy(session, terraform, layer).await? {
         Ok(applied) => {
             for warning in &applied.warnings {
                 layers::explain(session.console, "warning", warning);

@@ -5,5 +5,6 @@ pub(crate) mod destroy;
 pub(crate) mod kubeconfig;
 pub(crate) mod plan;
 pub(crate) mod preflight;
+pub(crate) mod rollback;
 pub(crate) mod status;
 pub(crate) mod up;

@@ -16,7 +16,7 @@ use crate::{
     verb::{
         kubeconfig,
         plan::{self, Survey},
-        status,
+        rollback, status,
     },
 };
 
@@ -139,13 +139,16 @@ impl Run<'_> {
         session
             .console
             .add("log", &session.project.relative(&session.project.logs()));
-        let rollback = options
+        let wanted = options
             .on_failure
             .map_or(session.cluster.spec.on_failure == "rollback", |choice| {
                 choice == OnFailure::Rollback
             });
-        if rollback && !interrupted {
-            return self.roll_back().await;
+        if wanted && !interrupted && rollback::run(session, self.terraform, &self.created).await? {
+            session
+                .console
+                .add("next", &format!("{} --yes", session.again("up")));
+            return Ok(Outcome::Stopped);
         }
         session.console.add("kept", "everything that was made stays, marked and not tainted: the next run goes on from there and orders nothing twice");
         session
@@ -160,47 +163,6 @@ impl Run<'_> {
         } else {
             Outcome::Stopped
         })
-    }
-
-    /// Destroys what this run made, in reverse order. A node that serves is a member of a cluster that was there before this run: those stay.
-    async fn roll_back(&self) -> anyhow::Result<Outcome> {
-        let session = self.session;
-        for (layer, created) in self
-            .created
-            .iter()
-            .rev()
-            .filter(|(layer, _)| *layer > Layer::Auth)
-        {
-            let targets: Vec<String> = created
-                .iter()
-                .rev()
-                .filter(|address| !address.contains("terraform_data"))
-                .cloned()
-                .collect();
-            if targets.is_empty() {
-                continue;
-            }
-            session.say(
-                "rollback",
-                format!(
-                    "{}: {} made by this run",
-                    layer.name(),
-                    counted(targets.len(), "thing")
-                ),
-            );
-            if let Err(stop) = layers::destroy(session, self.terraform, *layer, &targets).await? {
-                for error in &stop.errors {
-                    layers::explain(session.console, "", error);
-                }
-                session.console.add("next", &session.again("destroy"));
-                return Ok(Outcome::Stopped);
-            }
-        }
-        session.say("rollback", "done; layer 00 (PKI, keys) is kept");
-        session
-            .console
-            .add("next", &format!("{} --yes", session.again("up")));
-        Ok(Outcome::Stopped)
     }
 }
 

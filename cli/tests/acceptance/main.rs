@@ -11,4 +11,5 @@ mod examples;
 mod failures;
 mod harness;
 mod mutations;
+mod rollback;
 mod wrong_files;
