@@ -14,6 +14,10 @@ PLUGINS  := $(HOME)/.terraform.d/plugins
 LAYERS   := $(sort $(wildcard terraform/0*))
 MODULES  := $(sort $(wildcard terraform/modules/*))
 NODE_SCRIPT := provider/src/services/flatcar/strata-node.sh
+# Tests by what they need, told by the name of their binary: whole clusters (terraform and kubectl), the framework under the real terraform, nothing.
+# Always --workspace: another selection of packages has other features, and cargo would build serde_json and all that stands on it again.
+CLUSTERS  := package(strata) and binary(acceptance)
+TERRAFORM := kind(test) and binary(/^terraform/)
 # Terraform as the checks use it: own CLI configuration, own plugin mirror, no registry, nothing of the user's.
 CHECKS   := $(CURDIR)/target/checks
 TF       := env -u TF_WORKSPACE -u TF_DATA_DIR TF_CLI_CONFIG_FILE=$(CHECKS)/terraform.rc CHECKPOINT_DISABLE=1 terraform
@@ -46,15 +50,14 @@ docs: ## Write the generated pages of docs/: from doc comments, schemas and exam
 	STRATA_WRITE_DOCS=1 $(MAKE) --no-print-directory docs-current
 
 docs-current: ## docs/ says what the code says
-	cargo nextest run --package strata-cluster the_written_documentation_is_current
-	cargo nextest run --package terraform-provider-strata --test docs
+	cargo nextest run --workspace -E 'test(the_written_documentation_is_current) or (package(terraform-provider-strata) and binary(docs))'
 
 unit: ## Tests that need nothing but this machine
-	cargo nextest run --workspace -E 'not (package(strata) and binary(acceptance))'
+	cargo nextest run --workspace -E 'not ($(CLUSTERS)) and not ($(TERRAFORM))'
 
 acceptance: build ## Tests with the real terraform and kubectl: the framework's, then whole clusters through bootstrap.sh
-	cargo nextest run --workspace --run-ignored only
-	cargo nextest run --package strata --test acceptance
+	cargo nextest run --workspace --run-ignored all -E '$(TERRAFORM)'
+	cargo nextest run --workspace -E '$(CLUSTERS)'
 
 shell: ## bash -n and shellcheck over all scripts
 	@for script in bootstrap.sh .ci/run .ci/tools; do bash -n "$$script"; shellcheck "$$script"; done

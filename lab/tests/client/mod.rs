@@ -1,6 +1,8 @@
 //! A plain HTTP client for the lab's tests: JSON in and out, one connection per request, so that a lost reply is an error of the request it belongs to.
 //! On hyper, which the lab is built on, because a client with more would bring features into everything that is built for the tests.
 
+#![allow(dead_code, reason = "each test binary uses its part")]
+
 use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};

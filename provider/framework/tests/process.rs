@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-#[path = "process/debugged.rs"]
-mod debugged;
 mod workspace;
 
 use std::process::Command;

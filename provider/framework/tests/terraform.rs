@@ -34,7 +34,6 @@ output "description" { value = provider::example::describe({ a = [1, 2.5, "x"] }
 "#;
 
 #[test]
-#[ignore = "needs terraform"]
 fn apply_then_nothing_then_drift_then_destroy() {
     let space = Workspace::new(FULL);
     space.run(&["apply", "-auto-approve"]).succeeds();
@@ -76,7 +75,6 @@ fn apply_then_nothing_then_drift_then_destroy() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn secrets_are_nowhere() {
     let space = Workspace::new(FULL);
     space.run(&["plan", "-out=plan.bin"]).succeeds();
@@ -99,7 +97,6 @@ fn secrets_are_nowhere() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn a_changed_secret_is_an_update_and_a_changed_name_a_replacement() {
     let space = Workspace::new(
         "resource \"example_thing\" \"a\" {\n name = \"a\"\n secret_wo = \"first\"\n}\n",
@@ -126,7 +123,6 @@ fn a_changed_secret_is_an_update_and_a_changed_name_a_replacement() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn private_state_lives_through_every_call() {
     let space = Workspace::new("resource \"example_thing\" \"a\" { name = \"a\" }\n");
     let writes = || {
@@ -149,7 +145,6 @@ fn private_state_lives_through_every_call() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn a_recorded_change_touches_nothing() {
     let space = Workspace::new("resource \"example_thing\" \"a\" { name = \"a\" }\n");
     space.run(&["apply", "-auto-approve"]).succeeds();
@@ -168,7 +163,6 @@ fn a_recorded_change_touches_nothing() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn imports_are_complete() {
     let space = Workspace::new(
         "resource \"example_thing\" \"a\" {\n name = \"a\"\n parts = [{ name = \"leg\" }]\n extra = [1, 2]\n}\n",
@@ -186,7 +180,6 @@ fn imports_are_complete() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn wrong_input_points_at_the_attribute() {
     let space = Workspace::new(
         "resource \"example_thing\" \"a\" {\n  name   = \"No Capitals\"\n  colour = \"green\"\n  size   = 12\n  \
@@ -228,7 +221,6 @@ fn wrong_input_points_at_the_attribute() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn a_failed_create_keeps_what_exists() {
     for (mood, message) in [
         ("fail", "in the mood to fail"),
@@ -249,7 +241,6 @@ fn a_failed_create_keeps_what_exists() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn a_deletion_can_be_refused_at_plan() {
     let space = Workspace::new(
         "resource \"example_thing\" \"a\" {\n name = \"a\"\n labels = { keep = \"yes\" }\n}\n",
@@ -260,7 +251,6 @@ fn a_deletion_can_be_refused_at_plan() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn an_unreachable_world_keeps_the_state() {
     let space = Workspace::new("resource \"example_thing\" \"a\" { name = \"a\" }\n");
     space.run(&["apply", "-auto-approve"]).succeeds();
@@ -275,7 +265,6 @@ fn an_unreachable_world_keeps_the_state() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn an_interrupt_keeps_the_unfinished_thing_untainted() {
     let config = "resource \"example_thing\" \"a\" {\n name = \"a\"\n mood = \"time\"\n}\n";
     let space = Workspace::new(config);
@@ -307,7 +296,6 @@ fn an_interrupt_keeps_the_unfinished_thing_untainted() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn the_plugin_ends_when_terraform_is_killed() {
     let space =
         Workspace::new("resource \"example_thing\" \"a\" {\n name = \"a\"\n mood = \"time\"\n}\n");
@@ -327,7 +315,6 @@ fn the_plugin_ends_when_terraform_is_killed() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn a_timeout_is_a_warning_with_the_facts() {
     let space = Workspace::new(
         "resource \"example_thing\" \"a\" {\n name = \"a\"\n mood = \"time\"\n timeouts = { create = \"1s\" }\n}\n",
@@ -341,7 +328,6 @@ fn a_timeout_is_a_warning_with_the_facts() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn logs_are_lines_that_core_reads() {
     let space = Workspace::new("resource \"example_thing\" \"a\" { name = \"a\" }\n");
     let log = space.file("../log.txt");
@@ -375,7 +361,6 @@ fn logs_are_lines_that_core_reads() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn old_state_is_upgraded() {
     let space =
         Workspace::new("resource \"example_thing\" \"a\" {\n name = \"a\"\n colour = \"red\"\n}\n");
@@ -393,7 +378,6 @@ fn old_state_is_upgraded() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn it_works_without_tls_too() {
     let space = Workspace::new("resource \"example_thing\" \"a\" { name = \"a\" }\n");
     space

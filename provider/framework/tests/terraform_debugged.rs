@@ -1,12 +1,16 @@
 //! `--debug`: one process for many runs of Terraform.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod workspace;
+
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::workspace::{self, Workspace};
+use workspace::Workspace;
 
 /// A provider started with `--debug`.
 struct Debugged {
@@ -91,7 +95,6 @@ fn the_socket_is_ours_alone_and_goes_with_the_process() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn plan_apply_and_destroy_through_one_process() {
     let space = Workspace::new(
         "resource \"example_thing\" \"a\" { name = \"a\" }\nephemeral \"example_password\" \"p\" { purpose = \"p\" }\n",
@@ -123,7 +126,6 @@ fn plan_apply_and_destroy_through_one_process() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn an_interrupted_run_does_not_stop_the_next() {
     let config = "resource \"example_thing\" \"a\" {\n name = \"a\"\n mood = \"time\"\n}\n";
     let space = Workspace::new(config);

@@ -58,7 +58,6 @@ fn its_code_is_the_example() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn its_commands_print_what_it_says() {
     let folder = tempfile::tempdir().unwrap();
     let tests = std::env::current_exe().unwrap();

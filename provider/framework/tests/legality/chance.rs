@@ -348,7 +348,6 @@ fn seed() -> u64 {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn verdicts_by_chance_are_cores() {
     let play = Play::new(seed());
     plans(&play);

@@ -655,7 +655,6 @@ fn configuration(calls: &[Call], name: &str) -> (Value, Value) {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn every_law_of_plans() {
     let rows = plans();
     let stage = stage(rows.len() + 2, |script, number, name| {
@@ -724,7 +723,6 @@ fn every_law_of_plans() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn every_law_of_results() {
     let rows = results();
     let of = schema().value_type();

@@ -5,7 +5,6 @@ use serde_json::Value as Json;
 use crate::workspace::Workspace;
 
 #[test]
-#[ignore = "needs terraform"]
 fn terraform_test_runs_plans_applies_and_expects_failures() {
     let space = Workspace::new(
         r#"
@@ -114,7 +113,6 @@ run "mocked" {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn the_console_knows_values_and_functions() {
     let space = Workspace::new(
         "resource \"example_thing\" \"a\" {\n  name = \"a\"\n  extra = [1, \"b\"]\n  secret_wo = \"hidden\"\n}\n",
@@ -147,7 +145,6 @@ fn the_console_knows_values_and_functions() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn machine_readable_output_has_our_paths() {
     let space = Workspace::new(
         r#"resource "example_thing" "a" {

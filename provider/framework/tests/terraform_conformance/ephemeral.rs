@@ -32,7 +32,6 @@ fn by_process(space: &Workspace) -> Vec<Vec<String>> {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn opened_renewed_and_closed_in_each_phase() {
     let space = Workspace::new(&user("time"));
     space.run(&["validate"]).succeeds();
@@ -61,7 +60,6 @@ fn opened_renewed_and_closed_in_each_phase() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn each_closes_when_its_last_user_is_done() {
     let space = Workspace::new(&format!(
         r#"{PASSWORD}
@@ -121,7 +119,6 @@ resource "example_thing" "b" {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn a_failing_consumer_or_a_stop_releases_the_lease_at_shutdown() {
     let journalled = [("EXAMPLE_JOURNAL_CALLS", "1")];
     let released = |space: &Workspace| {
@@ -160,7 +157,6 @@ fn a_failing_consumer_or_a_stop_releases_the_lease_at_shutdown() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn an_open_that_fails_points_at_its_argument() {
     let space = Workspace::new("ephemeral \"example_password\" \"p\" { purpose = \"nothing\" }\n");
     let text = squeezed(&space.run(&["plan"]).fails());

@@ -26,7 +26,6 @@ fn are_gone(plugins: &[PathBuf], limit: Duration) {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn one_interrupt_finishes_what_runs_and_begins_nothing() {
     let dependent =
         "resource \"example_thing\" \"b\" {\n  name = \"b\"\n  depends_on = [example_thing.a]\n}\n";
@@ -54,7 +53,6 @@ fn one_interrupt_finishes_what_runs_and_begins_nothing() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn two_interrupts_end_it_and_the_next_run_takes_up_what_exists() {
     let space = Workspace::new(&thing("deaf", ""));
     let running = space.start_with(
@@ -91,7 +89,6 @@ fn two_interrupts_end_it_and_the_next_run_takes_up_what_exists() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn a_killed_provider_loses_no_object_that_was_in_state() {
     let space = Workspace::new(&thing("deaf", ""));
     let kill = |more: &str, seen: &str| {
@@ -128,7 +125,6 @@ fn a_killed_provider_loses_no_object_that_was_in_state() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn a_killed_terraform_leaves_a_plugin_that_finishes_its_write() {
     let space = Workspace::new(&thing("deaf", ""));
     let running = space.start(&["apply", "-auto-approve"]);

@@ -20,7 +20,6 @@ fn pointed_at(diagnostic: &Json) -> &str {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn function_errors_point_at_the_argument() {
     let output = |call: &str| format!("output \"x\" {{\n  value = provider::example::{call}\n}}\n");
     let space = Workspace::new("");
@@ -86,7 +85,6 @@ fn function_errors_point_at_the_argument() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn numbers_keep_every_digit() {
     let numbers = [
         "123456789012345678901234567890.123456789",
@@ -155,7 +153,6 @@ output "described" {{ value = provider::example::describe(local.numbers[0]).valu
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn composed_and_decomposed_text_is_the_same() {
     let (composed, decomposed) = ("caf\u{e9}", "cafe\u{301}");
     let config = |text: &str| {
@@ -184,7 +181,6 @@ fn composed_and_decomposed_text_is_the_same() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn sensitive_values_are_shown_to_nobody() {
     let config = |output: &str| {
         format!(

@@ -3,7 +3,6 @@
 use crate::workspace::{Workspace, squeezed};
 
 #[test]
-#[ignore = "needs terraform"]
 fn an_import_block_writes_its_configuration() {
     let space = Workspace::new("import {\n  to = example_thing.a\n  id = \"a\"\n}\n");
     space.make("a");
@@ -45,7 +44,6 @@ fn an_import_block_writes_its_configuration() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn a_moved_resource_is_not_touched() {
     let space = Workspace::new("resource \"example_thing\" \"a\" { name = \"a\" }\n");
     space.apply().succeeds();
@@ -71,7 +69,6 @@ fn a_moved_resource_is_not_touched() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn a_resource_moves_to_another_type_if_that_takes_it() {
     let space = Workspace::new("resource \"example_thing\" \"a\" { name = \"a\" }\n");
     space.apply().succeeds();
@@ -111,7 +108,6 @@ fn a_resource_moves_to_another_type_if_that_takes_it() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn every_kind_of_attribute_and_block_is_imported_and_generated() {
     let config = r#"
 resource "example_sampler" "a" {
@@ -176,7 +172,6 @@ resource "example_sampler" "a" {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn a_removed_block_forgets_or_destroys() {
     let removed = |destroy: bool| {
         format!(
@@ -204,7 +199,6 @@ fn a_removed_block_forgets_or_destroys() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn replace_triggered_by_and_ignore_changes() {
     let config = |colour: &str, label: &str| {
         format!(
@@ -265,7 +259,6 @@ resource "example_thing" "effect" {{
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn ignoring_all_changes_still_lets_drift_through_to_state() {
     let config = |colour: &str| {
         format!(
@@ -288,7 +281,6 @@ fn ignoring_all_changes_still_lets_drift_through_to_state() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn a_deposed_object_stays_until_it_can_be_deleted() {
     let config = |name: &str| {
         format!(
@@ -332,7 +324,6 @@ fn a_deposed_object_stays_until_it_can_be_deleted() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn prevent_destroy_refuses_destroy_and_replacement() {
     let config = |name: &str| {
         format!(

@@ -31,7 +31,6 @@ fn calls(space: &Workspace, arguments: &[&str]) -> Vec<String> {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn each_command_costs_what_the_contract_says() {
     const SCHEMA: &str = "GetProviderSchema";
     const VALIDATE: &str = "ValidateProviderConfig ValidateResourceConfig";

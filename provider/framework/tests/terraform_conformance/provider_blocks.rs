@@ -3,7 +3,6 @@
 use crate::workspace::Workspace;
 
 #[test]
-#[ignore = "needs terraform"]
 fn two_aliases_are_two_providers() {
     let space = Workspace::new(
         r#"
@@ -48,7 +47,6 @@ output "shelves" { value = [data.example_shelf.first.names, data.example_shelf.s
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn a_provider_may_be_configured_by_what_apply_tells() {
     let config = |place: &str| {
         format!(

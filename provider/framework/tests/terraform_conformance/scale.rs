@@ -6,7 +6,6 @@ use std::time::Duration;
 use crate::workspace::{Workspace, eventually};
 
 #[test]
-#[ignore = "needs terraform"]
 fn five_hundred_at_fifty_at_once_with_a_busy_world() {
     let space = Workspace::new(
         r#"
@@ -51,7 +50,6 @@ resource "example_thing" "many" {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn fifty_calls_are_served_at_once() {
     let space = Workspace::new(
         r#"

@@ -7,7 +7,6 @@ use crate::workspace::{Workspace, squeezed};
 const THING: &str = "resource \"example_thing\" \"a\" {\n  name = \"a\"\n  weight = 2.5\n  tags = [\"x\", \"y\"]\n}\n";
 
 #[test]
-#[ignore = "needs terraform"]
 fn drift_goes_into_state_alone_when_asked_so() {
     let space = Workspace::new(THING);
     space.apply().succeeds();
@@ -55,7 +54,6 @@ fn drift_goes_into_state_alone_when_asked_so() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn a_saved_plan_is_applied_once() {
     let space = Workspace::new(THING);
     space.run(&["plan", "-out=first.bin"]).succeeds();
@@ -82,7 +80,6 @@ fn a_saved_plan_is_applied_once() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn state_of_every_older_version_is_read_and_of_a_newer_one_refused() {
     let space = Workspace::new(THING);
     space.apply().succeeds();
@@ -141,7 +138,6 @@ fn state_of_every_older_version_is_read_and_of_a_newer_one_refused() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn state_written_by_hand_is_read_generously() {
     let space = Workspace::new(
         "resource \"example_thing\" \"a\" {\n  name = \"a\"\n  colour = \"red\"\n  size = 3\n  labels = { by = \"5\" }\n}\n",

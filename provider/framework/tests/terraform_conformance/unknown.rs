@@ -117,7 +117,6 @@ fn lives(resource: &str, look: impl Fn(&Json, bool)) {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn every_kind_may_be_unknown_as_a_whole() {
     lives(WHOLE, |seen, second| {
         let (one, two) = if second {
@@ -142,7 +141,6 @@ fn every_kind_may_be_unknown_as_a_whole() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn every_kind_may_be_unknown_inside() {
     lives(INSIDE, |seen, second| {
         let one = if second { "uno" } else { "one" };
@@ -167,7 +165,6 @@ fn every_kind_may_be_unknown_inside() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn what_decides_how_many_there_are_must_be_known() {
     let space = Workspace::new(
         &(later(false)
@@ -189,7 +186,6 @@ fn what_decides_how_many_there_are_must_be_known() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn errors_stand_where_the_mistake_is() {
     let space = Workspace::new(
         r#"resource "example_sampler" "s" {
