@@ -101,7 +101,9 @@ fn a_killed_provider_loses_no_object_that_was_in_state() {
             signal("KILL", plugin.file_name().unwrap().to_str().unwrap());
         }
         let text = running.ended().fails();
-        assert!(text.contains("Plugin did not respond"), "{text}");
+        // Which of the two depends on whether core's transport or its call notices first.
+        let told = ["Plugin did not respond", "Request cancelled"];
+        assert!(told.iter().any(|words| text.contains(words)), "{text}");
     };
     // In create: not in state, but the next run takes it up.
     kill("", "\"grey\"");
