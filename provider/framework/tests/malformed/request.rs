@@ -308,3 +308,17 @@ pub(crate) fn show(answer: &Result<Vec<DynamicMessage>, tonic::Status>) -> Strin
     }
     words.join(" / ")
 }
+
+/// A method that is offered answers without a complaint.
+pub(crate) fn is_served(
+    method: &MethodDescriptor,
+    answer: &Result<Vec<DynamicMessage>, tonic::Status>,
+) {
+    let offered = !matches!(answer, Err(status) if status.code() == tonic::Code::Unimplemented);
+    assert!(
+        !offered || !complains(answer),
+        "{}: {}",
+        method.name(),
+        show(answer)
+    );
+}
