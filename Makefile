@@ -56,7 +56,7 @@ unit: ## Tests that need nothing but this machine
 	cargo nextest run --workspace -E 'not ($(CLUSTERS)) and not ($(TERRAFORM))'
 
 acceptance: build ## Tests with the real terraform and kubectl: the framework's, then whole clusters through bootstrap.sh
-	cargo nextest run --workspace --run-ignored all -E '$(TERRAFORM)'
+	cargo nextest run --workspace -E '$(TERRAFORM)'
 	cargo nextest run --workspace -E '$(CLUSTERS)'
 
 shell: ## bash -n and shellcheck over all scripts

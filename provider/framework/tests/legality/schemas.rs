@@ -174,7 +174,6 @@ fn unsayable() -> Vec<(&'static str, wire::Schema)> {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn every_law_of_schemas() {
     let refused = refused();
     let unsayable = unsayable();

@@ -63,7 +63,6 @@ fn told(ran: &Ran, title: &str, phrase: &str, ours: &str, faults: &[Fault]) {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn every_law_of_stored_objects() {
     let resources = [
         "p_read_unknown",
@@ -247,7 +246,6 @@ fn every_law_of_stored_objects() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn a_deleted_object_that_is_still_there() {
     let schema = plain();
     let mut script = Script::with_resources([("p_kept".to_owned(), &schema)]);
@@ -279,7 +277,6 @@ fn a_deleted_object_that_is_still_there() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn a_null_element_beside_a_sensitive_attribute_crashes_terraform() {
     let inner = Schema {
         attributes: vec![Attribute {

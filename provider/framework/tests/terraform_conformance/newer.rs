@@ -4,7 +4,6 @@ use crate::workspace::Workspace;
 
 /// The example has an identity, a list and generated configuration; 1.11 knows none of them.
 #[test]
-#[ignore = "needs terraform"]
 fn identities_lists_and_generated_configuration_are_ignored_by_older_ones() {
     let space = Workspace::new("resource \"example_thing\" \"a\" { name = \"a\" }\n");
     space.run(&["apply", "-auto-approve"]).succeeds();
@@ -20,7 +19,6 @@ fn identities_lists_and_generated_configuration_are_ignored_by_older_ones() {
 }
 
 #[test]
-#[ignore = "needs terraform"]
 fn a_module_speaks_to_the_provider_and_is_told_when_it_speaks_wrongly() {
     let origin = "data \"example_origin\" \"here\" {}\n\
                   output \"module\" { value = data.example_origin.here.module }\n";
