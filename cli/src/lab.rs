@@ -41,6 +41,14 @@ struct Running {
     url: String,
 }
 
+/// Where the lab is, if somebody said so; whether it answers is not looked at.
+pub(crate) fn url(project: &Project) -> Option<String> {
+    std::env::var(LAB_URL)
+        .ok()
+        .filter(|url| !url.is_empty())
+        .or_else(|| Some(read(project)?.url))
+}
+
 /// The lab that is already there, if any.
 pub(crate) async fn find(project: &Project) -> Option<Lab> {
     if let Ok(url) = std::env::var(LAB_URL)
@@ -180,7 +188,23 @@ fn set_aside(project: &Project, cluster: &Cluster) -> anyhow::Result<Option<Line
         fs::rename(&folder, aside.join(layer))
             .with_context(|| format!("moving {}", folder.display()))?;
     }
-    let store = project.root.join(&cluster.spec.store.path);
+    let line = Line::new(
+        "lab",
+        format!(
+            "the earlier lab is gone and its world with it; state and store set aside in {}",
+            project.relative(&aside)
+        ),
+    );
+    let Some(path) = cluster
+        .spec
+        .store
+        .path
+        .as_ref()
+        .filter(|_| cluster.spec.store.kind == "file")
+    else {
+        return Ok(Some(line));
+    };
+    let store = project.root.join(path);
     // Only a store that lives and dies with the lab.
     if store.starts_with(project.local()) && store.is_dir() {
         fs::rename(&store, aside.join("store"))
@@ -191,11 +215,5 @@ fn set_aside(project: &Project, cluster: &Cluster) -> anyhow::Result<Option<Line
                 .with_context(|| format!("moving {}", identity.display()))?;
         }
     }
-    Ok(Some(Line::new(
-        "lab",
-        format!(
-            "the earlier lab is gone and its world with it; state and store set aside in {}",
-            project.relative(&aside)
-        ),
-    )))
+    Ok(Some(line))
 }

@@ -1,17 +1,21 @@
 //! Everything that can be known before anything is changed. Reads only; all findings, not only the first.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use strata_cluster::Node;
 use strata_provider::{
-    environment::Environment,
+    environment::{Environment, OnDemand},
     services::scaleway::wire::Server,
-    store::{Name, Store as _, file::File},
+    store::{self, Description, Name, Store},
 };
 
 use crate::{
     cluster::Cluster,
     finding::{Finding, Report, counted},
+    lab,
     platform::{Offer, Platform, mark},
     project::Project,
     terraform,
@@ -62,20 +66,14 @@ async fn check_store(project: &Project, cluster: &Cluster, report: &mut Report) 
             report.find(Finding::error(
                 "STORE-01",
                 format!("the store cannot be opened: {error:#}"),
-                "correct store.file in the cluster file",
+                "correct `store` in the cluster file",
             ));
             return None;
         }
     };
+    let description = store.describe();
     if !cluster.is_lab() {
-        report.find(Finding::warning(
-            "STORE-03",
-            "store file and state local live only on this machine",
-            format!(
-                "keep a copy of {} and of terraform/*/terraform.tfstate.d elsewhere",
-                cluster.spec.store.path
-            ),
-        ));
+        report.find(kept_here(&description, cluster.spec.store.path.as_deref()));
     }
     match store
         .get(&Name::parse("estate").expect("a constant that parses"))
@@ -89,8 +87,53 @@ async fn check_store(project: &Project, cluster: &Cluster, report: &mut Report) 
             stored.or(recorded)
         }
         Err(error) => {
-            report.find(Finding::error("STORE-02", format!("the store cannot be read: {error}"), "bring back the identity file that the store was encrypted to, or name it in STRATA_IDENTITY"));
+            report.find(Finding::error(
+                "STORE-02",
+                format!("the store cannot be read: {error}"),
+                way_in(description.kind),
+            ));
             None
+        }
+    }
+}
+
+/// STORE-03: what only this machine has, and what the store promises between operators (who works elsewhere, too, must know).
+fn kept_here(store: &Description, path: Option<&str>) -> Finding {
+    if store.exclusive_across_machines {
+        return Finding::warning(
+            "STORE-03",
+            format!(
+                "state local lives only on this machine; {}",
+                store.promise()
+            ),
+            "keep a copy of terraform/*/terraform.tfstate.d elsewhere",
+        );
+    }
+    let kept = match path {
+        Some(path) => format!("{path} and of "),
+        None => String::new(),
+    };
+    Finding::warning(
+        "STORE-03",
+        format!(
+            "store {} and state local live only on this machine; {}",
+            store.kind,
+            store.promise()
+        ),
+        format!("keep a copy of {kept}terraform/*/terraform.tfstate.d elsewhere"),
+    )
+}
+
+/// What gives access to a store of this kind.
+fn way_in(kind: &str) -> &'static str {
+    match kind {
+        "infisical" => {
+            "check INFISICAL_UNIVERSAL_AUTH_CLIENT_ID and INFISICAL_UNIVERSAL_AUTH_CLIENT_SECRET, and what the machine identity may do"
+        }
+        "vault" => "log in with `vault login`, or set VAULT_ADDR and VAULT_TOKEN",
+        "keyring" => "unlock the keyring of this desktop session",
+        _ => {
+            "bring back the identity file that the store was encrypted to, or name it in STRATA_IDENTITY"
         }
     }
 }
@@ -108,17 +151,18 @@ fn other_estate(stored: Option<&str>, recorded: Option<&str>) -> Option<Finding>
 }
 
 /// The cluster's store. Touches nothing.
-pub(crate) fn open_store(project: &Project, cluster: &Cluster) -> anyhow::Result<File> {
-    let identity = strata_provider::store::file::identity_path(
-        &project.root,
-        cluster.name(),
-        cluster.is_lab(),
-    );
-    Ok(File::new(
-        project.root.join(&cluster.spec.store.path),
-        identity,
-        &cluster.spec.store.recipients,
-    )?)
+pub(crate) fn open_store(project: &Project, cluster: &Cluster) -> anyhow::Result<Arc<dyn Store>> {
+    let environment = if cluster.is_lab() {
+        OnDemand::lab(lab::url(project))
+    } else {
+        OnDemand::real()
+    };
+    Ok(store::open(store::Opening {
+        settings: &cluster.spec.store,
+        cluster: cluster.name(),
+        root: &project.root,
+        environment,
+    })?)
 }
 
 async fn check_platform(
@@ -321,6 +365,34 @@ mod tests {
         assert_eq!(
             price(&nodes, &offers).map(euro_per_hour).as_deref(),
             Some("0.37 EUR/h")
+        );
+    }
+
+    #[test]
+    fn who_shares_a_cluster_learns_what_the_store_promises() {
+        let store = |kind, shared| Description {
+            kind,
+            location: String::new(),
+            exclusive_across_machines: shared,
+        };
+        let file = kept_here(&store("file", false), Some("clusters/home/store"));
+        assert!(
+            file.message
+                .contains("store file and state local live only")
+                && file.message.contains("marks of the servers")
+                && file.fix.contains("clusters/home/store"),
+            "{file}"
+        );
+        let vault = kept_here(&store("vault", true), Some("clusters/home"));
+        assert!(
+            vault.message.starts_with("state local lives only")
+                && vault.message.contains("on whatever machines")
+                && !vault.fix.contains("clusters/home"),
+            "{vault}"
+        );
+        assert_eq!(
+            (file.code.as_str(), vault.code.as_str()),
+            ("STORE-03", "STORE-03")
         );
     }
 

@@ -6,8 +6,10 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
+use tokio::sync::OnceCell;
 
 use crate::http::client::{Client, Settings};
 use crate::http::dial::Dialer;
@@ -15,6 +17,16 @@ use crate::secret::Secret;
 
 /// Names the lab's control API; the only variable of the lab that is read.
 pub const LAB_URL: &str = "STRATA_LAB_URL";
+
+/// Of the process's variables only these are kept, and only outside the lab.
+const PREFIXES: [&str; 6] = [
+    "SCW_",
+    "SCALEWAY_",
+    "CLOUDFLARE_",
+    "CF_",
+    "VAULT_",
+    "INFISICAL_",
+];
 
 /// Why the world cannot be reached.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +48,7 @@ pub enum Error {
 }
 
 /// Variables that point clients at their services, and the dialer that reaches them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Environment {
     dialer: Dialer,
     speed: f64,
@@ -47,11 +59,10 @@ impl Environment {
     /// The real world: the process's variables, and the cloud's configuration file where a variable is missing.
     pub fn real() -> Self {
         let mut variables: BTreeMap<String, String> = scaleway_file(&std::env::vars().collect());
-        variables.extend(std::env::vars().filter(|(name, _)| {
-            ["SCW_", "CLOUDFLARE_"]
-                .iter()
-                .any(|prefix| name.starts_with(prefix))
-        }));
+        variables.extend(
+            std::env::vars()
+                .filter(|(name, _)| PREFIXES.iter().any(|prefix| name.starts_with(prefix))),
+        );
         Self {
             dialer: Dialer::direct(),
             speed: 1.0,
@@ -132,12 +143,81 @@ impl Environment {
         self.speed
     }
 
+    /// Whether it is the lab.
+    pub fn is_lab(&self) -> bool {
+        self.dialer.is_lab()
+    }
+
     /// A variable that is set and not empty.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.variables
             .get(name)
             .map(String::as_str)
             .filter(|value| !value.is_empty())
+    }
+}
+
+/// The world, looked for when it is first needed: what never needs it works without. Clones share what was found.
+#[derive(Debug, Clone)]
+pub struct OnDemand(Arc<Found>);
+
+#[derive(Debug)]
+struct Found {
+    place: Place,
+    environment: OnceCell<Environment>,
+}
+
+#[derive(Debug)]
+enum Place {
+    Real,
+    /// At this control address, else at the one that `STRATA_LAB_URL` names.
+    Lab(Option<String>),
+}
+
+impl OnDemand {
+    /// The real world.
+    pub fn real() -> Self {
+        Self::at(Place::Real)
+    }
+
+    /// The lab, at this control address or where `STRATA_LAB_URL` says.
+    pub fn lab(url: Option<String>) -> Self {
+        Self::at(Place::Lab(url))
+    }
+
+    /// A world that is known already.
+    pub fn of(environment: Environment) -> Self {
+        let place = if environment.is_lab() {
+            Place::Lab(None)
+        } else {
+            Place::Real
+        };
+        Self(Arc::new(Found {
+            place,
+            environment: OnceCell::new_with(Some(environment)),
+        }))
+    }
+
+    fn at(place: Place) -> Self {
+        Self(Arc::new(Found {
+            place,
+            environment: OnceCell::new(),
+        }))
+    }
+
+    /// Whether it is the lab.
+    pub fn is_lab(&self) -> bool {
+        matches!(self.0.place, Place::Lab(_))
+    }
+
+    /// The world.
+    pub async fn get(&self) -> Result<&Environment, Error> {
+        let find = async || match &self.0.place {
+            Place::Real => Ok(Environment::real()),
+            Place::Lab(Some(url)) => Environment::lab_at(url).await,
+            Place::Lab(None) => Environment::lab().await,
+        };
+        self.0.environment.get_or_try_init(find).await
     }
 }
 

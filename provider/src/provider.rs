@@ -21,13 +21,13 @@ use strata_framework::{Attr, Diagnostics, Path, Provider, Registry, Schema, fing
 use tokio::sync::OnceCell;
 
 use crate::access::Shared;
-use crate::environment::Environment;
+use crate::environment::{Environment, OnDemand};
 use crate::http::client::{Client as Http, Settings};
 use crate::secret::Secret;
 use crate::services::cloudflare;
 use crate::services::scaleway::client::Client as ScalewayClient;
 use crate::services::scaleway::poll::Poll;
-use crate::store::{self, Name, Store, file};
+use crate::store::{self, Name, Store};
 
 /// Names the cluster that may be torn down.
 pub const TEARDOWN: &str = "STRATA_TEARDOWN";
@@ -116,15 +116,56 @@ pub struct Configuration {
 #[derive(Schema, Clone, Debug)]
 pub struct StoreConfiguration {
     /// Kind of store. `file`: one age file per secret in a folder, made to be committed; several people can use it one after the other.
-    #[schema(required, one_of("file"))]
+    /// `infisical`: a folder of an Infisical project. `vault`: a path of a KV version 2 engine of Vault or OpenBao. The last two several people
+    /// can use at the same time.
+    #[schema(required, one_of("file", "infisical", "vault"))]
     pub kind: Attr<String>,
-    /// Folder of the store, absolute or relative to `root`, e.g. `clusters/home/store`. Made when the first secret is put.
-    #[schema(required)]
+    /// `file`: folder, absolute or relative to `root`, e.g. `clusters/home/store`; made when the first secret is put. `infisical`: folder, e.g.
+    /// `/clusters/home`; made likewise. `vault`: path below the mount, e.g. `clusters/home`. Default of the last two: these, with the cluster's name.
+    #[schema(optional)]
     pub path: Attr<String>,
-    /// Further age recipients (`age1...`, as `age-keygen -y` prints them) that can read every secret written from now on. Without it only the
-    /// identity of whoever writes can.
+    /// `file` only: further age recipients (`age1...`, as `age-keygen -y` prints them) that can read every secret written from now on. Without it
+    /// only the identity of whoever writes can.
     #[schema(optional)]
     pub recipients: Attr<Vec<String>>,
+    /// Address of the server, e.g. `https://eu.infisical.com`. Default: `INFISICAL_HOST`, else `https://eu.infisical.com`; for `vault`
+    /// `VAULT_ADDR`. Always the lab's in the lab.
+    #[schema(optional)]
+    pub url: Attr<String>,
+    /// `infisical` only: id of the project. Default: `INFISICAL_PROJECT_ID`. Always the lab's in the lab.
+    #[schema(optional)]
+    pub project: Attr<String>,
+    /// `infisical` only: slug of the environment. Default: `prod`.
+    #[schema(optional)]
+    pub environment: Attr<String>,
+    /// `vault` only: mount of the KV engine. Default: `secret`.
+    #[schema(optional)]
+    pub mount: Attr<String>,
+    /// `vault` only: namespace (Vault Enterprise, HCP), e.g. `team/a`. Default: `VAULT_NAMESPACE`.
+    #[schema(optional)]
+    pub namespace: Attr<String>,
+}
+
+impl StoreConfiguration {
+    /// The same in the words of the cluster file, or which attribute is not known yet.
+    fn settings(&self) -> Result<strata_cluster::Store, Diagnostics> {
+        let text = |attribute: &Attr<String>, name: &str| {
+            if attribute.is_unknown() {
+                return Err(unknown(&format!("store.{name}")));
+            }
+            Ok(attribute.known().cloned())
+        };
+        Ok(strata_cluster::Store {
+            kind: text(&self.kind, "kind")?.unwrap_or_default(),
+            path: text(&self.path, "path")?,
+            recipients: self.recipients.known().cloned(),
+            url: text(&self.url, "url")?,
+            project: text(&self.project, "project")?,
+            environment: text(&self.environment, "environment")?,
+            mount: text(&self.mount, "mount")?,
+            namespace: text(&self.namespace, "namespace")?,
+        })
+    }
 }
 
 /// Defaults for Scaleway.
@@ -154,7 +195,7 @@ pub struct Scaleway {
 /// The configured provider.
 pub struct Strata {
     configuration: Configuration,
-    environment: OnceCell<Environment>,
+    environment: OnDemand,
     store: OnceLock<Arc<dyn Store>>,
     scaleway: OnceCell<Scaleway>,
     cloudflare: OnceCell<cloudflare::client::Client>,
@@ -176,9 +217,14 @@ impl Provider for Strata {
     }
 
     fn new(configuration: Configuration) -> Result<Self, Diagnostics> {
+        // While `lab` is unknown nothing is looked for: see `environment` and `store`.
+        let environment = match configuration.lab.known() {
+            Some(true) => OnDemand::lab(None),
+            _ => OnDemand::real(),
+        };
         Ok(Self {
             configuration,
-            environment: OnceCell::new(),
+            environment,
             store: OnceLock::new(),
             scaleway: OnceCell::new(),
             cloudflare: OnceCell::new(),
@@ -201,9 +247,10 @@ impl Strata {
     /// A provider in a given world: for tests and for the cli.
     pub fn in_environment(configuration: Configuration, environment: Environment) -> Self {
         let strata = Self::new(configuration).expect("making a provider cannot fail");
-        let set = strata.environment.set(environment);
-        debug_assert!(set.is_ok(), "a new provider has no environment");
-        strata
+        Self {
+            environment: OnDemand::of(environment),
+            ..strata
+        }
     }
 
     /// Name of the cluster.
@@ -250,23 +297,25 @@ impl Strata {
         if let Some(store) = self.store.get() {
             return Ok(store.clone());
         }
+        if self.configuration.lab.is_unknown() {
+            return Err(unknown("lab"));
+        }
         let configuration = self
             .configuration
             .store
             .known()
             .ok_or_else(|| unknown("store"))?;
-        let path = configuration
-            .path
-            .known()
-            .ok_or_else(|| unknown("store.path"))?;
-        let identity = file::identity_path(&self.root(), self.cluster(), self.is_lab());
-        let recipients = configuration.recipients.or_default();
-        let store =
-            file::File::new(self.root().join(path), identity, &recipients).map_err(|error| {
-                Diagnostics::failed("open", "store", path, &error)
-                    .at(Path::of("store").attribute("recipients"))
-            })?;
-        Ok(self.store.get_or_init(|| Arc::new(store)).clone())
+        let settings = configuration.settings()?;
+        let opening = store::Opening {
+            settings: &settings,
+            cluster: self.cluster(),
+            root: &self.root(),
+            environment: self.environment.clone(),
+        };
+        let store = store::open(opening).map_err(|error| {
+            Diagnostics::failed("open", "store", &settings.kind, &error).at(Path::of("store"))
+        })?;
+        Ok(self.store.get_or_init(|| store).clone())
     }
 
     /// The value of a store entry that must exist. The error names the entry, never its value.
@@ -308,14 +357,7 @@ impl Strata {
         if self.configuration.lab.is_unknown() {
             return Err(unknown("lab"));
         }
-        let connect = async || {
-            if self.is_lab() {
-                Environment::lab().await
-            } else {
-                Ok(Environment::real())
-            }
-        };
-        self.environment.get_or_try_init(connect).await.map_err(|error| {
+        self.environment.get().await.map_err(|error| {
             Diagnostics::failed("find", "the lab", "", &error)
                 .hint("Run `eval \"$(strata-lab env)\"` in this shell, or use ./bootstrap.sh, which starts the lab and sets the variable.")
         })
@@ -451,6 +493,11 @@ pub(crate) mod tests {
             kind: "file".into(),
             path: "store".into(),
             recipients: Attr::Null,
+            url: Attr::Null,
+            project: Attr::Null,
+            environment: Attr::Null,
+            mount: Attr::Null,
+            namespace: Attr::Null,
         };
         Configuration {
             cluster: "home".into(),

@@ -11,9 +11,14 @@ provider "strata" {
 
 locals {
   store = {
-    kind       = local.cluster.store.kind
-    path       = local.cluster.store.path
-    recipients = local.cluster.store.recipients
+    kind        = local.cluster.store.kind
+    path        = local.cluster.store.path
+    recipients  = local.cluster.store.recipients
+    url         = local.cluster.store.url
+    project     = local.cluster.store.project
+    environment = local.cluster.store.environment
+    mount       = local.cluster.store.mount
+    namespace   = local.cluster.store.namespace
   }
 
   scaleway = {

@@ -1,7 +1,7 @@
 //! `strata destroy`: layers 03, 02 and 01. Layer 00 (PKI, keys, the estate's id) stays unless `--all`.
 
 use serde_json::Value;
-use strata_provider::store::{Condition, Name, Store as _};
+use strata_provider::store::{Condition, Name};
 
 use crate::{
     arguments::DestroyOptions,

@@ -83,8 +83,11 @@ pub(crate) async fn write(session: &Session, world: &World, path: &Path) -> anyh
 /// The cluster's PKI from the store.
 pub(crate) async fn pki(session: &Session) -> anyhow::Result<Pki> {
     let store = open_store(&session.project, &session.cluster)?;
-    let entry = store::require(&store, &Name::parse("pki").expect("a constant that parses"))
-        .await
-        .context("reading the cluster's PKI; layer 00 makes it")?;
+    let entry = store::require(
+        &*store,
+        &Name::parse("pki").expect("a constant that parses"),
+    )
+    .await
+    .context("reading the cluster's PKI; layer 00 makes it")?;
     Pki::parse(entry.value.expose()).context("reading the cluster's PKI")
 }

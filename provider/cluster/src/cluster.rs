@@ -179,16 +179,26 @@ pub struct Cni {
     pub version: Option<String>,
 }
 
-/// Where secrets live: `store`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// Where secrets live: `store`. What the kind does not have is null.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Store {
-    /// `file`.
-    #[serde(default)]
+    /// `file`, `keyring`, `infisical` or `vault`.
     pub kind: String,
-    /// Folder, relative to where the command runs.
-    pub path: String,
-    /// age or SSH public keys.
-    pub recipients: Vec<String>,
+    /// `file`: folder, relative to where the command runs; `infisical`: folder; `vault`: path below the mount.
+    pub path: Option<String>,
+    /// `file`: age or SSH public keys.
+    pub recipients: Option<Vec<String>>,
+    /// `infisical`, `vault`: address; null is the environment's.
+    pub url: Option<String>,
+    /// `infisical`: id of the project; null is the environment's.
+    pub project: Option<String>,
+    /// `infisical`: slug of the environment.
+    pub environment: Option<String>,
+    /// `vault`: mount of the KV engine.
+    pub mount: Option<String>,
+    /// `vault`: namespace; null is the environment's.
+    pub namespace: Option<String>,
 }
 
 /// Records outside the cluster: `dns`.
@@ -274,8 +284,9 @@ impl Cluster {
 
         let mut platform: Platform = serde_json::from_value(part("/platform/scaleway"))?;
         platform.kind = text("/platform/kind").unwrap_or_default();
-        let mut store: Store = serde_json::from_value(part("/store/file"))?;
-        store.kind = text("/store/kind").unwrap_or_default();
+        let kind = text("/store/kind").unwrap_or_default();
+        let mut store: Store = serde_json::from_value(part(&format!("/store/{kind}")))?;
+        store.kind = kind;
         let mut nodes: BTreeMap<String, Node> = serde_json::from_value(part("/nodes"))?;
         for (key, node) in &mut nodes {
             node.server_name = format!("{name}-{key}");

@@ -318,7 +318,7 @@ fn wrong_files_are_refused_with_code_line_and_field() {
         ),
         (
             "lab with a real store",
-            base("store: vault\n"),
+            base("store: keyring\n"),
             "LAB-02",
             11,
             "store",
@@ -534,9 +534,9 @@ fn the_examples_parse() {
         (
             lab.nodes["w-1"].offer.as_str(),
             lab.platform.protect,
-            lab.store.path.as_str()
+            lab.store.path.as_deref()
         ),
-        ("EM-I215E-NVME", false, ".strata/lab/store")
+        ("EM-I215E-NVME", false, Some(".strata/lab/store"))
     );
     assert!(lab.warnings.is_empty());
     let production = parse("production.yaml", PRODUCTION, &BTreeMap::new())
@@ -596,7 +596,7 @@ budget: {max_per_month: 900 EUR}
         "{}",
         show(&findings)
     );
-    assert_eq!(findings.len(), 13, "{}", show(&findings));
+    assert_eq!(findings.len(), 12, "{}", show(&findings));
     for (platform, rest) in [
         (
             "proxmox: {url: \"https://pve1:8006\", ca: pve.pem}",

@@ -11,12 +11,14 @@
 //! Error: status(), is_not_found(), is_lost(), verdict body in Error::Status{body}
 //! ```
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
-use http::{Method, StatusCode};
+use http::header::{
+    AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, USER_AGENT,
+};
+use http::{Method, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client as Hyper;
 use hyper_util::rt::TokioExecutor;
@@ -28,6 +30,8 @@ use tokio::time::Instant;
 
 use super::connect::Connector;
 use super::dial::Dialer;
+use super::pause::{LONGEST, after, backoff};
+use super::redirect;
 use crate::secret::Secret;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,7 +42,8 @@ const CONCURRENT: usize = 16;
 const ATTEMPTS: u32 = 5;
 /// Tries while the service asks to slow down; more, because it said that waiting helps.
 const SLOW_DOWN_ATTEMPTS: u32 = 10;
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// Of an error's body so many characters are kept: some services put facts into it.
+const LONGEST_BODY: usize = 64 * 1024;
 
 /// Why a request failed. Says which service, method and path, and the service's request id; never a header or a request body.
 #[derive(Debug, thiserror::Error)]
@@ -141,13 +146,21 @@ impl Error {
 fn is_verdict(body: &str) -> bool {
     serde_json::from_str::<serde_json::Value>(body).is_ok_and(|body| {
         body.get("message")
+            .or_else(|| body.pointer("/errors/0"))
             .is_some_and(serde_json::Value::is_string)
     })
 }
 
-/// The readable part of an error body: `message`, Cloudflare's `errors`, or the start of the text.
+/// The readable part of an error body: `message`, the `errors` of Cloudflare or Vault, or the start of the text.
 fn message(body: &str) -> String {
     let json = serde_json::from_str::<serde_json::Value>(body).unwrap_or_default();
+    if let Some(issues) = json.get("message").and_then(|message| message.as_array()) {
+        let texts: Vec<&str> = issues
+            .iter()
+            .filter_map(|issue| issue["message"].as_str())
+            .collect();
+        return format!(": {}", texts.join("; "));
+    }
     if let Some(message) = json.get("message").and_then(|message| message.as_str()) {
         let details = json
             .get("details")
@@ -163,12 +176,13 @@ fn message(body: &str) -> String {
     {
         let texts: Vec<String> = errors
             .iter()
-            .map(|error| {
-                format!(
+            .map(|error| match error.as_str() {
+                Some(text) => text.trim().to_owned(),
+                None => format!(
                     "{} (code {})",
                     error["message"].as_str().unwrap_or("no message"),
                     error["code"]
-                )
+                ),
             })
             .collect();
         return format!(": {}", texts.join("; "));
@@ -193,7 +207,7 @@ pub struct Settings {
     pub base: String,
     /// Header that carries the credential; `Authorization` gets the word `Bearer`.
     pub header: HeaderName,
-    /// The credential.
+    /// The credential; empty means that no header is sent.
     pub token: Secret<String>,
     /// How many times faster than the wall the service's clock runs (1 outside the lab): pauses are divided by it.
     pub speed: f64,
@@ -202,7 +216,7 @@ pub struct Settings {
 /// One service under one credential.
 pub struct Client {
     settings: Settings,
-    credential: HeaderValue,
+    headers: HeaderMap,
     hyper: Hyper<Connector, Full<Bytes>>,
     turns: Semaphore,
     /// No request starts before this moment: set by 429 and `Retry-After`.
@@ -219,6 +233,19 @@ pub struct BadCredential(&'static str);
 impl Client {
     /// A client that opens its connections through `dialer`, when they are first needed.
     pub fn new(dialer: Dialer, settings: Settings) -> Result<Self, BadCredential> {
+        Self::over(Connector::new(dialer, CONNECT_TIMEOUT), settings)
+    }
+
+    /// A client that trusts what `tls` trusts instead of the platform's roots.
+    pub fn with_tls(
+        dialer: Dialer,
+        tls: Arc<rustls::ClientConfig>,
+        settings: Settings,
+    ) -> Result<Self, BadCredential> {
+        Self::over(Connector::with_tls(dialer, CONNECT_TIMEOUT, tls), settings)
+    }
+
+    fn over(connector: Connector, settings: Settings) -> Result<Self, BadCredential> {
         let text = if settings.header == AUTHORIZATION {
             format!("Bearer {}", settings.token.expose())
         } else {
@@ -227,16 +254,34 @@ impl Client {
         let mut credential =
             HeaderValue::from_str(&text).map_err(|_| BadCredential(settings.service))?;
         credential.set_sensitive(true);
+        let mut headers = HeaderMap::new();
+        if !settings.token.expose().is_empty() {
+            headers.insert(settings.header.clone(), credential);
+        }
+        headers.insert(
+            USER_AGENT,
+            HeaderValue::from_static(concat!(
+                "terraform-provider-strata/",
+                env!("CARGO_PKG_VERSION")
+            )),
+        );
         let hyper = Hyper::builder(TokioExecutor::new())
             .pool_idle_timeout(Duration::from_secs(30))
-            .build(Connector::new(dialer, CONNECT_TIMEOUT));
+            .build(connector);
         Ok(Self {
             settings,
-            credential,
+            headers,
             hyper,
             turns: Semaphore::new(CONCURRENT),
             open_at: Mutex::new(None),
         })
+    }
+
+    /// Sends this header with every request, too.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
     }
 
     /// A GET; `path` starts without slash and may carry a query.
@@ -371,36 +416,57 @@ impl Request<'_> {
             path: self.path.clone(),
             reason,
         };
-        let request = self.build().map_err(|reason| Error::Answer {
+        let unusable = |reason: String| Error::Answer {
             service,
             method: self.method.clone(),
             path: self.path.clone(),
             reason,
-        })?;
+        };
         let started = Instant::now();
         let exchange = async {
-            let response = client.hyper.request(request).await.map_err(|error| {
-                let reason = chain(&error);
-                if error.is_connect() {
-                    let address = client.settings.base.clone();
-                    Error::Unreachable {
-                        service,
-                        address,
-                        method: self.method.clone(),
-                        path: self.path.clone(),
-                        reason,
+            let mut address: Uri = format!("{}/{}", client.settings.base, self.path)
+                .parse()
+                .map_err(|error: http::uri::InvalidUri| unusable(error.to_string()))?;
+            let mut redirects = 0;
+            loop {
+                let request = self.build(&address).map_err(unusable)?;
+                let response = client.hyper.request(request).await.map_err(|error| {
+                    let reason = chain(&error);
+                    if error.is_connect() {
+                        let address = client.settings.base.clone();
+                        Error::Unreachable {
+                            service,
+                            address,
+                            method: self.method.clone(),
+                            path: self.path.clone(),
+                            reason,
+                        }
+                    } else {
+                        lost(reason)
                     }
-                } else {
-                    lost(reason)
+                })?;
+                let (head, body) = response.into_parts();
+                let location = head
+                    .headers
+                    .get(LOCATION)
+                    .and_then(|value| value.to_str().ok())
+                    .filter(|_| matches!(head.status.as_u16(), 307 | 308));
+                if let Some(location) = location {
+                    redirects += 1;
+                    if redirects > redirect::LIMIT {
+                        return Err(unusable("too many redirects".into()));
+                    }
+                    address = redirect::target(&address, location)
+                        .map_err(|reason| unusable(format!("redirect: {reason}")))?;
+                    continue;
                 }
-            })?;
-            let (head, body) = response.into_parts();
-            let body = body
-                .collect()
-                .await
-                .map_err(|error| lost(chain(&error)))?
-                .to_bytes();
-            Ok((head, body))
+                let body = body
+                    .collect()
+                    .await
+                    .map_err(|error| lost(chain(&error)))?
+                    .to_bytes();
+                return Ok((head, body));
+            }
         };
         let (head, body) = tokio::time::timeout(REQUEST_TIMEOUT, exchange)
             .await
@@ -420,11 +486,14 @@ impl Request<'_> {
         if head.status.is_success() {
             return Ok(body);
         }
-        let text: String = String::from_utf8_lossy(&body).chars().take(4096).collect();
+        let text: String = String::from_utf8_lossy(&body)
+            .chars()
+            .take(LONGEST_BODY)
+            .collect();
         if head.status == StatusCode::TOO_MANY_REQUESTS {
-            let pause = retry_after(head.headers.get(RETRY_AFTER), &text)
+            let pause = after(&head.headers, &text)
                 .unwrap_or_else(|| backoff(attempt))
-                .min(LONGEST_PAUSE);
+                .min(LONGEST);
             client.close_for(client.scaled(pause));
         }
         Err(Error::Status {
@@ -438,60 +507,24 @@ impl Request<'_> {
         })
     }
 
-    fn build(&self) -> Result<http::Request<Full<Bytes>>, String> {
+    fn build(&self, address: &Uri) -> Result<http::Request<Full<Bytes>>, String> {
         let body = self.body.as_ref().map_err(ToString::to_string)?.clone();
-        let settings = &self.client.settings;
-        let mut request = http::Request::builder()
-            .method(self.method.clone())
-            .uri(format!("{}/{}", settings.base, self.path))
-            .header(settings.header.clone(), self.client.credential.clone())
-            .header(
-                USER_AGENT,
-                concat!("terraform-provider-strata/", env!("CARGO_PKG_VERSION")),
-            );
+        let mut request = http::Request::new(Full::new(body.clone()));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = address.clone();
+        *request.headers_mut() = self.client.headers.clone();
         if !body.is_empty() {
-            request = request.header(CONTENT_TYPE, "application/json");
+            request
+                .headers_mut()
+                .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        request
-            .body(Full::new(body))
-            .map_err(|error| error.to_string())
+        Ok(request)
     }
 }
 
 /// A refusal of our own dialer does not change by asking again.
 fn is_forbidden(error: &Error) -> bool {
     matches!(error, Error::Unreachable { reason, .. } if reason.contains("refusing to connect"))
-}
-
-/// `Retry-After` in seconds or as a date, else the fields Scaleway puts into the body.
-fn retry_after(header: Option<&HeaderValue>, body: &str) -> Option<Duration> {
-    let from_now = |at: jiff::Timestamp| {
-        Duration::try_from(at.duration_since(jiff::Timestamp::now())).unwrap_or_default()
-    };
-    if let Some(text) = header.and_then(|value| value.to_str().ok()) {
-        if let Ok(seconds) = text.trim().parse() {
-            return Some(Duration::from_secs(seconds));
-        }
-        if let Ok(at) = jiff::fmt::rfc2822::parse(text.trim()) {
-            return Some(from_now(at.timestamp()));
-        }
-    }
-    let body: serde_json::Value = serde_json::from_str(body).ok()?;
-    if let Some(seconds) = body
-        .get("reset_seconds")
-        .and_then(serde_json::Value::as_u64)
-    {
-        return Some(Duration::from_secs(seconds));
-    }
-    body.get("reset_at")
-        .and_then(|at| at.as_str()?.parse().ok())
-        .map(from_now)
-}
-
-/// Exponential with full jitter, 1 s to 60 s: many waiters must not come back together.
-fn backoff(attempt: u32) -> Duration {
-    let ceiling = Duration::from_secs(1u64 << attempt.min(6)).min(LONGEST_PAUSE);
-    ceiling.mul_f64(rand::random_range(0.25..1.0))
 }
 
 /// Percent-encodes what a query value may not hold. Tags contain `=`.

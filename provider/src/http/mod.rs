@@ -9,3 +9,5 @@ pub mod client;
 pub mod connect;
 pub mod crypto;
 pub mod dial;
+mod pause;
+mod redirect;

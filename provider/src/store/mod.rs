@@ -11,16 +11,22 @@
 //! store.delete(&name, Condition)       -> Result<Deleted>        Condition::Any | Condition::Nonce("..")
 //! store.list("nodes/")                 -> Result<Vec<Name>>      sorted, prefix is a text prefix
 //! store.describe()                     -> Description            what it is and what it promises across operators
+//! open(Opening {..})                   -> Result<Arc<dyn Store>> the one way to a store, for provider and command line
 //! fingerprint::key_or_make(store)      -> Result<Key>            for strata_framework::fingerprint(key.expose(), content); `key` never writes
 //! ```
 
 pub mod file;
 pub mod fingerprint;
+mod infisical;
+mod vault;
 
 use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::environment::OnDemand;
 use crate::secret::Secret;
 
 /// The name of an entry: words of `[A-Za-z0-9._-]` separated by `/`, none of which starts with a dot.
@@ -135,6 +141,17 @@ pub struct Description {
     pub exclusive_across_machines: bool,
 }
 
+impl Description {
+    /// What happens when several people work on one cluster at once, as half a sentence.
+    pub fn promise(&self) -> &'static str {
+        if self.exclusive_across_machines {
+            "of several operators, on whatever machines, the store lets exactly one initialise the cluster"
+        } else {
+            "the store keeps operators apart on this machine only, between machines the marks of the servers alone do"
+        }
+    }
+}
+
 /// Why the store could not answer. Absence is not an error.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -179,12 +196,35 @@ pub enum Error {
     /// The name itself is refused.
     #[error(transparent)]
     Name(#[from] BadName),
+    /// The store took the change down and waits for a person: nothing was written.
+    #[error(
+        "store entry `{name}` was not written: {location} keeps the change back until somebody approves it; approve it there, or exempt this identity from the approval policy, and run again"
+    )]
+    Pending {
+        /// Entry.
+        name: String,
+        /// The store.
+        location: String,
+    },
+    /// The store as a whole cannot be used as it is configured.
+    #[error("cannot use the store {location}: {reason}")]
+    Unusable {
+        /// The store.
+        location: String,
+        /// Why, and what to do.
+        reason: String,
+    },
 }
 
 impl Error {
     /// There, but not for us.
     pub fn is_denied(&self) -> bool {
         matches!(self, Self::Denied { .. })
+    }
+
+    /// The change waits for approval and did not happen.
+    pub fn is_pending(&self) -> bool {
+        matches!(self, Self::Pending { .. })
     }
 
     /// A required entry does not exist.
@@ -216,6 +256,53 @@ pub trait Store: Send + Sync {
 
     /// Deletes under a condition. Absence is success of its own kind.
     async fn delete(&self, name: &Name, condition: Condition<'_>) -> Result<Deleted>;
+}
+
+/// What it takes to open a store.
+pub struct Opening<'a> {
+    /// Kind and place, as cluster file and provider block say.
+    pub settings: &'a strata_cluster::Store,
+    /// Name of the cluster: folder of the store, name of its identity.
+    pub cluster: &'a str,
+    /// Folder that a relative path starts from.
+    pub root: &'a Path,
+    /// Where addresses and credentials come from; looked for when the store is first used.
+    pub environment: OnDemand,
+}
+
+/// Opens a store. Touches nothing and contacts nobody.
+pub fn open(opening: Opening<'_>) -> Result<Arc<dyn Store>> {
+    let Opening {
+        settings,
+        cluster,
+        root,
+        environment,
+    } = opening;
+    match settings.kind.as_str() {
+        "file" => {
+            let path = settings.path.as_deref().ok_or_else(|| Error::Unusable {
+                location: "file".into(),
+                reason: "it has no `path`; set the folder, like `clusters/home/store`".into(),
+            })?;
+            let identity = file::identity_path(root, cluster, environment.is_lab());
+            let recipients = settings.recipients.as_deref().unwrap_or_default();
+            Ok(Arc::new(file::File::new(
+                root.join(path),
+                identity,
+                recipients,
+            )?))
+        }
+        "infisical" => Ok(Arc::new(infisical::Infisical::new(
+            settings,
+            cluster,
+            environment,
+        ))),
+        "vault" => Ok(Arc::new(vault::Vault::new(settings, cluster, environment))),
+        other => Err(Error::Unusable {
+            location: format!("`{other}`"),
+            reason: "there is no such kind of store; use file, infisical or vault".into(),
+        }),
+    }
 }
 
 /// Reads an entry that must be there.

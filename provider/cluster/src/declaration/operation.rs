@@ -24,14 +24,13 @@ pub(super) static STORE: &[Field] = &[
         "The desktop's Secret Service.",
     )
     .later(),
-    defaulted("infisical", Record(INFISICAL), "{}", "Infisical.").later(),
+    defaulted("infisical", Record(INFISICAL), "{}", "Infisical."),
     defaulted(
         "vault",
         Record(VAULT),
         "{}",
         "Vault or OpenBao, KV version 2.",
-    )
-    .later(),
+    ),
 ];
 
 pub(super) static FILE_STORE: &[Field] = &[
@@ -50,21 +49,37 @@ pub(super) static FILE_STORE: &[Field] = &[
 ];
 
 pub(super) static INFISICAL: &[Field] = &[
-    defaulted("url", URL, "https://eu.infisical.com", "Address."),
+    optional(
+        "url",
+        URL,
+        "INFISICAL_HOST, else https://eu.infisical.com",
+        "Address. In the lab always the lab's.",
+    ),
     optional(
         "project",
         Either(&[One(Scalar::Form(&form::UUID)), WORD]),
-        "none",
-        "Project.",
+        "INFISICAL_PROJECT_ID",
+        "Id of the project. In the lab always the lab's.",
     ),
     defaulted("environment", WORD, "prod", "Environment."),
     optional("path", TEXT, "/clusters/<name>", "Folder."),
 ];
 
 pub(super) static VAULT: &[Field] = &[
-    optional("url", URL, "VAULT_ADDR", "Address."),
+    optional(
+        "url",
+        URL,
+        "VAULT_ADDR",
+        "Address. In the lab always the lab's.",
+    ),
     defaulted("mount", WORD, "secret", "Mount of the KV engine."),
     optional("path", TEXT, "clusters/<name>", "Path below the mount."),
+    optional(
+        "namespace",
+        TEXT,
+        "VAULT_NAMESPACE",
+        "Namespace (Vault Enterprise, HCP).",
+    ),
 ];
 
 pub(super) static STATE: &[Field] = &[

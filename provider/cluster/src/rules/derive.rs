@@ -80,6 +80,17 @@ impl Rules<'_> {
             json!(path),
             "from the cluster's name",
         );
+        for (kind, path) in [
+            ("infisical", format!("/clusters/{name}")),
+            ("vault", format!("clusters/{name}")),
+        ] {
+            self.fill(
+                &format!("store.{kind}.path"),
+                &format!("/store/{kind}/path"),
+                json!(path),
+                "from the cluster's name",
+            );
+        }
         let via = match (self.text("/dns/kind"), platform.as_str()) {
             (Some(kind), _) if kind != "none" => Some("dns"),
             (_, "proxmox" | "netboot") => Some("vip"),

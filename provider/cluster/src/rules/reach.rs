@@ -233,12 +233,12 @@ impl Rules<'_> {
                 "remove `state`",
             );
         }
-        if self.text("/store/kind").is_some_and(|kind| kind != "file") {
+        if self.text("/store/kind") == Some("keyring") {
             self.error(
                 "LAB-02",
                 "store",
-                "the lab uses no real store",
-                "remove `store`",
+                "the lab would write into your own keyring",
+                "remove `store`, or choose `file`, or the lab's `infisical` or `vault`",
             );
         }
         if let Some(zone) = self.zone()

@@ -115,15 +115,34 @@ async fn a_refused_address_is_not_tried_again() {
     assert!(error.to_string().contains("not in the lab"), "{error}");
 }
 
-#[test]
-fn retry_after_is_read_from_header_or_body() {
-    let header = HeaderValue::from_static("7");
-    assert_eq!(retry_after(Some(&header), ""), Some(Duration::from_secs(7)));
-    assert_eq!(
-        retry_after(None, r#"{"reset_seconds": 3}"#),
-        Some(Duration::from_secs(3))
-    );
-    assert_eq!(retry_after(None, "<html>"), None);
+const VAULT: &str = "HTTP/1.1 503 Unavailable\r\nContent-Length: 31\r\nConnection: close\r\n\r\n{\"errors\": [\"Vault is sealed\"]}";
+
+#[tokio::test]
+async fn errors_as_texts_are_a_verdict_and_readable() {
+    let (client, count) = serve(&[VAULT]).await;
+    let error = client.get("x").send::<Value>().await.unwrap_err();
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+    assert!(error.to_string().ends_with(": Vault is sealed"), "{error}");
+}
+
+const ELSEWHERE: &str = "HTTP/1.1 307 Temporary Redirect\r\nLocation: /y\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+const DOWN: &str = "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://192.0.2.1/y\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+#[tokio::test]
+async fn a_redirect_is_followed_to_the_same_place_and_not_in_circles() {
+    let (client, count) = serve(&[ELSEWHERE, OK]).await;
+    client
+        .post("x")
+        .json(&json!({}))
+        .send::<Value>()
+        .await
+        .unwrap();
+    assert_eq!(count.load(Ordering::SeqCst), 2);
+    for answers in [&[ELSEWHERE], &[DOWN]] {
+        let (client, _) = serve(answers).await;
+        let error = client.put("x").send::<Value>().await.unwrap_err();
+        assert!(error.to_string().contains("redirect"), "{error}");
+    }
 }
 
 #[test]
