@@ -9,16 +9,20 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::cloudflare::Cloudflare;
+use crate::infisical::{Denial, Infisical, Login};
 use crate::metal::Metal;
 use crate::network::Network;
 use crate::proxy::{OPERATOR_V4, operator_for};
 use crate::scaleway::Scaleway;
+use crate::vault::Vault;
 
 /// Everything there is; clones share it.
 #[derive(Clone)]
 pub struct Estate {
     scaleway: Scaleway,
     cloudflare: Cloudflare,
+    infisical: Infisical,
+    vault: Vault,
     network: Network,
     metal: Arc<dyn Metal>,
 }
@@ -58,6 +62,10 @@ pub enum Change {
     },
     /// A record, in Cloudflare's words.
     AddRecord(Value),
+    /// How logging in to Infisical is set up from now on.
+    SetUpLogin(Login),
+    /// What the identity may not do in Infisical; replaces what was said before.
+    RestrictIdentity(Vec<Denial>),
 }
 
 /// Why a change did not happen.
@@ -96,12 +104,16 @@ impl Estate {
     pub fn new(
         scaleway: Scaleway,
         cloudflare: Cloudflare,
+        infisical: Infisical,
+        vault: Vault,
         network: Network,
         metal: Arc<dyn Metal>,
     ) -> Self {
         Self {
             scaleway,
             cloudflare,
+            infisical,
+            vault,
             network,
             metal,
         }
@@ -116,6 +128,8 @@ impl Estate {
             "dns_records": self.cloudflare.estate(),
             "machines": self.metal.estate(),
             "clusters": self.metal.clusters(),
+            "infisical": self.infisical.estate(),
+            "vault": self.vault.estate(),
         })
     }
 
@@ -172,6 +186,14 @@ impl Estate {
                 nothing("server", server, done)
             }
             Change::AddRecord(record) => Ok(self.cloudflare.plant(record)?),
+            Change::SetUpLogin(login) => {
+                self.infisical.set_up_login(login);
+                Ok(())
+            }
+            Change::RestrictIdentity(denials) => {
+                self.infisical.restrict(denials);
+                Ok(())
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// Where: `scaleway`, `cloudflare`, `kubernetes` (HTTP services), `machine`.
+    /// Where: `scaleway`, `cloudflare`, `infisical`, `vault`, `kubernetes` (HTTP services), `machine`.
     pub place: String,
     /// Which: for HTTP services `METHOD /route/template` with `*` for any part; for machines a node name or `*`.
     #[serde(default = "any")]
@@ -35,7 +35,7 @@ pub enum Action {
     Status {
         /// HTTP status.
         code: u16,
-        /// Body as text; absent means `{"message": ...}`.
+        /// Body as text, HTML for one; absent means an error in the service's own words.
         #[serde(default)]
         body: Option<String>,
         /// `Retry-After` in seconds.
@@ -55,6 +55,23 @@ pub enum Action {
     Disconnect,
     /// Wait this many simulated seconds first.
     Delay {
+        /// Simulated seconds.
+        seconds: u64,
+    },
+    /// Answer 307 instead of doing anything, as a standby does.
+    Redirect {
+        /// `Location`; absent means the address that was asked, so that a redirect for ever is a loop.
+        #[serde(default)]
+        location: Option<String>,
+    },
+    /// Vault is sealed: 503 everywhere, and its health says so.
+    Sealed,
+    /// Infisical's change policy captures the write: 200 with `approval`, nothing is written.
+    ApprovalPending,
+    /// Infisical as it was before v4: no such routes, `mode` of a batch is ignored, a folder that exists is 400, missing parents are 404.
+    OldServer,
+    /// Infisical waits between its look for an existing key and the insert, so that two creations of one key both succeed.
+    SlowInsert {
         /// Simulated seconds.
         seconds: u64,
     },

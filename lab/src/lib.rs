@@ -10,6 +10,7 @@ pub mod control;
 pub mod estate;
 pub mod facts;
 pub mod fault;
+pub mod infisical;
 pub mod kubernetes;
 pub mod machine;
 pub mod metal;
@@ -17,6 +18,7 @@ pub mod network;
 pub mod proxy;
 pub mod scaleway;
 pub mod serve;
+pub mod vault;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,11 +34,13 @@ use crate::cloudflare::Cloudflare;
 use crate::control::Control;
 use crate::estate::Estate;
 use crate::fault::Faults;
+use crate::infisical::Infisical;
 use crate::machine::Machines;
 use crate::metal::Metal;
 use crate::network::Network;
 use crate::scaleway::{Credentials, Scaleway};
 use crate::serve::Meter;
+use crate::vault::Vault;
 
 /// How a lab shall be.
 #[derive(Debug, Clone)]
@@ -82,6 +86,15 @@ impl Lab {
         );
         let credentials = credentials(options.seed);
         let token = random_text(40);
+        let identity = infisical::Credentials {
+            client_id: Uuid::new_v4().to_string(),
+            client_secret: random_text(64),
+            project_id: Uuid::from_u128(
+                0x6c61_6200_0000_4000_8000_0001_0000_0000 | u128::from(options.seed),
+            )
+            .to_string(),
+        };
+        let root_token = format!("hvs.{}", random_text(24));
         let metal: Arc<dyn Metal> = Arc::new(Machines::new(
             clock.clone(),
             network.clone(),
@@ -100,6 +113,8 @@ impl Lab {
         let cloudflare = Cloudflare::new(clock.clone(), token.clone(), &options.zones);
         let resolver = cloudflare.clone();
         network.set_resolver(Arc::new(move |name| resolver.resolve(name)));
+        let infisical = Infisical::new(clock.clone(), faults.clone(), identity.clone());
+        let vault = Vault::new(clock.clone(), faults.clone(), root_token.clone());
 
         let bind = async |what: &str, port| {
             serve::listen(port)
@@ -109,6 +124,8 @@ impl Lab {
         let control_listener = bind("the control API", options.port).await?;
         let scaleway_listener = bind("Scaleway", 0).await?;
         let cloudflare_listener = bind("Cloudflare", 0).await?;
+        let infisical_listener = bind("Infisical", 0).await?;
+        let vault_listener = bind("Vault", 0).await?;
         let proxy_listener = bind("the proxy", 0).await?;
         let url = |listener: &tokio::net::TcpListener| {
             anyhow::Ok(format!(
@@ -119,8 +136,20 @@ impl Lab {
         let environment = Arc::new(environment(
             &options,
             &credentials,
-            &token,
             &[
+                ("CLOUDFLARE_API_TOKEN", token.clone()),
+                (
+                    "INFISICAL_UNIVERSAL_AUTH_CLIENT_ID",
+                    identity.client_id.clone(),
+                ),
+                (
+                    "INFISICAL_UNIVERSAL_AUTH_CLIENT_SECRET",
+                    identity.client_secret.clone(),
+                ),
+                ("INFISICAL_PROJECT_ID", identity.project_id.clone()),
+                ("VAULT_TOKEN", root_token),
+                ("INFISICAL_HOST", url(&infisical_listener)?),
+                ("VAULT_ADDR", url(&vault_listener)?),
                 ("STRATA_LAB_URL", url(&control_listener)?),
                 ("SCW_API_URL", url(&scaleway_listener)?),
                 (
@@ -143,8 +172,25 @@ impl Lab {
             cloudflare::router(cloudflare.clone(), meter("cloudflare")),
             stop.clone(),
         );
+        serve::spawn(
+            infisical_listener,
+            infisical::router(infisical.clone(), meter("infisical")),
+            stop.clone(),
+        );
+        serve::spawn(
+            vault_listener,
+            vault::router(vault.clone(), meter("vault")),
+            stop.clone(),
+        );
         proxy::spawn(proxy_listener, network.clone(), stop.clone());
-        let estate = Estate::new(scaleway, cloudflare, network.clone(), metal);
+        let estate = Estate::new(
+            scaleway,
+            cloudflare,
+            infisical,
+            vault,
+            network.clone(),
+            metal,
+        );
         let control = Control {
             environment: Arc::clone(&environment),
             clock: clock.clone(),
@@ -209,8 +255,7 @@ fn random_text(length: usize) -> String {
 fn environment(
     options: &Options,
     credentials: &Credentials,
-    token: &str,
-    urls: &[(&str, String)],
+    own: &[(&str, String)],
 ) -> BTreeMap<String, String> {
     let fixed = [
         ("SCW_ACCESS_KEY", credentials.access_key.clone()),
@@ -222,10 +267,9 @@ fn environment(
         ),
         ("SCW_DEFAULT_ZONE", "fr-par-2".to_owned()),
         ("SCW_DEFAULT_REGION", "fr-par".to_owned()),
-        ("CLOUDFLARE_API_TOKEN", token.to_owned()),
         ("STRATA_LAB_SPEED", options.speed.to_string()),
     ];
-    let pairs = fixed.into_iter().chain(urls.iter().cloned());
+    let pairs = fixed.into_iter().chain(own.iter().cloned());
     pairs
         .map(|(name, value)| (name.to_owned(), value))
         .collect()

@@ -12,9 +12,11 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{self, Next};
-use axum::response::Response;
-use http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use http::uri::PathAndQuery;
+use http::{HeaderValue, StatusCode, Uri, header};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -64,9 +66,11 @@ impl Meter {
         &self,
         method: &str,
         template: &str,
+        asked: &Uri,
         hang_up: Option<&HangUp>,
         work: impl Future<Output = Response>,
     ) -> Response {
+        let asked = asked.path_and_query().map_or("/", PathAndQuery::as_str);
         self.calls.count(self.service, method, template);
         let target = format!("{method} {template}");
         if let Some(Action::Delay { seconds }) = self.faults.take(self.service, &target, |action| {
@@ -82,6 +86,7 @@ impl Meter {
                     | Action::LoseReply
                     | Action::Disconnect
                     | Action::Truncate
+                    | Action::Redirect { .. }
             )
         });
         match action {
@@ -89,11 +94,12 @@ impl Meter {
                 code,
                 body,
                 retry_after,
-            }) => status_reply(code, body, retry_after),
+            }) => self.status_reply(code, body, retry_after),
             Some(Action::LateStatus { code }) => {
                 drop(work.await);
-                status_reply(code, None, None)
+                self.status_reply(code, None, None)
             }
+            Some(Action::Redirect { location }) => redirect(location.as_deref().unwrap_or(asked)),
             Some(Action::Truncate) => truncated(work.await).await,
             Some(Action::Disconnect) => never(hang_up).await,
             Some(Action::LoseReply) => {
@@ -102,6 +108,29 @@ impl Meter {
             }
             _ => work.await,
         }
+    }
+
+    /// An answer with this status, in the service's words where the fault brings none.
+    fn status_reply(&self, code: u16, body: Option<String>, retry_after: Option<u64>) -> Response {
+        let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = body.unwrap_or_else(|| error_body(self.service, status).to_string());
+        let is_json = serde_json::from_str::<serde_json::Value>(&body).is_ok();
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = status;
+        let kind = if is_json {
+            "application/json"
+        } else {
+            "text/html"
+        };
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        if let Some(seconds) = retry_after {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
     }
 }
 
@@ -124,27 +153,25 @@ async fn truncated(answer: Response) -> Response {
     Response::from_parts(parts, Body::from(bytes.slice(..bytes.len() / 2)))
 }
 
-fn status_reply(code: u16, body: Option<String>, retry_after: Option<u64>) -> Response {
-    let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let body = body.unwrap_or_else(|| {
-        let reason = status.canonical_reason().unwrap_or("error");
-        serde_json::json!({ "message": reason }).to_string()
-    });
-    let is_json = serde_json::from_str::<serde_json::Value>(&body).is_ok();
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    let kind = if is_json {
-        "application/json"
-    } else {
-        "text/html"
-    };
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    if let Some(seconds) = retry_after {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+/// What the services answer when something between them and their own code fails.
+fn error_body(service: &str, status: StatusCode) -> Value {
+    let reason = status.canonical_reason().unwrap_or("error");
+    match service {
+        "vault" => json!({ "errors": [reason] }),
+        "infisical" if status == StatusCode::TOO_MANY_REQUESTS => json!({
+            "reqId": "req-fault", "statusCode": 429, "message": "Rate limit exceeded. Please try again in 1 minute", "error": "RateLimitExceeded",
+        }),
+        "infisical" => {
+            json!({ "reqId": "req-fault", "statusCode": status.as_u16(), "message": reason, "error": reason.replace(' ', "") })
+        }
+        _ => json!({ "message": reason }),
+    }
+}
+
+fn redirect(location: &str) -> Response {
+    let mut response = StatusCode::TEMPORARY_REDIRECT.into_response();
+    if let Ok(location) = HeaderValue::from_str(location) {
+        response.headers_mut().insert(header::LOCATION, location);
     }
     response
 }
@@ -162,8 +189,15 @@ async fn measured(State(meter): State<Meter>, request: Request, next: Next) -> R
         .to_owned();
     let hang_up = request.extensions().get::<HangUp>().cloned();
     let method = request.method().as_str().to_owned();
+    let asked = request.uri().clone();
     meter
-        .measure(&method, &template, hang_up.as_ref(), next.run(request))
+        .measure(
+            &method,
+            &template,
+            &asked,
+            hang_up.as_ref(),
+            next.run(request),
+        )
         .await
 }
 

@@ -86,6 +86,83 @@ impl Bench {
         ask(&client, method, &url, body).await.unwrap()
     }
 
+    /// A call to Infisical, logged in once per call.
+    pub(crate) async fn infisical(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> (StatusCode, Value) {
+        let (status, login) = self.login().await;
+        assert_eq!(status, StatusCode::OK, "{login}");
+        let token = login["accessToken"].as_str().unwrap();
+        self.infisical_as(token, method, path, body).await
+    }
+
+    /// A call to Infisical with this token.
+    pub(crate) async fn infisical_as(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> (StatusCode, Value) {
+        let url = format!("{}{path}", self.env("INFISICAL_HOST"));
+        let client = self.client.with_bearer(token);
+        ask(&client, method, &url, body).await.unwrap()
+    }
+
+    /// Logs in to Infisical with the lab's identity.
+    pub(crate) async fn login(&self) -> (StatusCode, Value) {
+        self.login_with(self.env("INFISICAL_UNIVERSAL_AUTH_CLIENT_SECRET"))
+            .await
+    }
+
+    /// Logs in to Infisical with this client secret.
+    pub(crate) async fn login_with(&self, secret: &str) -> (StatusCode, Value) {
+        let url = format!(
+            "{}/api/v1/auth/universal-auth/login",
+            self.env("INFISICAL_HOST")
+        );
+        let id = self.env("INFISICAL_UNIVERSAL_AUTH_CLIENT_ID");
+        let body = json!({ "clientId": id, "clientSecret": secret });
+        ask(&self.client, Method::POST, &url, Some(body))
+            .await
+            .unwrap()
+    }
+
+    /// A call to Vault, below `/v1/`, with the root token.
+    pub(crate) async fn vault(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> (StatusCode, Value) {
+        let headers = [("x-vault-token", self.env("VAULT_TOKEN"))];
+        self.vault_with(&headers, method, path, body).await
+    }
+
+    /// A call to Vault with these headers.
+    pub(crate) async fn vault_with(
+        &self,
+        headers: &[(&str, &str)],
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> (StatusCode, Value) {
+        let url = format!("{}/v1/{path}", self.env("VAULT_ADDR"));
+        let add = |client: Client, (name, value): &(&str, &str)| client.with(name, value);
+        let client = headers.iter().fold(self.client.clone(), add);
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        ask(&client, method, &url, body).await.unwrap()
+    }
+
+    /// A change behind everyone's back.
+    pub(crate) async fn change(&self, change: Value) {
+        let (status, answer) = self.control(Method::POST, "/estate", Some(change)).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+    }
+
     /// A request with headers of the test's choice.
     pub(crate) async fn raw(&self, url: &str, headers: &[(&str, &str)]) -> Answer {
         let client = headers

@@ -9,6 +9,8 @@
 mod client;
 mod cloudflare;
 mod control;
+mod infisical;
 mod lab;
 mod proxy;
 mod scaleway;
+mod vault;
