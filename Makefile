@@ -60,7 +60,7 @@ acceptance: build ## Tests with the real terraform and kubectl: the framework's,
 	cargo nextest run --workspace -E '$(CLUSTERS)'
 
 shell: ## bash -n and shellcheck over all scripts
-	@for script in bootstrap.sh .ci/run .ci/tools; do bash -n "$$script"; shellcheck "$$script"; done
+	@for script in bootstrap.sh .ci/run .ci/tools .ci/python; do bash -n "$$script"; shellcheck "$$script"; done
 	bash -n $(NODE_SCRIPT)
 	@# SC2046, SC2086: it splits words on purpose; a directive in the file would travel to every node.
 	shellcheck --exclude=SC2046,SC2086 $(NODE_SCRIPT)

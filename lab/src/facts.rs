@@ -12,7 +12,7 @@ pub struct Unseen {
 }
 
 /// Invented behaviours.
-pub const UNSEEN: [Unseen; 19] = [
+pub const UNSEEN: [Unseen; 28] = [
     Unseen {
         service: "scaleway",
         behaviour: "a page past the end is an empty list; page_size over 100 is taken as 100",
@@ -72,6 +72,42 @@ pub const UNSEEN: [Unseen; 19] = [
     Unseen {
         service: "cloudflare",
         behaviour: "changes are visible to resolvers at once; TTLs are not waited for",
+    },
+    Unseen {
+        service: "infisical",
+        behaviour: "a folder that does not exist lists as empty, with and without recursive",
+    },
+    Unseen {
+        service: "infisical",
+        behaviour: "expandSecretReferences and the imports flag are off unless asked for, in v3 and in v4; includeImports counts before include_imports",
+    },
+    Unseen {
+        service: "infisical",
+        behaviour: "a body that is not JSON is 400; metadataFilter and tagSlugs are 400 LAB-UNKNOWN",
+    },
+    Unseen {
+        service: "infisical",
+        behaviour: "two creations of one key both succeed only with the fault slow_insert; then the older one is read",
+    },
+    Unseen {
+        service: "infisical",
+        behaviour: "an old server ignores the mode of a batch and has no v4 and no v2 folders",
+    },
+    Unseen {
+        service: "vault",
+        behaviour: "a token without renewal, root's too, is 400 lease is not renewable",
+    },
+    Unseen {
+        service: "vault",
+        behaviour: "a call without a token is 403 permission denied; with an unknown one 403 with invalid token in the same text",
+    },
+    Unseen {
+        service: "vault",
+        behaviour: "a namespace that does not exist is 404 no handler for route",
+    },
+    Unseen {
+        service: "vault",
+        behaviour: "policies know path and capabilities; anything else in one is 400 LAB-UNKNOWN",
     },
     Unseen {
         service: "machine",
