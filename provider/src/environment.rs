@@ -133,6 +133,16 @@ impl Environment {
         })
     }
 
+    /// A world in which this machine alone is reached, for tests that serve an API themselves.
+    #[cfg(test)]
+    pub(crate) fn loopback() -> Self {
+        Self {
+            dialer: Dialer::loopback(),
+            speed: 100.0,
+            variables: BTreeMap::new(),
+        }
+    }
+
     /// The one dialer.
     pub fn dialer(&self) -> &Dialer {
         &self.dialer

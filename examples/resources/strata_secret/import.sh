@@ -1,2 +1,2 @@
-# The name of the store entry.
-terraform import strata_secret.operator ssh/operator
+# Kind and name of the store entry; behind the @ what the configuration has as rotation.
+terraform import strata_secret.database password:database/password@2026-11

@@ -19,3 +19,10 @@ resource "strata_secret" "database" {
   length   = 40
   rotation = "2026-11"
 }
+
+# The key pair of the sealed-secrets controller. Another text in `rotation`
+# renews the certificate and keeps the key: do that before `not_after`.
+resource "strata_secret" "sealing" {
+  name = "sealed-secrets"
+  kind = "sealed_secrets_keypair"
+}

@@ -1,8 +1,9 @@
-//! The provider's functions: thin, pure, one file each. What they compute lives in `strata-cluster` and `services/flatcar`.
+//! The provider's functions: thin, pure, one file each. What they compute lives in `strata-cluster`, `sealed` and `services/flatcar`.
 
 pub mod cluster;
 pub mod flatcar_install_script;
 pub mod ignition;
+pub mod seal;
 
 use strata_framework::{Dynamic, FunctionError};
 

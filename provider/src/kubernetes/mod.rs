@@ -21,7 +21,7 @@ pub mod door;
 mod error;
 pub mod node;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod token;
 mod transport;
 

@@ -19,7 +19,7 @@ use super::node::Readiness;
 use super::*;
 use crate::verb::Verb;
 
-const ENDPOINT: &str = "api.home.example.org";
+pub(crate) const ENDPOINT: &str = "api.home.example.org";
 
 /// A machine that fails the verb `rules` and notes all others.
 #[derive(Default)]
@@ -42,15 +42,15 @@ impl Agent for Machine {
     }
 }
 
-struct Cluster {
-    pki: Pki,
+pub(crate) struct Cluster {
+    pub(crate) pki: Pki,
     plane: Arc<ControlPlane>,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     calls: Calls,
     clock: Clock,
 }
 
-async fn cluster() -> Cluster {
+pub(crate) async fn cluster() -> Cluster {
     cluster_at(600.0).await
 }
 
@@ -110,7 +110,7 @@ async fn cluster_at(speed: f64) -> Cluster {
 }
 
 impl Cluster {
-    fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         self.client_as(ENDPOINT, &self.pki)
     }
 

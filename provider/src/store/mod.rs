@@ -18,6 +18,7 @@
 pub mod file;
 pub mod fingerprint;
 mod infisical;
+pub mod part;
 mod vault;
 
 use std::fmt;

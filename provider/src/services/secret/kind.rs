@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use data_encoding::HEXLOWER;
 use rand::RngExt;
 use russh::keys::ssh_key::{HashAlg, LineEnding};
 use russh::keys::{Algorithm, PrivateKey};
 
 use crate::pki::Pki;
+use crate::sealed::{self, Certificate, KeyPair};
 use crate::secret::Secret;
+use crate::talos_secrets::{self, TalosSecrets};
 
 /// Characters of a password: none that a shell, a URL or an eye confuses.
 const PASSWORD: &[u8] = b"abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
@@ -21,6 +24,12 @@ pub enum Kind {
     SshHostKeypair,
     /// CAs, service-account and encryption keys of a cluster, one JSON text.
     KubeadmPki,
+    /// What `talosctl gen secrets` writes.
+    TalosSecrets,
+    /// Key and certificate of the sealed-secrets controller.
+    SealedSecretsKeypair,
+    /// What k3s nodes join with.
+    K3sToken,
     /// Random text.
     Password,
     /// What a person supplies.
@@ -36,33 +45,50 @@ pub enum Error {
     /// The PKI could not be generated.
     #[error(transparent)]
     Pki(#[from] crate::pki::Error),
+    /// The pair of sealed-secrets.
+    #[error(transparent)]
+    Sealed(#[from] sealed::Error),
+    /// The secrets of Talos.
+    #[error(transparent)]
+    Talos(#[from] talos_secrets::Error),
     /// The entry holds something else.
     #[error("the entry does not hold {0}")]
     Other(&'static str),
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::SshKeypair,
+        Self::SshHostKeypair,
+        Self::KubeadmPki,
+        Self::TalosSecrets,
+        Self::SealedSecretsKeypair,
+        Self::K3sToken,
+        Self::Password,
+        Self::Value,
+    ];
+
     /// By its word in the schema.
     pub fn parse(word: &str) -> Option<Self> {
-        Some(match word {
-            "ssh_keypair" => Self::SshKeypair,
-            "ssh_host_keypair" => Self::SshHostKeypair,
-            "kubeadm_pki" => Self::KubeadmPki,
-            "password" => Self::Password,
-            "value" => Self::Value,
-            _ => return None,
-        })
+        Self::ALL.into_iter().find(|kind| kind.word() == word)
     }
 
-    /// Recognises what an entry holds. A password looks like a value.
+    /// Recognises what an entry holds. A host key looks like any SSH key, a password and a token look like a value.
     pub fn of(entry: &str) -> Self {
         if entry.starts_with("-----BEGIN OPENSSH PRIVATE KEY-----") {
-            Self::SshKeypair
-        } else if Pki::parse(entry).is_ok() {
-            Self::KubeadmPki
-        } else {
-            Self::Value
+            return Self::SshKeypair;
         }
+        let distinct = [
+            Self::KubeadmPki,
+            Self::SealedSecretsKeypair,
+            Self::TalosSecrets,
+        ];
+        let entry = Secret::new(entry.to_owned());
+        distinct
+            .into_iter()
+            .find(|kind| kind.public(&entry).is_ok())
+            .unwrap_or(Self::Value)
     }
 
     /// The word in the schema.
@@ -71,6 +97,9 @@ impl Kind {
             Self::SshKeypair => "ssh_keypair",
             Self::SshHostKeypair => "ssh_host_keypair",
             Self::KubeadmPki => "kubeadm_pki",
+            Self::TalosSecrets => "talos_secrets",
+            Self::SealedSecretsKeypair => "sealed_secrets_keypair",
+            Self::K3sToken => "k3s_token",
             Self::Password => "password",
             Self::Value => "value",
         }
@@ -85,6 +114,10 @@ impl Kind {
                 key.to_openssh(LineEnding::LF)?.to_string()
             }
             Self::KubeadmPki => return Ok(Pki::generate()?.to_text()),
+            Self::TalosSecrets => return Ok(TalosSecrets::generate()?.to_text()),
+            Self::SealedSecretsKeypair => return Ok(KeyPair::generate()?.to_text()),
+            // The short form: k3s itself puts the hash of its CA in front. Hex cannot be taken for the long form, which begins with `K10`.
+            Self::K3sToken => HEXLOWER.encode(&rand::random::<[u8; 32]>()),
             Self::Password => {
                 let mut random = rand::rng();
                 (0..length)
@@ -93,6 +126,21 @@ impl Kind {
             }
             Self::Value => return Err(Error::Other("a value, and only a person can supply one")),
         }))
+    }
+
+    /// What comes in place of `old` when it is rotated: a new secret, except for what would make sealed values unreadable.
+    pub fn rotate(
+        self,
+        old: Option<&Secret<String>>,
+        name: &str,
+        length: usize,
+    ) -> Result<Secret<String>, Error> {
+        match (self, old) {
+            (Self::SealedSecretsKeypair, Some(old)) => {
+                Ok(KeyPair::parse(old.expose())?.renew()?.to_text())
+            }
+            _ => self.generate(name, length),
+        }
     }
 
     /// The parts that may be shown.
@@ -116,7 +164,18 @@ impl Kind {
                     ("etcd_ca_cert_pem", pki.etcd_ca_crt),
                 ]
             }
-            Self::Password | Self::Value => Vec::new(),
+            Self::TalosSecrets => TalosSecrets::parse(entry.expose())?.certificates()?.into(),
+            Self::SealedSecretsKeypair => {
+                let pair = KeyPair::parse(entry.expose())?;
+                let certificate = Certificate::parse(pair.certificate())?;
+                vec![
+                    ("certificate_pem", pair.certificate().to_owned()),
+                    ("key_fingerprint", certificate.fingerprint),
+                    ("not_after", certificate.not_after),
+                    ("older_keys", pair.older().len().to_string()),
+                ]
+            }
+            Self::K3sToken | Self::Password | Self::Value => Vec::new(),
         };
         Ok(pairs
             .into_iter()
@@ -136,31 +195,44 @@ mod tests {
     use super::*;
 
     #[test]
-    fn generated_secrets_are_recognised_and_show_only_public_parts() {
-        for kind in [
-            Kind::SshKeypair,
-            Kind::SshHostKeypair,
-            Kind::KubeadmPki,
-            Kind::Password,
-        ] {
+    fn generated_secrets_are_recognised_rotated_and_show_only_public_parts() {
+        for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Value) {
             let entry = kind.generate("x", 24).unwrap();
-            assert_ne!(entry.expose(), kind.generate("x", 24).unwrap().expose());
             let public = kind.public(&entry).unwrap();
             assert!(
                 public.values().all(|value| !value.contains("PRIVATE")),
                 "{kind:?}"
             );
             assert_eq!(Kind::parse(kind.word()), Some(kind));
+            let recognised = match kind {
+                Kind::SshHostKeypair => Kind::SshKeypair,
+                Kind::Password | Kind::K3sToken => Kind::Value,
+                kind => kind,
+            };
+            assert_eq!(Kind::of(entry.expose()), recognised);
+            let rotated = kind.rotate(Some(&entry), "x", 24).unwrap();
+            assert_ne!(entry.expose(), rotated.expose(), "{kind:?}");
+            let next = kind.public(&rotated).unwrap();
+            match kind {
+                Kind::SshKeypair | Kind::SshHostKeypair => {
+                    assert!(public["public_key"].starts_with("ssh-ed25519 AAAA"));
+                    assert!(public["fingerprint_sha256"].starts_with("SHA256:"));
+                }
+                Kind::KubeadmPki => assert!(public["ca_hash"].starts_with("sha256:")),
+                Kind::TalosSecrets => {
+                    assert!(public["os_ca_cert_pem"].contains("BEGIN CERTIFICATE"));
+                }
+                // A rotation renews the certificate and keeps the key: what was sealed before still opens.
+                Kind::SealedSecretsKeypair => {
+                    assert!(public["not_after"].ends_with('Z'));
+                    assert_eq!(next["key_fingerprint"], public["key_fingerprint"]);
+                    assert_ne!(next["certificate_pem"], public["certificate_pem"]);
+                }
+                Kind::K3sToken => assert_eq!(entry.expose().len(), 64),
+                Kind::Password => assert_eq!(entry.expose().len(), 24),
+                Kind::Value => unreachable!("it is not generated"),
+            }
         }
-        let key = Kind::SshKeypair.generate("operator", 0).unwrap();
-        assert_eq!(Kind::of(key.expose()), Kind::SshKeypair);
-        let public = Kind::SshKeypair.public(&key).unwrap();
-        assert!(public["public_key"].starts_with("ssh-ed25519 AAAA"));
-        assert!(public["fingerprint_sha256"].starts_with("SHA256:"));
-        let pki = Kind::KubeadmPki.generate("pki", 0).unwrap();
-        assert_eq!(Kind::of(pki.expose()), Kind::KubeadmPki);
-        assert!(Kind::KubeadmPki.public(&pki).unwrap()["ca_hash"].starts_with("sha256:"));
-        assert_eq!(Kind::Password.generate("x", 40).unwrap().expose().len(), 40);
     }
 
     #[test]

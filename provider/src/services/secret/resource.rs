@@ -10,7 +10,7 @@ use strata_framework::{
 
 use super::kind::Kind;
 use crate::provider::{Strata, store_failed};
-use crate::store::{Condition, Entry, Name, Put};
+use crate::store::{self, Condition, Deleted, Entry, Name, Put, Store};
 
 /// A secret in the store.
 ///
@@ -30,13 +30,17 @@ use crate::store::{Condition, Entry, Name, Put};
 /// - "Cannot delete secret ...: `deletion_protection` is true": set it to `false`, apply, then destroy.
 /// - "The store has an entry of this name with another value": import the entry, or choose another `name`.
 /// - "Cannot adopt secret": the entry of this name holds something of another kind.
+/// - "Cannot find the store of secret ..." (warning): the store lacks more than this entry, so it is another one or not there right now. The
+///   state is kept; a destroy stops with this as an error.
+/// - "Cannot import secret ...": the id begins with a word that is no kind.
 /// - "A secret of kind `value` is rotated by a new `value_wo`": `rotation` is for generated secrets.
 ///
 /// # Import
 ///
-/// The id is the name of the store entry. The kind is recognised from what the entry holds: `ssh_keypair`, `kubeadm_pki` or `value`. A
-/// configuration of kind `password` or `ssh_host_keypair` would replace what was imported, so let it create the resource instead: the entry
-/// that is there is adopted.
+/// The id is the kind and the name of the store entry, `password:database/password`. When the configuration has a `rotation`, its text stands
+/// behind an `@`, `password:database/password@2026-11`: else the next apply would take it for a change and make another secret. The kind may
+/// be left out for `ssh_keypair`, `kubeadm_pki`, `talos_secrets`, `sealed_secrets_keypair` and `value`, which are recognised from what the
+/// entry holds. The plan after an import is empty, unless the configuration protects the secret or keeps it on destroy.
 #[derive(Schema, Clone, Debug, PartialEq)]
 #[schema(name = "secret", version = 0)]
 pub struct StoreSecret {
@@ -48,12 +52,24 @@ pub struct StoreSecret {
     /// - `ssh_keypair`: somebody's Ed25519 key in OpenSSH format;
     /// - `ssh_host_keypair`: a machine's Ed25519 host key in OpenSSH format;
     /// - `kubeadm_pki`: the CAs of a cluster, its service account key and its encryption key;
+    /// - `talos_secrets`: the secrets of a Talos cluster, YAML as `talosctl gen secrets` writes it;
+    /// - `sealed_secrets_keypair`: the key of the sealed-secrets controller, RSA with 4096 bits, and its certificate for one year;
+    /// - `k3s_token`: what servers and agents of a k3s cluster join with, 64 hex digits;
     /// - `password`: letters and digits without look-alikes;
     /// - `value`: what you supply with `value_wo`.
     #[schema(
         required,
         replace,
-        one_of("ssh_keypair", "ssh_host_keypair", "kubeadm_pki", "password", "value")
+        one_of(
+            "ssh_keypair",
+            "ssh_host_keypair",
+            "kubeadm_pki",
+            "talos_secrets",
+            "sealed_secrets_keypair",
+            "k3s_token",
+            "password",
+            "value"
+        )
     )]
     kind: Attr<String>,
     /// The secret itself, only for kind `value` and required there. Never in plan or state; a value with another fingerprint is written to the
@@ -64,7 +80,9 @@ pub struct StoreSecret {
     /// happens.
     #[schema(optional)]
     value_wo_version: Attr<i64>,
-    /// Any text, e.g. a date. A change makes a new secret in place of the old one. Without it the secret is made once.
+    /// Any text, e.g. a date. A change makes a new secret in place of the old one; everything that takes this resource's `fingerprint` changes in
+    /// the same apply. A `sealed_secrets_keypair` is renewed instead: the key stays, so what was sealed still opens, and gets a certificate
+    /// for another year. Without it the secret is made once.
     #[schema(optional)]
     rotation: Attr<String>,
     /// Number of characters of a `password`. Acts when one is made; other kinds do not look at it.
@@ -83,7 +101,9 @@ pub struct StoreSecret {
     #[schema(computed, keep_prior)]
     fingerprint: Attr<String>,
     /// What everybody may see, by name. SSH kinds: `public_key` (one line, without comment) and `fingerprint_sha256`. `kubeadm_pki`: `ca_hash`
-    /// (`sha256:...`), `ca_cert_pem`, `front_proxy_ca_cert_pem`, `etcd_ca_cert_pem`. Other kinds: nothing.
+    /// (`sha256:...`), `ca_cert_pem`, `front_proxy_ca_cert_pem`, `etcd_ca_cert_pem`. `talos_secrets`: the same certificates and
+    /// `os_ca_cert_pem`. `sealed_secrets_keypair`: `certificate_pem`, `key_fingerprint` (`SHA256:...`), `not_after` (RFC 3339, UTC) and
+    /// `older_keys`, the number of keys that only open. Other kinds: nothing.
     #[schema(computed, keep_prior)]
     public: Attr<BTreeMap<String, String>>,
     /// How long operations may take: durations like `90s`, `120m` or `1h30m`.
@@ -114,18 +134,29 @@ impl StoreSecret {
         })
     }
 
-    /// The value to put: supplied or generated.
-    fn content(&self, config: &Self) -> Result<Secret<String>, Diagnostics> {
-        let name = self.name.text();
-        match self.parsed_kind()? {
-            Kind::Value => config.value_wo.known().cloned().ok_or_else(|| {
+    /// The value to put: supplied or generated, in place of `old`.
+    async fn content(
+        &self,
+        config: &Self,
+        old: Option<Secret<String>>,
+    ) -> Result<Secret<String>, Diagnostics> {
+        let kind = self.parsed_kind()?;
+        if kind == Kind::Value {
+            return config.value_wo.known().cloned().ok_or_else(|| {
                 Diagnostics::invalid(Path::of("value_wo"), "A secret of kind `value` is supplied by you and must not be empty when it is made.")
-            }),
-            kind => {
-                let length = self.length.known().copied().unwrap_or(32);
-                kind.generate(name, usize::try_from(length).unwrap_or(32)).map_err(|error| Diagnostics::failed("generate", "secret", name, &error))
-            }
+            });
         }
+        let name = self.name.text().to_owned();
+        let length = self.length.known().copied().unwrap_or(32);
+        let length = usize::try_from(length).unwrap_or(32);
+        let make = move || {
+            kind.rotate(old.as_ref(), &name, length)
+                .map_err(|error| Diagnostics::failed("generate", "secret", &name, &error))
+        };
+        // An RSA key takes seconds of computing, in which other calls want answers.
+        tokio::task::spawn_blocking(make)
+            .await
+            .expect("generating a secret does not panic")
     }
 
     async fn fill(&mut self, provider: &Strata, value: &Secret<String>) -> Result<(), Diagnostics> {
@@ -199,7 +230,9 @@ impl Resource for StoreSecret {
                 }
             },
         };
-        if supplied || state.rotation != prior.rotation {
+        // An import into a store that had no key for fingerprints yet could not make one.
+        let unmarked = prior.fingerprint.is_null();
+        if supplied || unmarked || state.rotation != prior.rotation {
             (state.fingerprint, state.public) = (Attr::Unknown, Attr::Unknown);
         }
         Ok(planned)
@@ -220,7 +253,7 @@ impl Resource for StoreSecret {
         let content = if let Some(entry) = store.get(&name).await.map_err(failed)? {
             planned.adopt(cx, &config, entry)?
         } else {
-            let fresh = planned.content(&config)?;
+            let fresh = planned.content(&config, None).await?;
             match store.put_if_absent(&name, &fresh).await.map_err(failed)? {
                 Put::Written(_) => fresh,
                 Put::Exists(entry) => planned.adopt(cx, &config, entry)?,
@@ -234,20 +267,28 @@ impl Resource for StoreSecret {
         let name = prior.entry_name()?;
         let kept =
             |found: Diagnostics| Ok(Found::Unknown(found.left("The last known state is kept.")));
-        let entry = match cx.provider.store()?.get(&name).await {
+        let store = cx.provider.store()?;
+        let entry = match store.get(&name).await {
             Ok(Some(entry)) => entry,
-            Ok(None) => return Ok(Found::Gone),
+            Ok(None) => return prior.absent(&*store).await,
             Err(error) => return kept(store_failed("read", name.as_str(), &error)),
         };
+        let imported = prior.fingerprint.is_null();
         if prior.kind.is_null() {
             prior.kind = Kind::of(entry.value.expose()).word().into();
         }
-        prior.public = match prior.parsed_kind()?.public(&entry.value) {
+        let kind = prior.parsed_kind()?;
+        prior.public = match kind.public(&entry.value) {
             Ok(public) => Attr::Known(public),
             Err(error) => {
-                return kept(Diagnostics::failed("read", "secret", name.as_str(), &error));
+                let wrong = Diagnostics::failed("read", "secret", name.as_str(), &error);
+                return if imported { Err(wrong) } else { kept(wrong) };
             }
         };
+        if imported && kind == Kind::Password {
+            let length = entry.value.expose().chars().count();
+            prior.length = u32::try_from(length).unwrap_or(u32::MAX).into();
+        }
         prior.id = prior.name.clone();
         match cx
             .provider
@@ -272,22 +313,28 @@ impl Resource for StoreSecret {
         }
         let (name, store) = (planned.entry_name()?, cx.provider.store()?);
         let supplied = planned.parsed_kind()? == Kind::Value;
-        let content = if !supplied || !config.value_wo.is_null() {
-            planned.content(&config)?
-        } else {
+        let rotated = planned.rotation != prior.rotation;
+        if supplied && rotated && config.value_wo.is_null() {
             return Err(Diagnostics::invalid(
                 Path::of("rotation"),
                 "A secret of kind `value` is rotated by a new `value_wo`.",
             ));
+        }
+        let failed = |verb| {
+            let name = name.clone();
+            move |error| store_failed(verb, name.as_str(), &error)
         };
-        debug_assert!(
-            supplied || planned.rotation != prior.rotation,
-            "only a rotation makes a new secret"
-        );
-        store
-            .put(&name, &content)
-            .await
-            .map_err(|error| store_failed("write", name.as_str(), &error))?;
+        let old = store.get(&name).await.map_err(failed("read"))?;
+        let old = old.map(|entry| entry.value);
+        let content = match old {
+            // Nothing is to be made: only the fingerprint was missing.
+            Some(old) if !rotated && config.value_wo.is_null() => old,
+            old => {
+                let fresh = planned.content(&config, old).await?;
+                store.put(&name, &fresh).await.map_err(failed("write"))?;
+                fresh
+            }
+        };
         planned.fill(cx.provider, &content).await?;
         Ok(planned)
     }
@@ -297,25 +344,39 @@ impl Resource for StoreSecret {
         if prior.keep_on_destroy == Attr::Known(true) {
             return Ok(());
         }
-        let name = prior.entry_name()?;
-        let deleted = cx.provider.store()?.delete(&name, Condition::Any).await;
-        deleted.map(drop).map_err(|error| {
+        let (name, store) = (prior.entry_name()?, cx.provider.store()?);
+        let failed = |error| {
             store_failed("delete", name.as_str(), &error).left("The secret is still in the store.")
-        })
+        };
+        match store.delete(&name, Condition::Any).await.map_err(failed)? {
+            Deleted::Absent => match prior.absent(&*store).await? {
+                Found::Unknown(found) => Err(found),
+                _ => Ok(()),
+            },
+            Deleted::Removed | Deleted::Changed => Ok(()),
+        }
     }
 
     async fn import(_: &Of<'_, Self>, id: &str) -> Result<Self, Diagnostics> {
-        Name::parse(id).map_err(|error| store_failed("import", id, &error.into()))?;
+        let (kind, name, rotation) = import_id(id);
+        Name::parse(name).map_err(|error| store_failed("import", name, &error.into()))?;
+        if let Some(word) = kind.filter(|word| Kind::parse(word).is_none()) {
+            let words = Kind::ALL.map(Kind::word).join(", ");
+            return Err(Diagnostics::error(
+                format!("Cannot import secret \"{name}\""),
+                format!("`{word}` is no kind of secret; these are: {words}."),
+            ));
+        }
         Ok(Self {
-            name: id.into(),
-            kind: Attr::Null,
+            name: name.into(),
+            kind: kind.map(str::to_owned).into(),
             value_wo: Attr::Null,
             value_wo_version: Attr::Null,
-            rotation: Attr::Null,
+            rotation: rotation.map(str::to_owned).into(),
             length: Attr::Known(32),
             deletion_protection: Attr::Known(false),
             keep_on_destroy: Attr::Known(false),
-            id: id.into(),
+            id: name.into(),
             fingerprint: Attr::Null,
             public: Attr::Null,
             timeouts: Attr::Null,
@@ -323,7 +384,46 @@ impl Resource for StoreSecret {
     }
 }
 
+/// `kind:name@rotation`, of which only the name must be there. Names have neither `:` nor `@`.
+fn import_id(id: &str) -> (Option<&str>, &str, Option<&str>) {
+    let (kind, rest) = match id.split_once(':') {
+        Some((kind, rest)) => (Some(kind), rest),
+        None => (None, id),
+    };
+    match rest.split_once('@') {
+        Some((name, rotation)) => (kind, name, Some(rotation)),
+        None => (kind, rest, None),
+    }
+}
+
 impl StoreSecret {
+    /// What it means that the entry is not there.
+    ///
+    /// A store that ever held a secret of ours holds the key of its fingerprints, which nothing deletes. A store without both is another one,
+    /// or one that is not there right now, like a folder that is not mounted: no proof that the secret is gone, and to make it anew would be
+    /// a loss.
+    async fn absent(self, store: &dyn Store) -> Result<Found<Self>, Diagnostics> {
+        let key = store::fingerprint::key(store)
+            .await
+            .map_err(|error| store_failed("read", store::fingerprint::KEY, &error));
+        let name = self.name.text();
+        Ok(match key {
+            Ok(None) if !self.fingerprint.is_null() => {
+                let location = store.describe().location;
+                Found::Unknown(
+                    Diagnostics::error(
+                        format!("Cannot find the store of secret \"{name}\""),
+                        format!("{location} has neither this entry nor `{}`, which every store with secrets has: it is another store, or not there right now.", store::fingerprint::KEY),
+                    )
+                    .left("The last known state is kept.")
+                    .hint("Look whether `store` of the provider block names the right place and whether it is mounted. If the secret is really lost, run `terraform state rm` for it."),
+                )
+            }
+            Ok(_) => Found::Gone,
+            Err(found) => Found::Unknown(found.left("The last known state is kept.")),
+        })
+    }
+
     /// The entry that is there already, if it may become ours.
     fn adopt(
         &self,
