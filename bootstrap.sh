@@ -2,7 +2,7 @@
 # From nothing to a locked Kubernetes cluster, and back. Builds what is missing, then hands over to target/debug/strata.
 #
 # Usage:
-#   ./bootstrap.sh [up|plan|preflight|status|destroy|kubeconfig|explain] [-c FILE] [--set key=value]... [--yes[=NAME]] [--all] [--on-failure resume|rollback]
+#   ./bootstrap.sh [up|plan|preflight|status|destroy|kubeconfig|capture|explain] [-c FILE] [--set key=value]... [--yes[=NAME]] [--all] [--on-failure resume|rollback]
 #
 #   up           bring the cluster up, or go on where the last run stopped (default)
 #   plan         show what `up` would change
@@ -10,6 +10,7 @@
 #   status       show what is there now
 #   destroy      take the cluster down; --all also takes layer 00 (PKI, keys)
 #   kubeconfig   write a kubeconfig, valid for 7 days
+#   capture      take the keys of a sealed-secrets controller that made its own into the store
 #   explain      print a field of the cluster file and where its value comes from
 #
 #   -c FILE      cluster file (default: ./cluster.yaml, or examples/clusters/lab.yaml if there is none)
@@ -82,7 +83,7 @@ main() {
       usage
       exit 0
       ;;
-    up | plan | preflight | status | destroy | kubeconfig | explain | cluster)
+    up | plan | preflight | status | destroy | kubeconfig | capture | explain | cluster)
       verb=$1
       shift
       ;;

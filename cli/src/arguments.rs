@@ -26,6 +26,8 @@ pub(crate) enum Verb {
     Destroy(DestroyOptions),
     /// Write a kubeconfig, valid for 7 days
     Kubeconfig(KubeconfigOptions),
+    /// Take the keys of a sealed-secrets controller that made its own into the store
+    Capture(Common),
     /// Print the cluster file as Strata reads it, as JSON
     Cluster(Common),
     /// Print one field of the cluster file as Strata reads it

@@ -55,6 +55,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Verb::Status(options) => verb::status::run(&options).await,
         Verb::Destroy(options) => verb::destroy::run(&options).await,
         Verb::Kubeconfig(options) => verb::kubeconfig::run(&options).await,
+        Verb::Capture(options) => verb::capture::run(&options).await,
         Verb::Cluster(options) => verb::cluster::run(&options),
         Verb::Explain(options) => verb::cluster::explain(&options),
     }

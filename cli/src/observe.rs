@@ -71,12 +71,7 @@ impl Observation {
 
 /// Looks. `machines` is the output of layer 01: address by node.
 pub(crate) async fn observe(session: &Session, world: &World, machines: &Value) -> Observation {
-    let addresses: BTreeMap<String, String> = machines
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter_map(|(name, machine)| Some((name.clone(), machine["address"].as_str()?.to_owned())))
-        .collect();
+    let addresses = addresses(machines);
     let dialer = world.environment.dialer();
     let (readiness, unreachable) = match readiness(session, dialer, &addresses).await {
         Ok(readiness) => (readiness, None),
@@ -109,11 +104,20 @@ pub(crate) async fn observe(session: &Session, world: &World, machines: &Value) 
     }
 }
 
-async fn readiness(
+/// Address by node, from the output `machines` of layer 01.
+pub(crate) fn addresses(machines: &Value) -> BTreeMap<String, String> {
+    let machines = machines.as_object().into_iter().flatten();
+    machines
+        .filter_map(|(name, machine)| Some((name.clone(), machine["address"].as_str()?.to_owned())))
+        .collect()
+}
+
+/// The cluster's API at the control planes of the cluster file. Nothing is dialled yet.
+pub(crate) async fn client(
     session: &Session,
     dialer: &Dialer,
     addresses: &BTreeMap<String, String>,
-) -> anyhow::Result<Option<BTreeMap<String, bool>>> {
+) -> anyhow::Result<Client> {
     let control_planes: Vec<String> = session
         .cluster
         .spec
@@ -124,13 +128,21 @@ async fn readiness(
     anyhow::ensure!(!control_planes.is_empty(), "no control plane is known");
     let pki = kubeconfig::pki(session).await?;
     let endpoint = &session.cluster.spec.endpoint;
-    let client = Client::new(&Reach {
+    Ok(Client::new(&Reach {
         dialer,
         endpoint: &endpoint.name,
         port: endpoint.port,
         addresses: control_planes,
         pki: &pki,
-    })?;
+    })?)
+}
+
+async fn readiness(
+    session: &Session,
+    dialer: &Dialer,
+    addresses: &BTreeMap<String, String>,
+) -> anyhow::Result<Option<BTreeMap<String, bool>>> {
+    let client = client(session, dialer, addresses).await?;
     let nodes = node::list(&client).await?;
     Ok(Some(
         nodes

@@ -18,5 +18,6 @@ module "credentials" {
   cluster             = local.cluster.name
   owner               = terraform_data.estate.id
   project             = local.scaleway.project
+  sealing_rotation    = var.sealing_rotation
   deletion_protection = var.deletion_protection
 }

@@ -25,3 +25,8 @@ output "operator_key" {
   description = "The operator's SSH key: store name, public half, id at Scaleway."
   value       = module.credentials.operator_key
 }
+
+output "sealing" {
+  description = "The sealed-secrets key: store name, fingerprint, certificate to seal with and its end."
+  value       = module.credentials.sealing
+}

@@ -26,6 +26,12 @@ variable "root" {
   default     = null
 }
 
+variable "sealing_rotation" {
+  description = "Any text, for example \"2026-11\". Another one renews the certificate of the sealed-secrets key for a year: export TF_VAR_sealing_rotation=2026-11 and apply. The key stays, so sealed values still open. Null: as it was made."
+  type        = string
+  default     = null
+}
+
 # ---- advanced ----
 
 variable "deletion_protection" {

@@ -115,6 +115,16 @@ module "join_info" {
   depends_on = [module.node]
 }
 
+module "sealing_key" {
+  source = "../modules/sealing_key"
+
+  cluster = local.kubernetes
+  key     = local.auth.sealing
+
+  # As above. Layer 02 brings the controller, which finds its key and makes none.
+  depends_on = [module.node]
+}
+
 module "lockdown" {
   source = "../modules/lockdown"
 
@@ -141,5 +151,5 @@ module "cluster" {
   ready_timeout = "${local.cluster.timeouts.ready}s"
 
   # Created last: the final check of everything above. Destroyed first: it marks the tear-down, and only then do removals skip drain and quorum.
-  depends_on = [module.endpoint_rest, module.node_record, module.cni, module.join_info, module.lockdown]
+  depends_on = [module.endpoint_rest, module.node_record, module.cni, module.join_info, module.sealing_key, module.lockdown]
 }

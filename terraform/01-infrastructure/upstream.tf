@@ -16,5 +16,6 @@ locals {
     owner        = try(data.terraform_remote_state.auth.outputs.owner, null)
     pki          = try(data.terraform_remote_state.auth.outputs.pki, null)
     operator_key = try(data.terraform_remote_state.auth.outputs.operator_key, null)
+    sealing      = try(data.terraform_remote_state.auth.outputs.sealing, null)
   }
 }

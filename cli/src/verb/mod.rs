@@ -1,5 +1,6 @@
 //! One file per verb.
 
+pub(crate) mod capture;
 pub(crate) mod cluster;
 pub(crate) mod destroy;
 pub(crate) mod kubeconfig;

@@ -256,5 +256,5 @@ fn what_a_reader_copies_works() {
             .expect_text("This resource does not support import");
         refused += 1;
     }
-    assert_eq!(refused, 4, "resources that cannot be imported");
+    assert_eq!(refused, 5, "resources that cannot be imported");
 }

@@ -28,6 +28,18 @@ resource "strata_secret" "operator" {
   depends_on = [strata_secret.estate]
 }
 
+# The key of the sealed-secrets controller: sealed values outlive a rebuild only if it does. A new text in `sealing_rotation` renews the
+# certificate; the key stays, so everything that was sealed still opens.
+resource "strata_secret" "sealing" {
+  name                = "sealed-secrets"
+  kind                = "sealed_secrets_keypair"
+  rotation            = var.sealing_rotation
+  deletion_protection = var.deletion_protection
+
+  # As above.
+  depends_on = [strata_secret.estate]
+}
+
 resource "strata_scaleway_ssh_key" "operator" {
   name       = "strata-${var.cluster}-operator"
   public_key = strata_secret.operator.public["public_key"]

@@ -28,3 +28,9 @@ variable "deletion_protection" {
   default     = true
   nullable    = false
 }
+
+variable "sealing_rotation" {
+  description = "Any text, for example \"2026-11\". Another one renews the certificate of the sealed-secrets key for a year. Null: as it was made."
+  type        = string
+  default     = null
+}

@@ -9,8 +9,8 @@ run "what_outlives_a_rebuild_is_protected" {
   command = plan
 
   assert {
-    condition     = strata_secret.estate.deletion_protection && strata_secret.pki.deletion_protection && strata_secret.operator.deletion_protection
-    error_message = "Estate, PKI and the operator's key refuse to be deleted."
+    condition     = strata_secret.estate.deletion_protection && strata_secret.pki.deletion_protection && strata_secret.operator.deletion_protection && strata_secret.sealing.deletion_protection
+    error_message = "Estate, PKI, the operator's and the sealing key refuse to be deleted."
   }
 }
 
@@ -24,5 +24,18 @@ run "the_protection_can_be_lifted" {
   assert {
     condition     = !strata_secret.pki.deletion_protection
     error_message = "destroy --all lifts it."
+  }
+}
+
+run "another_rotation_renews_the_certificate" {
+  command = plan
+
+  variables {
+    sealing_rotation = "2026-11"
+  }
+
+  assert {
+    condition     = strata_secret.sealing.rotation == "2026-11" && strata_secret.pki.rotation == null
+    error_message = "The rotation is the sealing key's alone."
   }
 }
