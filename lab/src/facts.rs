@@ -95,7 +95,7 @@ pub const UNSEEN: [Unseen; 28] = [
     },
     Unseen {
         service: "vault",
-        behaviour: "a token without renewal, root's too, is 400 lease is not renewable",
+        behaviour: "a read of a path with a final slash is 404",
     },
     Unseen {
         service: "vault",
@@ -103,7 +103,7 @@ pub const UNSEEN: [Unseen; 28] = [
     },
     Unseen {
         service: "vault",
-        behaviour: "a namespace that does not exist is 404 no handler for route",
+        behaviour: "everything but the text for an unknown token is as OpenBao 2.7 answers, which Vault may not",
     },
     Unseen {
         service: "vault",

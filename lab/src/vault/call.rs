@@ -98,7 +98,7 @@ impl Call {
                 .starts_with("application/merge-patch+json")
         {
             let error = format!(
-                "PATCH requires Content-Type of application/merge-patch+json, {:?} not supported",
+                "PATCH requires Content-Type of application/merge-patch+json, provided {}",
                 self.content_type
             );
             return Err(Refusal::new(
@@ -113,7 +113,7 @@ impl Call {
         match serde_json::from_slice(&self.body) {
             Ok(Value::Object(body)) => Ok(body),
             _ => Err(Refusal::bad(
-                "failed to parse JSON input: expected an object",
+                "failed to decode JSON input: expected an object",
             )),
         }
     }

@@ -8,6 +8,9 @@ use super::answer::{Refusal, Reply};
 use super::call::Verb;
 use super::kv2::list;
 
+/// Seconds that a reader may keep what it read: 32 days, the default of a server.
+const LEASE: u64 = 2_764_800;
+
 /// Reads, writes, lists or deletes.
 pub(super) fn answer(
     entries: &mut BTreeMap<String, Map<String, Value>>,
@@ -18,7 +21,7 @@ pub(super) fn answer(
     match verb {
         Verb::Read => {
             let stored = entries.get(key).ok_or_else(Refusal::nothing)?;
-            Ok(Reply::Data(Value::Object(stored.clone())))
+            Ok(Reply::Lease(Value::Object(stored.clone()), LEASE))
         }
         Verb::Write if body.is_empty() => Err(Refusal::bad("missing data fields")),
         Verb::Write => {

@@ -43,7 +43,8 @@ pub(super) struct Entry {
 
 #[derive(Debug)]
 struct Version {
-    data: Map<String, Value>,
+    /// Null can be written, too.
+    data: Option<Map<String, Value>>,
     created: Timestamp,
     deleted: Option<Timestamp>,
     destroyed: bool,
@@ -105,11 +106,7 @@ impl Entry {
 impl Config {
     /// Changes what the body names; says whether it named anything.
     fn change(&mut self, body: &Map<String, Value>) -> Result<bool, Refusal> {
-        let wrong = |field: &str, expected: &str| {
-            Refusal::bad(format!(
-                "error converting input for field {field:?}: expected {expected}"
-            ))
-        };
+        let wrong = Refusal::wrong_field;
         let mut named = false;
         if let Some(value) = body.get("max_versions") {
             self.max_versions =
@@ -187,7 +184,7 @@ impl KvV2 {
             ));
         }
         Ok(Reply::Data(
-            json!({ "subkeys": without_values(&version.data), "metadata": metadata }),
+            json!({ "subkeys": version.data.as_ref().map(without_values), "metadata": metadata }),
         ))
     }
 
@@ -197,7 +194,7 @@ impl KvV2 {
             None | Some(Ok(0)) => entry.current,
             Some(Ok(number)) => number,
             Some(Err(_)) => {
-                return Err(Refusal::bad("error converting input for field \"version\""));
+                return Err(Refusal::wrong_field("version", "a whole number"));
             }
         };
         let version = entry.versions.get(&asked).ok_or_else(Refusal::nothing)?;
@@ -211,7 +208,7 @@ impl KvV2 {
         body: &Map<String, Value>,
         now: Timestamp,
     ) -> Result<Reply, Refusal> {
-        let data = written_data(body)?.clone();
+        let data = written_data(body)?.cloned();
         let current = self.entries.get(key).map_or(0, |entry| entry.current);
         self.check_and_set(key, body, current)?;
         Ok(self.add_version(key, data, now))
@@ -224,19 +221,20 @@ impl KvV2 {
         body: &Map<String, Value>,
         now: Timestamp,
     ) -> Result<Reply, Refusal> {
-        let patch = written_data(body)?;
-        let entry = self.entries.get(key).ok_or_else(Refusal::nothing)?;
+        let patch = written_data(body)?.cloned().unwrap_or_default();
+        let Some(entry) = self.entries.get(key) else {
+            return Ok(Reply::Void);
+        };
         self.check_and_set(key, body, entry.current)?;
-        let version = entry
-            .versions
-            .get(&entry.current)
-            .ok_or_else(Refusal::nothing)?;
+        let Some(version) = entry.versions.get(&entry.current) else {
+            return Ok(Reply::Void);
+        };
         if version.destroyed || version.is_deleted(now) {
             return Ok(Reply::Gone(entry.described(entry.current, version)));
         }
-        let mut data = version.data.clone();
-        merge(&mut data, patch);
-        Ok(self.add_version(key, data, now))
+        let mut data = version.data.clone().unwrap_or_default();
+        merge(&mut data, &patch);
+        Ok(self.add_version(key, Some(data), now))
     }
 
     fn check_and_set(
@@ -265,7 +263,12 @@ impl KvV2 {
         }
     }
 
-    fn add_version(&mut self, key: &str, data: Map<String, Value>, now: Timestamp) -> Reply {
+    fn add_version(
+        &mut self,
+        key: &str,
+        data: Option<Map<String, Value>>,
+        now: Timestamp,
+    ) -> Reply {
         let mount = self.config.clone();
         let entry = self
             .entries
@@ -325,8 +328,7 @@ impl KvV2 {
             return Err(Refusal::bad("No version number provided"));
         }
         let numbers: Option<Vec<u64>> = given.iter().map(seconds).collect();
-        let numbers =
-            numbers.ok_or_else(|| Refusal::bad("error converting input for field \"versions\""))?;
+        let numbers = numbers.ok_or_else(|| Refusal::wrong_field("versions", "whole numbers"))?;
         let Some(entry) = self.entries.get_mut(key) else {
             return Ok(Reply::done());
         };
@@ -340,7 +342,7 @@ impl KvV2 {
             };
             if what == "destroy" {
                 version.destroyed = true;
-                version.data.clear();
+                version.data = None;
             } else if !version.destroyed {
                 version.deleted = None;
             }
@@ -379,15 +381,8 @@ impl KvV2 {
         }
         let custom = match body.get("custom_metadata") {
             None => None,
-            Some(Value::Object(custom)) => {
-                check_custom_metadata(custom, patch)?;
-                Some(custom)
-            }
-            Some(_) => {
-                return Err(Refusal::bad(
-                    "error converting input for field \"custom_metadata\"",
-                ));
-            }
+            Some(Value::Object(custom)) => Some(custom_metadata(custom, patch)?),
+            Some(_) => return Err(Refusal::wrong_field("custom_metadata", "a map")),
         };
         let mut config = self
             .entries
@@ -410,7 +405,7 @@ impl KvV2 {
             if !patch {
                 own.clear();
             }
-            merge(own, custom);
+            merge(own, &custom);
         }
         let warning = "\"cas_required\" set to false, but is mandated by backend config. This value will be ignored.";
         Ok(Reply::Done(
@@ -455,13 +450,12 @@ pub(super) fn list<'a>(
     Ok(Reply::Data(json!({ "keys": names })))
 }
 
-fn written_data(body: &Map<String, Value>) -> Result<&Map<String, Value>, Refusal> {
+fn written_data(body: &Map<String, Value>) -> Result<Option<&Map<String, Value>>, Refusal> {
     match body.get("data") {
-        None | Some(Value::Null) => Err(Refusal::bad("no data provided")),
-        Some(Value::Object(data)) => Ok(data),
-        Some(_) => Err(Refusal::bad(
-            "error converting input for field \"data\": expected a map",
-        )),
+        None => Err(Refusal::bad("no data provided")),
+        Some(Value::Null) => Ok(None),
+        Some(Value::Object(data)) => Ok(Some(data)),
+        Some(_) => Err(Refusal::wrong_field("data", "a map")),
     }
 }
 
@@ -496,36 +490,46 @@ fn merge(target: &mut Map<String, Value>, patch: &Map<String, Value>) {
     }
 }
 
-fn check_custom_metadata(custom: &Map<String, Value>, patch: bool) -> Result<(), Refusal> {
+/// Texts by key, within the engine's limits; numbers and truth values become texts, null only stands in a patch.
+fn custom_metadata(given: &Map<String, Value>, patch: bool) -> Result<Map<String, Value>, Refusal> {
     let refused = |why: String| {
         Err(Refusal::bad(format!(
-            "custom_metadata validation failed: {why}"
+            "1 error occurred:\n\t* custom_metadata validation failed: {why}\n\n"
         )))
     };
-    if custom.len() > 64 {
+    if given.len() > 64 {
         return refused(format!(
             "payload must contain at most 64 keys, provided {}",
-            custom.len()
+            given.len()
         ));
     }
-    for (key, value) in custom {
+    let mut texts = Map::new();
+    for (key, value) in given {
         if key.is_empty() || key.len() > 128 {
             return refused(format!(
                 "length of key {key:?} is {} but must be 0 < len(key) <= 128",
                 key.len()
             ));
         }
-        match value {
-            Value::Null if patch => {}
-            Value::String(text) if (1..=512).contains(&text.len()) => {}
-            Value::String(text) => {
-                return refused(format!(
-                    "length of value for key {key:?} is {} but must be 0 < len(value) <= 512",
-                    text.len()
-                ));
+        let text = match value {
+            Value::Null if patch => {
+                texts.insert(key.clone(), Value::Null);
+                continue;
             }
-            _ => return refused(format!("value for key {key:?} is not text")),
+            Value::Null => String::new(),
+            Value::String(text) => text.clone(),
+            Value::Bool(_) | Value::Number(_) => value.to_string(),
+            Value::Array(_) | Value::Object(_) => {
+                return refused(format!("value for key {key:?} is not text"));
+            }
+        };
+        if !(1..=512).contains(&text.len()) {
+            return refused(format!(
+                "length of value for key {key:?} is {} but must be 0 < len(value) <= 512",
+                text.len()
+            ));
         }
+        texts.insert(key.clone(), text.into());
     }
-    Ok(())
+    Ok(texts)
 }

@@ -57,6 +57,8 @@ struct Namespace {
 
 #[derive(Debug)]
 struct Mount {
+    /// As it was mounted; a mount without options is unversioned.
+    options: Value,
     accessor: String,
     uuid: String,
     description: String,
@@ -70,9 +72,10 @@ enum Engine {
 }
 
 impl Mount {
-    fn new(engine: Engine, description: &str) -> Self {
+    fn new(engine: Engine, options: Value, description: &str) -> Self {
         let uuid = Uuid::new_v4();
         Self {
+            options,
             accessor: format!("kv_{}", &uuid.simple().to_string()[..8]),
             uuid: uuid.to_string(),
             description: description.to_owned(),
@@ -155,8 +158,16 @@ impl Vault {
     /// A server with the two mounts and this root token.
     pub fn new(clock: Clock, faults: Faults, root_token: String) -> Self {
         let mut root = Namespace::new();
-        let v2 = Mount::new(Engine::V2(KvV2::default()), "key/value secret storage");
-        let v1 = Mount::new(Engine::V1(BTreeMap::new()), "unversioned, to be told apart");
+        let v2 = Mount::new(
+            Engine::V2(KvV2::default()),
+            json!({ "version": "2" }),
+            "key/value secret storage",
+        );
+        let v1 = Mount::new(
+            Engine::V1(BTreeMap::new()),
+            json!({ "version": "1" }),
+            "unversioned key/value secret storage",
+        );
         root.mounts = BTreeMap::from([("secret".to_owned(), v2), ("legacy".to_owned(), v1)]);
         let mut tokens = Tokens::default();
         tokens.root(root_token, clock.now());

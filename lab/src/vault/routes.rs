@@ -107,7 +107,7 @@ impl State {
             name => format!("{name}/"),
         };
         if !self.namespaces.contains_key(&namespace) {
-            return Err(Refusal::no_handler(&call.path));
+            return Err(Refusal::no_namespace());
         }
         let mut path = call.path.as_str();
         while let Some((word, rest)) = path.split_once('/') {
@@ -170,7 +170,7 @@ fn needed(engine: &Engine, verb: Verb, rest: &str) -> Result<&'static str, Refus
         Verb::Delete => "delete",
         Verb::List => "list",
         Verb::Patch => "patch",
-        Verb::Other => return Err(Refusal::unsupported()),
+        Verb::Other => return Err(Refusal::no_method()),
         Verb::Write => {
             let exists = match engine {
                 Engine::V1(entries) => entries.contains_key(rest),
@@ -187,7 +187,7 @@ fn needed(engine: &Engine, verb: Verb, rest: &str) -> Result<&'static str, Refus
 fn versioned(kv: &mut KvV2, call: &Call, rest: &str, now: Timestamp) -> Result<Reply, Refusal> {
     let (part, key) = split(rest);
     if !PARTS.contains(&part) && part != "config" {
-        return Err(Refusal::not_versioned());
+        return Ok(Reply::NotVersioned);
     }
     let version = call.query("version");
     let writes = matches!(call.verb, Verb::Write | Verb::Patch);

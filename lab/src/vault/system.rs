@@ -56,13 +56,9 @@ fn health(call: &Call, sealed: bool, now: Timestamp) -> Reply {
 
 impl Mount {
     fn view(&self, name: &str) -> Value {
-        let version = match self.engine {
-            Engine::V1(_) => "1",
-            Engine::V2(_) => "2",
-        };
         json!({
             "accessor": self.accessor, "config": { "default_lease_ttl": 0, "force_no_cache": false, "max_lease_ttl": 0 },
-            "description": self.description, "external_entropy_access": false, "local": false, "options": { "version": version },
+            "description": self.description, "external_entropy_access": false, "local": false, "options": self.options,
             "path": format!("{name}/"), "seal_wrap": false, "type": "kv", "uuid": self.uuid,
         })
     }
@@ -143,8 +139,11 @@ impl State {
         namespace: &str,
         body: &Map<String, Value>,
     ) -> Result<Reply, Refusal> {
-        let paths = body.get("paths").and_then(Value::as_array);
-        let paths = paths.ok_or_else(|| Refusal::bad("paths must be supplied"))?;
+        let paths = match (body.get("paths"), body.get("path")) {
+            (Some(Value::Array(paths)), _) => paths.as_slice(),
+            (_, Some(path)) => std::slice::from_ref(path),
+            _ => return Err(Refusal::bad("paths must be supplied")),
+        };
         let mut rights = Map::new();
         for path in paths.iter().filter_map(Value::as_str) {
             let names = match self.capabilities(token, namespace, path) {
@@ -222,7 +221,11 @@ fn mounts(
                     return Err(Refusal::unknown_to_lab(&what));
                 }
             };
-            let mount = Mount::new(engine, text("description").unwrap_or_default());
+            let options = match text("type") {
+                Some("kv-v2") => json!({ "version": "2" }),
+                _ => body.get("options").cloned().unwrap_or_else(|| json!({})),
+            };
+            let mount = Mount::new(engine, options, text("description").unwrap_or_default());
             inside.mounts.insert(path.to_owned(), mount);
             Ok(Reply::done())
         }
@@ -247,7 +250,10 @@ fn policies(
     body: &Map<String, Value>,
 ) -> Result<Reply, Refusal> {
     match verb {
-        Verb::List => list(inside.policies.keys(), ""),
+        Verb::List => {
+            let root = "root".to_owned();
+            list(inside.policies.keys().chain([&root]), "")
+        }
         Verb::Read => {
             let policy = inside.policies.get(name).ok_or_else(Refusal::nothing)?;
             Ok(Reply::Data(

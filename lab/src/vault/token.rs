@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -47,10 +48,7 @@ impl Token {
     }
 
     fn seconds_left(&self, now: Timestamp) -> u64 {
-        let left = self
-            .expires()
-            .map_or(0, |moment| moment.duration_since(now).as_secs());
-        u64::try_from(left).unwrap_or(0)
+        self.expires().map_or(0, |moment| until(moment, now))
     }
 
     /// The most that a renewal may add now.
@@ -63,17 +61,22 @@ impl Token {
         } else {
             LONGEST
         };
-        let left = later(self.created, limit).duration_since(now).as_secs();
-        u64::try_from(left).unwrap_or(0)
+        until(later(self.created, limit), now)
     }
 
     fn view(&self, now: Timestamp) -> Value {
         let issued = self.created.to_string();
+        // The last use of a token sees -1, because 0 means that there is no limit.
+        let uses = match self.uses_left {
+            None => json!(0),
+            Some(0) => json!(-1),
+            Some(left) => json!(left),
+        };
         let mut view = json!({
             "accessor": self.accessor, "creation_time": self.created.as_second(), "creation_ttl": self.creation_ttl,
             "display_name": self.display_name, "entity_id": "", "expire_time": self.expires().map(|moment| moment.to_string()),
             "explicit_max_ttl": self.explicit_max_ttl, "id": self.id, "issue_time": issued, "meta": self.meta,
-            "num_uses": self.uses_left.unwrap_or(0), "orphan": self.orphan, "path": "auth/token/create", "policies": self.policies,
+            "num_uses": uses, "orphan": self.orphan, "path": "auth/token/create", "policies": self.policies,
             "renewable": self.renewable, "ttl": self.seconds_left(now), "type": self.kind(),
         });
         if self.period > 0 {
@@ -156,25 +159,27 @@ impl Tokens {
         body: &Map<String, Value>,
         now: Timestamp,
     ) -> Result<Reply, Refusal> {
+        // Without a name it is about the caller.
         let named = || {
             let id = body.get("token").and_then(Value::as_str);
-            id.map(str::to_owned)
-                .ok_or_else(|| Refusal::bad("missing token ID"))
+            id.unwrap_or(&caller.id).to_owned()
         };
         match operation {
             "lookup-self" => Ok(Reply::Data(caller.view(now))),
             "lookup" => {
-                let token = self.live(&named()?, now).ok_or_else(Refusal::bad_token)?;
+                let token = self.live(&named(), now);
+                let token =
+                    token.ok_or_else(|| Refusal::new(StatusCode::FORBIDDEN, "bad token"))?;
                 Ok(Reply::Data(token.view(now)))
             }
             "renew-self" => self.renew(&caller.id, body, now),
-            "renew" => self.renew(&named()?, body, now),
+            "renew" => self.renew(&named(), body, now),
             "revoke-self" => {
                 self.0.remove(&caller.id);
                 Ok(Reply::done())
             }
             "revoke" => {
-                self.0.remove(&named()?);
+                self.0.remove(&named());
                 Ok(Reply::done())
             }
             "create" | "create-orphan" => {
@@ -191,12 +196,16 @@ impl Tokens {
         now: Timestamp,
     ) -> Result<Reply, Refusal> {
         let token = self.live(id, now).ok_or_else(Refusal::bad_token)?;
+        if token.batch {
+            return Err(Refusal::bad("batch tokens cannot be renewed"));
+        }
         if !token.renewable || token.ttl == 0 {
             return Err(Refusal::bad("lease is not renewable"));
         }
         let asked = length(body, "increment")?;
         let wanted = match (token.period, asked) {
-            (0, 0) => token.creation_ttl,
+            // As much as was granted last.
+            (0, 0) => token.ttl,
             (0, asked) => asked,
             (period, _) => period,
         };
@@ -231,9 +240,7 @@ impl Tokens {
                 .map(str::to_owned)
                 .collect(),
             Some(_) => {
-                return Err(Refusal::bad(
-                    "error converting input for field \"policies\"",
-                ));
+                return Err(Refusal::wrong_field("policies", "a list"));
             }
         };
         let foreign = |name: &String| name != "default" && !caller.policies.contains(name);
@@ -308,12 +315,14 @@ fn length(body: &Map<String, Value>, name: &str) -> Result<u64, Refusal> {
     match body.get(name) {
         None | Some(Value::Null) => Ok(0),
         Some(Value::String(text)) if text.is_empty() => Ok(0),
-        Some(value) => seconds(value).ok_or_else(|| {
-            Refusal::bad(format!(
-                "error converting input for field {name:?}: expected a duration"
-            ))
-        }),
+        Some(value) => seconds(value).ok_or_else(|| Refusal::wrong_field(name, "a duration")),
     }
+}
+
+/// Seconds from now to a moment, rounded as the server rounds them.
+fn until(moment: Timestamp, now: Timestamp) -> u64 {
+    let millis = moment.duration_since(now).as_millis();
+    u64::try_from((millis + 500) / 1000).unwrap_or(0)
 }
 
 fn accessor() -> String {

@@ -1,4 +1,7 @@
-"""hvac, the client that HashiCorp's documentation names for Python, against the lab's Vault. Ends with an exception where the two disagree."""
+"""hvac, the client that HashiCorp's documentation names for Python, against the lab's Vault. Ends with an exception where the two disagree.
+
+Ends well, too, against a fresh OpenBao 2.7.2 (`bao server -dev`) with an unversioned mount at legacy/: what is asked for here is not our invention.
+"""
 
 import os
 from contextlib import contextmanager
@@ -118,7 +121,8 @@ def tokens(client):
     with refused(exceptions.Forbidden, "permission denied"):
         own.secrets.kv.v2.list_secrets("clusters")
     own.auth.token.revoke_self()
-    with refused(exceptions.Forbidden, "invalid token"):
+    # Vault adds that the token is invalid, OpenBao does not.
+    with refused(exceptions.Forbidden, "permission denied"):
         own.auth.token.lookup_self()
 
 
