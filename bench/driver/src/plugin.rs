@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::certificate::Identity;
+use crate::identity::Identity;
 
 const COOKIE: (&str, &str) = (
     "TF_PLUGIN_MAGIC_COOKIE",
@@ -141,7 +141,11 @@ impl<'a> Address<'a> {
 }
 
 async fn connect(identity: &Identity, at: Address<'_>) -> anyhow::Result<Channel> {
-    let tls = TlsConnector::from(Arc::new(identity.client(at.certificate)?));
+    let tls = TlsConnector::from(Arc::new(
+        identity
+            .client(at.certificate)
+            .map_err(anyhow::Error::from_boxed)?,
+    ));
     let name = ServerName::try_from("localhost")?;
     let (network, address) = (at.network.to_owned(), at.place.to_owned());
     let connector = tower::service_fn(move |_| {

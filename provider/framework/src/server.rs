@@ -10,6 +10,7 @@ mod local;
 mod log;
 mod plugin;
 mod service;
+mod stray;
 mod tls;
 
 use std::collections::HashMap;
@@ -229,7 +230,10 @@ async fn run<S: Protocol, E: Ending>(
         socket.path().display(),
         multiplexing(environment)
     ))?;
-    until_served(server, end).await
+    let cores_end = stray::to_log()?;
+    let served = until_served(server, end).await;
+    drop(cores_end);
+    served
 }
 
 /// The provider and go-plugin's own services, over these connections, until the token ends.

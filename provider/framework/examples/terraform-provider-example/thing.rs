@@ -3,6 +3,7 @@
 mod identity;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -49,11 +50,11 @@ pub(crate) struct Thing {
     #[schema(computed, keep_prior)]
     fingerprint: Attr<String>,
     /// What creating does: `work`, `fail` half way, `panic` half way, take its `time` and notice a stop, or be `deaf` to it
-    /// until a file `NAME.wake` appears. `refuse` fails the plan.
+    /// until a file `NAME.wake` appears. `refuse` fails the plan. `chatty` prints more to stdout than anybody reads.
     #[schema(
         default = "work",
         recorded,
-        one_of("work", "fail", "panic", "time", "deaf", "refuse")
+        one_of("work", "fail", "panic", "time", "deaf", "refuse", "chatty")
     )]
     mood: Attr<String>,
     /// Whether it is finished; a stop leaves it unfinished, and the next apply finishes it.
@@ -183,7 +184,7 @@ impl Thing {
             .fill(before.map_or(1, |file| file.revision + 1));
         let mood = planned.mood.text().to_owned();
         let unfinished = Self {
-            ready: Attr::Known(mood == "work"),
+            ready: Attr::Known(matches!(mood.as_str(), "work" | "chatty")),
             ..planned.clone()
         };
         unfinished.store(cx, secret).await?;
@@ -199,6 +200,14 @@ impl Thing {
             .hint("Set mood to \"work\".")
             .at(Path::of("mood"))),
             "panic" => panic!("in the mood to panic"),
+            "chatty" => {
+                let mut out = std::io::stdout().lock();
+                for word in ["first", "second"] {
+                    let talk = format!("the {word} word{}", " and another".repeat(20_000));
+                    writeln!(out, "{talk}").expect("somebody reads");
+                }
+                Ok(unfinished)
+            }
             "time" => {
                 let policy = Policy::new(format!("thing {name} to finish"))
                     .every(Duration::from_millis(100), Duration::from_secs(1));

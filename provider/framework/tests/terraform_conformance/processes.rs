@@ -104,3 +104,33 @@ fn each_command_costs_what_the_contract_says() {
         ],
     );
 }
+
+#[test]
+fn what_is_printed_to_stdout_is_in_the_log_and_blocks_nothing() {
+    let space = Workspace::new(
+        "resource \"example_thing\" \"a\" {\n  name = \"a\"\n  mood = \"chatty\"\n}\n",
+    );
+    let log = space.source("log");
+    // More than a pipe holds, in lines longer than core's reader takes.
+    space
+        .run_with(
+            &["apply", "-auto-approve"],
+            &[
+                ("TF_LOG_PROVIDER", "DEBUG"),
+                ("TF_LOG_PATH", log.to_str().unwrap()),
+            ],
+        )
+        .succeeds();
+    assert_eq!(space.attributes("example_thing.a")["ready"], true);
+    let text = std::fs::read_to_string(log).unwrap();
+    for word in ["first", "second"] {
+        let line = text
+            .lines()
+            .find(|line| line.contains(&format!("the {word} word")));
+        let line = line.unwrap_or_else(|| panic!("nothing of the {word} word:\n{text}"));
+        assert!(
+            line.contains("Printed to stdout, a very long line: the"),
+            "{line}"
+        );
+    }
+}

@@ -5,7 +5,6 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
 use p521::ecdsa::{DerSignature, SigningKey};
 use p521::elliptic_curve::Generate as _;
 use p521::pkcs8::{EncodePublicKey as _, LineEnding};
@@ -27,6 +26,9 @@ use x509_cert::spki::{SubjectPublicKeyInfo, SubjectPublicKeyInfoRef};
 use x509_cert::time::Validity;
 use x509_cert::{Certificate, TbsCertificate};
 
+/// Why there is no certificate or no TLS.
+pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
+
 /// Our key and its certificate.
 pub(crate) struct Identity {
     /// For `PLUGIN_CLIENT_CERT`.
@@ -35,9 +37,9 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    pub(crate) fn generate() -> anyhow::Result<Self> {
+    pub(crate) fn generate() -> Result<Self, Failure> {
         let key = SigningKey::generate();
-        let certificate = self_signed(&key).context("making the client certificate")?;
+        let certificate = self_signed(&key)?;
         let pem = certificate.to_pem(LineEnding::LF)?;
         let chain = vec![CertificateDer::from(certificate.to_der()?)];
         let key = Arc::new(CertifiedKey::new(chain, Arc::new(Key(Arc::new(key)))));
@@ -45,7 +47,7 @@ impl Identity {
     }
 
     /// TLS to exactly this server.
-    pub(crate) fn client(&self, server: Vec<u8>) -> anyhow::Result<ClientConfig> {
+    pub(crate) fn client(&self, server: Vec<u8>) -> Result<ClientConfig, Failure> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let pinned = Pinned {
             certificate: server.into(),
@@ -61,23 +63,23 @@ impl Identity {
     }
 }
 
-fn self_signed(key: &SigningKey) -> anyhow::Result<Certificate> {
+fn self_signed(key: &SigningKey) -> Result<Certificate, Failure> {
     let public = key.verifying_key().to_public_key_der()?;
     let public = SubjectPublicKeyInfo::try_from(public.as_bytes())?;
     let validity = Validity::from_now(Duration::from_hours(24))?;
     let serial = SerialNumber::from(1_u32);
     let builder = CertificateBuilder::new(Localhost::new()?, serial, validity, public)
-        .map_err(|error| anyhow!("{error}"))?;
-    builder
+        .map_err(|error| error.to_string())?;
+    Ok(builder
         .build::<_, DerSignature>(key)
-        .map_err(|error| anyhow!("{error}"))
+        .map_err(|error| error.to_string())?)
 }
 
 /// What core's certificate says of itself.
 struct Localhost(Name);
 
 impl Localhost {
-    fn new() -> anyhow::Result<Self> {
+    fn new() -> Result<Self, Failure> {
         Ok(Self(Name::from_str("CN=localhost,O=HashiCorp")?))
     }
 }
