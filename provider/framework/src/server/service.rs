@@ -134,7 +134,7 @@ impl<P: Provider> Service<P> {
     ) -> Result<(Operation<P>, Arc<Sink>), Diagnostics> {
         let (mut operation, sink) = self.operation(private)?;
         if let Some(declared) = &self.registry().meta {
-            let said = super::convert::value(meta, &declared.schema.value_type())?;
+            let said = super::convert::value(meta, declared.schema.value_type())?;
             operation.meta = declared.decode(&said)?;
         }
         Ok((operation, sink))
@@ -213,7 +213,7 @@ impl<P: Provider> Protocol for Service<P> {
     ) -> Reply<wire::validate_provider_config::Response> {
         let schema = P::Config::schema();
         let config = request.get_ref().config.as_ref();
-        let found = match super::convert::value(config, &schema.value_type()) {
+        let found = match super::convert::value(config, schema.value_type()) {
             Ok(config) => {
                 let validate = || crate::erased::validate(&config, P::validate);
                 guarded("ValidateProviderConfig", self.registry().name, validate)
@@ -479,7 +479,7 @@ impl<P: Provider> Protocol for Service<P> {
 impl<P: Provider> Service<P> {
     fn configure(&self, request: &wire::configure_provider::Request) -> Result<(), Diagnostics> {
         let schema = P::Config::schema();
-        let config = super::convert::value(request.config.as_ref(), &schema.value_type())?;
+        let config = super::convert::value(request.config.as_ref(), schema.value_type())?;
         let mut found = Diagnostics::none();
         check::config(schema, &config, &crate::Path::root(), &mut found);
         found.into_result()?;
@@ -501,5 +501,7 @@ impl<P: Provider> Service<P> {
     }
 }
 
+#[cfg(test)]
+mod panics;
 #[cfg(test)]
 mod tests;
