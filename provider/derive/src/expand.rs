@@ -77,6 +77,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
                         deprecated: #deprecated,
                         attributes: ::std::vec![#(#attributes),*],
                         rules: ::std::vec![#(#header_rules),*],
+                        of: ::std::sync::OnceLock::new(),
                     })
                 }
 

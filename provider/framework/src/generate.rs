@@ -4,14 +4,14 @@
 //! Left out is what nobody can or should write: what only the provider sets, what is write-only, what is deprecated, and
 //! what the default says anyway.
 
+use crate::Value;
 use crate::plan::every;
 use crate::rule::Rule;
 use crate::schema::{Attribute, Mode, Schema, Shape};
-use crate::{Value, equal};
 
 /// The configuration of an object.
 pub(crate) fn config(schema: &Schema, state: &Value) -> Value {
-    let written = every(schema, state, &|attribute, value| {
+    let written = every(schema, state.clone(), &|attribute, value| {
         is_left_out(attribute, value).then(|| attribute.absent())
     });
     one_of_many(schema, written)
@@ -21,7 +21,7 @@ fn is_left_out(attribute: &Attribute, value: &Value) -> bool {
     let is_default = attribute
         .default
         .as_ref()
-        .is_some_and(|default| equal(default, value, &attribute.shape.value_type()));
+        .is_some_and(|default| attribute.equal(default, value));
     // Without a required attribute the configuration would be refused, deprecated or not.
     let is_deprecated = attribute.deprecated.is_some() && attribute.mode != Mode::Required;
     // An object of which the provider chose everything.

@@ -111,7 +111,7 @@ pub(crate) fn settle(
         let has_stored = !stored.is_null() && stored.is_wholly_known();
         let value = match (has_stored, now.is_wholly_known()) {
             (true, false) => stored,
-            (true, true) if crate::equal(stored, now, &attribute.shape.value_type()) => stored,
+            (true, true) if attribute.equal(stored, now) => stored,
             (true, true) => {
                 let (before, after) = (spell(stored), spell(now));
                 faults.push(format!("{name} changed from {before} to {after}"));

@@ -30,7 +30,7 @@ impl<M> DerefMut for Object<M> {
 impl<M: Model> Field for Object<M> {
     const SECRET: bool = M::SECRET;
     fn shape() -> Shape {
-        Shape::Plain(M::schema().value_type())
+        Shape::Plain(M::schema().value_type().clone())
     }
     fn decode(value: &Value, source: Source) -> Result<Attr<Self>, Diagnostics> {
         Ok(nested::<M>(value, source)?.map(Self))

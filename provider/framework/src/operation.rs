@@ -108,21 +108,55 @@ impl<P> Operation<P> {
     }
 }
 
+/// Private state as the framework writes it, around what the resource keeps there.
+#[derive(Default)]
+struct Stored {
+    /// The resource's own; null for none.
+    value: Json,
+    /// Whether the object was imported and not written since.
+    imported: bool,
+}
+
+/// Key of what the resource keeps.
+const VALUE: &str = "value";
 /// Key of the mark that an import leaves until the object is written for the first time.
 const IMPORTED: &str = "imported";
 
+impl Stored {
+    /// What another program wrote is as good as none.
+    fn read(bytes: &[u8]) -> Self {
+        let json: Json = serde_json::from_slice(bytes).unwrap_or_default();
+        if json.get(PRIVATE_VERSION).is_none() {
+            return Self::default();
+        }
+        Self {
+            value: json.get(VALUE).cloned().unwrap_or_default(),
+            imported: json.get(IMPORTED) == Some(&Json::Bool(true)),
+        }
+    }
+
+    /// Nothing to keep is no bytes at all.
+    fn bytes(&self) -> Vec<u8> {
+        if self.value.is_null() && !self.imported {
+            return Vec::new();
+        }
+        let mut json = json!({PRIVATE_VERSION: 1, VALUE: self.value});
+        if self.imported {
+            json[IMPORTED] = true.into();
+        }
+        json.to_string().into_bytes()
+    }
+}
+
 /// Marks the private state of an object that was just imported.
 pub(crate) fn marked_imported(private: &[u8]) -> Vec<u8> {
-    let mut json: Json = serde_json::from_slice(private).unwrap_or_default();
-    if json.get(PRIVATE_VERSION).is_none() {
-        json = json!({PRIVATE_VERSION: 1, "value": null});
-    }
-    json[IMPORTED] = true.into();
-    json.to_string().into_bytes()
+    let mut stored = Stored::read(private);
+    stored.imported = true;
+    stored.bytes()
 }
 
 fn is_imported(private: &[u8]) -> bool {
-    serde_json::from_slice(private).is_ok_and(|json: Json| json[IMPORTED] == true)
+    Stored::read(private).imported
 }
 
 /// The private state after a read or plan, which keep the mark.
@@ -137,25 +171,18 @@ pub(crate) fn kept_private<V: Private>(private: &Mutex<V>, before: &[u8]) -> Vec
 
 /// The private state after a write, which ends the time since the import.
 pub(crate) fn written_private<V: Private>(private: &Mutex<V>, before: &[u8]) -> Vec<u8> {
-    let mut json: Json = serde_json::from_slice(before).unwrap_or_default();
-    let marked = json
-        .as_object_mut()
-        .is_some_and(|object| object.remove(IMPORTED).is_some());
-    let before = match json.get("value") {
-        _ if !marked => before.to_vec(),
-        None | Some(Json::Null) => Vec::new(),
-        Some(value) => private_bytes(value),
+    let mut stored = Stored::read(before);
+    let before = if stored.imported {
+        stored.imported = false;
+        stored.bytes()
+    } else {
+        before.to_vec()
     };
     encode_private(private, before)
 }
 
 pub(crate) fn decode_private<V: Private>(bytes: &[u8]) -> V {
-    let json: Json = serde_json::from_slice(bytes).unwrap_or_default();
-    match json.get(PRIVATE_VERSION) {
-        Some(_) => serde_json::from_value(json.get("value").cloned().unwrap_or_default())
-            .unwrap_or_default(),
-        None => V::default(),
-    }
+    serde_json::from_value(Stored::read(bytes).value).unwrap_or_default()
 }
 
 /// Private state as bytes: `()` is none at all, and then what was there stays.
@@ -167,7 +194,7 @@ pub(crate) fn encode_private<V: Private>(private: &Mutex<V>, before: Vec<u8>) ->
 }
 
 pub(crate) fn private_bytes(value: &Json) -> Vec<u8> {
-    json!({PRIVATE_VERSION: 1, "value": value})
+    json!({PRIVATE_VERSION: 1, VALUE: value})
         .to_string()
         .into_bytes()
 }

@@ -5,17 +5,17 @@
 
 mod element;
 
+use crate::Value;
 use crate::path::{Path, Step};
 use crate::schema::{Attribute, Replace, Schema, Shape};
-use crate::{Value, equal};
 use element::{elements, rebuild};
 
 /// Defaults and nulled write-only values.
 pub(crate) fn with_defaults(schema: &Schema, config: &Value, proposed: &Value) -> Value {
-    let Value::Map(attributes) = proposed else {
+    if !matches!(proposed, Value::Map(_)) {
         return proposed.clone();
-    };
-    let mut planned = attributes.clone();
+    }
+    let mut planned = std::collections::BTreeMap::new();
     for attribute in &schema.attributes {
         let (config, proposed) = (config.get(attribute.name), proposed.get(attribute.name));
         let value = match &attribute.default {
@@ -37,52 +37,75 @@ pub(crate) fn with_defaults(schema: &Schema, config: &Value, proposed: &Value) -
 /// The same value with every attribute changed by a rule of its own, at every depth.
 pub(crate) fn every(
     schema: &Schema,
-    value: &Value,
+    mut value: Value,
     change: &dyn Fn(&Attribute, &Value) -> Option<Value>,
 ) -> Value {
+    change_each(schema, &mut value, change);
+    value
+}
+
+fn change_each(
+    schema: &Schema,
+    value: &mut Value,
+    change: &dyn Fn(&Attribute, &Value) -> Option<Value>,
+) {
     let Value::Map(attributes) = value else {
-        return value.clone();
+        return;
     };
-    let mut out = attributes.clone();
     for attribute in &schema.attributes {
-        let inner = value.get(attribute.name);
-        let value = change(attribute, inner).unwrap_or_else(|| {
-            rebuild(
-                attribute,
-                &Value::Null,
-                &Value::Null,
-                inner,
-                |nested, element| every(nested, element.planned, change),
-            )
-        });
-        out.insert(attribute.name.to_owned(), value);
+        if !attributes.contains_key(attribute.name) {
+            attributes.insert(attribute.name.to_owned(), Value::Null);
+        }
+        let Some(inner) = attributes.get_mut(attribute.name) else {
+            continue;
+        };
+        if let Some(changed) = change(attribute, inner) {
+            *inner = changed;
+            continue;
+        }
+        let Some(nested) = attribute.nested() else {
+            continue;
+        };
+        match (&attribute.shape, inner) {
+            (Shape::Single(_), object) => change_each(nested, object, change),
+            (Shape::List(_) | Shape::Set(_), Value::List(elements)) => {
+                for element in elements {
+                    change_each(nested, element, change);
+                }
+            }
+            (Shape::Map(_), Value::Map(elements)) => {
+                for element in elements.values_mut() {
+                    change_each(nested, element, change);
+                }
+            }
+            _ => {}
+        }
     }
-    Value::Map(out)
 }
 
 /// Fills null attributes that have a default: an import must not show what the user never set as a change.
-pub(crate) fn filled_with_defaults(schema: &Schema, state: &Value) -> Value {
+pub(crate) fn filled_with_defaults(schema: &Schema, state: Value) -> Value {
     every(schema, state, &|attribute, value| {
         attribute.default.clone().filter(|_| value.is_null())
     })
 }
 
 /// The same value with every write-only attribute null.
-pub(crate) fn without_write_only(schema: &Schema, value: &Value) -> Value {
+pub(crate) fn without_write_only(schema: &Schema, value: Value) -> Value {
     every(schema, value, &|attribute, _| {
         attribute.write_only.then_some(Value::Null)
     })
 }
 
 /// No blocks are an empty collection, never null: for state from before a block was in the schema.
-pub(crate) fn with_empty_blocks(schema: &Schema, value: &Value) -> Value {
+pub(crate) fn with_empty_blocks(schema: &Schema, value: Value) -> Value {
     every(schema, value, &|attribute, value| {
         (attribute.block && value.is_null()).then(|| attribute.absent())
     })
 }
 
 /// What the schema promises of unknown values, wherever nothing else is known of them.
-pub(crate) fn refined(schema: &Schema, value: &Value) -> Value {
+pub(crate) fn refined(schema: &Schema, value: Value) -> Value {
     every(
         schema,
         value,
@@ -104,13 +127,7 @@ pub(crate) fn differs(schema: &Schema, planned: &Value, prior: &Value) -> bool {
         .attributes
         .iter()
         .filter(|attribute| !attribute.recorded)
-        .any(|attribute| {
-            !equal(
-                planned.get(attribute.name),
-                prior.get(attribute.name),
-                &attribute.shape.value_type(),
-            )
-        })
+        .any(|attribute| !attribute.equal(planned.get(attribute.name), prior.get(attribute.name)))
 }
 
 /// Computed values that the configuration leaves null become unknown, or stay with `keep_prior`.
@@ -120,10 +137,10 @@ pub(crate) fn with_unknowns(
     prior: &Value,
     planned: &Value,
 ) -> Value {
-    let Value::Map(attributes) = planned else {
+    if !matches!(planned, Value::Map(_)) {
         return planned.clone();
-    };
-    let mut out = attributes.clone();
+    }
+    let mut out = std::collections::BTreeMap::new();
     for attribute in &schema.attributes {
         let name = attribute.name;
         let (config, planned) = (config.get(name), planned.get(name));
@@ -177,7 +194,7 @@ fn collect_replacements(
             Replace::ChangedAndConfigured => !config.is_null(),
             Replace::If(decide) => decide(prior, planned),
         };
-        if !equal(planned, prior, &attribute.shape.value_type()) && forces() {
+        if !attribute.equal(planned, prior) && forces() {
             found.push(path);
         } else if let Shape::Set(nested) = attribute.shape {
             // An element has no address and no counterpart: the set replaces when what replaces in its elements differs.

@@ -3,8 +3,6 @@
 //! A contradiction that core finds taints what was created, and a taint orders it again; so the state is made to agree
 //! with the plan, the author's mistake is told as a warning, and the next plan shows the real values.
 
-use std::collections::BTreeMap;
-
 use crate::check::{fits, is_absent, needs_elements};
 use crate::schema::{Schema, Shape};
 use crate::{Dynamic, Type, Value};
@@ -12,15 +10,18 @@ use crate::{Dynamic, Type, Value};
 /// The result where it completes the plan, else the plan; nothing unknown is left. Only what the plan promised of an
 /// unknown value cannot be made up: there the result stays, and core will refuse it.
 pub(crate) fn toward_plan(schema: &Schema, planned: &Value, new: &Value) -> Value {
-    let value = completed(planned, &without_gaps(schema, new), &schema.value_type());
-    without_gaps(schema, &value)
+    let mut value = new.clone();
+    fill_gaps(schema, &mut value);
+    value = completed(planned, &value, schema.value_type());
+    fill_gaps(schema, &mut value);
+    value
 }
 
 fn completed(planned: &Value, new: &Value, of: &Type) -> Value {
     match (planned, new, of) {
         (planned, new, of) if new.is_wholly_known() && fits(planned, new, of) => new.clone(),
         (Value::Unknown(refinement), new, _) => {
-            let known = nulled(new);
+            let known = nulled(new.clone());
             match refinement {
                 Some(promise) if !promise.admits(&known) && promise.admits(&Value::Null) => {
                     Value::Null
@@ -74,7 +75,7 @@ fn completed(planned: &Value, new: &Value, of: &Type) -> Value {
                 value,
             }))
         }
-        (planned, _, _) => nulled(planned),
+        (planned, _, _) => nulled(planned.clone()),
     }
 }
 
@@ -86,64 +87,57 @@ fn set(planned: &[Value], new: &[Value], of: &Type) -> Vec<Value> {
         let found = spare.iter().position(|new| fits(planned, new, of));
         elements.push(match found {
             Some(position) => spare.remove(position).clone(),
-            None => nulled(planned),
+            None => nulled(planned.clone()),
         });
     }
     elements
 }
 
 /// An answer as it can be stored: nothing unknown, and no element that crashes core.
-pub(crate) fn known(schema: &Schema, value: &Value) -> Value {
-    nulled(&without_gaps(schema, value))
+pub(crate) fn known(schema: &Schema, mut value: Value) -> Value {
+    fill_gaps(schema, &mut value);
+    nulled(value)
 }
 
 /// Objects of nulls for elements that are null or unknown, where core looks into every element.
-fn without_gaps(schema: &Schema, value: &Value) -> Value {
+fn fill_gaps(schema: &Schema, value: &mut Value) {
     let Value::Map(attributes) = value else {
-        return value.clone();
+        return;
     };
-    let mut out = attributes.clone();
     for attribute in &schema.attributes {
-        let Some((nested, value)) = attribute.nested().zip(out.get_mut(attribute.name)) else {
+        let Some((nested, value)) = attribute.nested().zip(attributes.get_mut(attribute.name))
+        else {
             continue;
         };
         let fills = needs_elements(attribute);
-        let element = |element: &Value| match element {
-            Value::Null | Value::Unknown(_) if fills => nested.empty(),
-            element => without_gaps(nested, element),
+        let fill = |element: &mut Value| match element {
+            Value::Null | Value::Unknown(_) if fills => *element = nested.empty(),
+            element => fill_gaps(nested, element),
         };
-        match (&attribute.shape, &mut *value) {
+        match (&attribute.shape, value) {
             (Shape::List(_) | Shape::Set(_), Value::List(elements)) => {
-                for one in elements {
-                    *one = element(one);
-                }
+                elements.iter_mut().for_each(fill);
             }
-            (Shape::Map(_), Value::Map(elements)) => {
-                for one in elements.values_mut() {
-                    *one = element(one);
-                }
-            }
-            (Shape::Single(_), Value::Map(_)) => *value = without_gaps(nested, value),
+            (Shape::Map(_), Value::Map(elements)) => elements.values_mut().for_each(fill),
+            (Shape::Single(_), object) => fill_gaps(nested, object),
             _ => {}
         }
     }
-    Value::Map(out)
 }
 
 /// The value with every unknown turned to null.
-fn nulled(value: &Value) -> Value {
+fn nulled(mut value: Value) -> Value {
+    null_unknowns(&mut value);
+    value
+}
+
+fn null_unknowns(value: &mut Value) {
     match value {
-        Value::Unknown(_) => Value::Null,
-        Value::List(elements) => Value::List(elements.iter().map(nulled).collect()),
-        Value::Map(elements) => {
-            let one = |(name, element): (&String, &Value)| (name.clone(), nulled(element));
-            Value::Map(elements.iter().map(one).collect::<BTreeMap<_, _>>())
-        }
-        Value::Dynamic(dynamic) => Value::Dynamic(Box::new(Dynamic {
-            of: dynamic.of.clone(),
-            value: nulled(&dynamic.value),
-        })),
-        other => other.clone(),
+        Value::Unknown(_) => *value = Value::Null,
+        Value::List(elements) => elements.iter_mut().for_each(null_unknowns),
+        Value::Map(elements) => elements.values_mut().for_each(null_unknowns),
+        Value::Dynamic(dynamic) => null_unknowns(&mut dynamic.value),
+        _ => {}
     }
 }
 

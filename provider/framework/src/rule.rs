@@ -51,7 +51,7 @@ impl Rule {
         let names = self.names();
         let is_set = |name: &&&str| {
             let value = object.get(name);
-            !value.is_null() && !value.is_unknown() && !is_no_block(value)
+            !value.is_unknown() && !value.is_unset()
         };
         let set: Vec<_> = names.iter().filter(is_set).collect();
         let open = names.iter().any(|name| object.get(name).is_unknown());
@@ -90,15 +90,6 @@ impl Rule {
                     .at(place),
             );
         }
-    }
-}
-
-/// No blocks are an empty collection: not set.
-fn is_no_block(value: &Value) -> bool {
-    match value {
-        Value::List(elements) => elements.is_empty(),
-        Value::Map(elements) => elements.is_empty(),
-        _ => false,
     }
 }
 

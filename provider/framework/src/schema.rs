@@ -6,6 +6,8 @@
 mod faults;
 mod reach;
 
+use std::sync::OnceLock;
+
 use crate::rule::Rule;
 use crate::validate::Validator;
 use crate::{Refinement, Type, Value};
@@ -25,6 +27,9 @@ pub struct Schema {
     pub attributes: Vec<Attribute>,
     /// Rules over several attributes.
     pub rules: Vec<Rule>,
+    /// What [`Schema::value_type`] made: every call needs it.
+    #[doc(hidden)]
+    pub of: OnceLock<Type>,
 }
 
 /// Who sets an attribute.
@@ -161,6 +166,11 @@ impl Attribute {
         }
     }
 
+    /// Whether core would call two values of this attribute equal.
+    pub(crate) fn equal(&self, left: &Value, right: &Value) -> bool {
+        left == right || crate::equal(left, right, &self.shape.value_type())
+    }
+
     /// Whether the provider may choose the value.
     pub fn is_computed(&self) -> bool {
         matches!(self.mode, Mode::Computed | Mode::OptionalComputed)
@@ -188,10 +198,10 @@ impl Shape {
     pub fn value_type(&self) -> Type {
         match self {
             Self::Plain(of) => of.clone(),
-            Self::Single(schema) => schema.value_type(),
-            Self::List(schema) => Type::List(Box::new(schema.value_type())),
-            Self::Set(schema) => Type::Set(Box::new(schema.value_type())),
-            Self::Map(schema) => Type::Map(Box::new(schema.value_type())),
+            Self::Single(schema) => schema.value_type().clone(),
+            Self::List(schema) => Type::List(Box::new(schema.value_type().clone())),
+            Self::Set(schema) => Type::Set(Box::new(schema.value_type().clone())),
+            Self::Map(schema) => Type::Map(Box::new(schema.value_type().clone())),
         }
     }
 
@@ -226,9 +236,10 @@ impl Schema {
     }
 
     /// The object type of all attributes.
-    pub fn value_type(&self) -> Type {
+    pub fn value_type(&self) -> &Type {
         let one = |attribute: &Attribute| (attribute.name.to_owned(), attribute.shape.value_type());
-        Type::Object(self.attributes.iter().map(one).collect())
+        self.of
+            .get_or_init(|| Type::Object(self.attributes.iter().map(one).collect()))
     }
 
     /// Attributes that would carry a secret into state. Empty for a good resource or data source.

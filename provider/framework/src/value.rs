@@ -59,6 +59,15 @@ impl Value {
         matches!(self, Self::Null)
     }
 
+    /// Whether nothing was set: null, or no blocks, which are an empty collection.
+    pub(crate) fn is_unset(&self) -> bool {
+        match self {
+            Self::List(elements) => elements.is_empty(),
+            Self::Map(elements) => elements.is_empty(),
+            other => other.is_null(),
+        }
+    }
+
     /// Whether this value as a whole is unknown.
     pub fn is_unknown(&self) -> bool {
         match self {

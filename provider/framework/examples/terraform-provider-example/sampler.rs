@@ -147,7 +147,7 @@ impl Sampler {
     /// As it stands in the file.
     fn to_json(&self) -> Json {
         let whole = Dynamic {
-            of: Self::schema().value_type(),
+            of: Self::schema().value_type().clone(),
             value: self.encode(),
         };
         whole.to_json().unwrap_or_default()

@@ -36,11 +36,15 @@ pub(super) fn object(
         ),
         (false, false) => {
             for attribute in &schema.attributes {
-                let path = path.with(Step::Attribute(attribute.name.to_owned()));
                 let (planned, new) = (
                     part::of(planned, attribute.name),
                     part::of(new, attribute.name),
                 );
+                // The same and known: nothing to complete.
+                if planned == new && planned.is_wholly_known() {
+                    continue;
+                }
+                let path = path.with(Step::Attribute(attribute.name.to_owned()));
                 if attribute.block {
                     blocks(attribute, planned, new, &path, found);
                 } else {
@@ -83,7 +87,7 @@ fn blocks(attribute: &Attribute, planned: &Value, new: &Value, path: &Path, foun
             members(
                 before,
                 after,
-                &nested.value_type(),
+                nested.value_type(),
                 path,
                 found,
                 |planned, new| {

@@ -10,10 +10,12 @@ use crate::{Diagnostics, Type, Value};
 /// computed-only ones, and the validators.
 pub(crate) fn config(schema: &Schema, value: &Value, path: &Path, found: &mut Diagnostics) {
     for attribute in &schema.attributes {
-        let path = path.with(Step::Attribute(attribute.name.to_owned()));
+        // A path costs memory, and most attributes have nothing to say.
+        let path = || path.with(Step::Attribute(attribute.name.to_owned()));
         let value = value.get(attribute.name);
         match attribute.mode {
             Mode::Required if value.is_null() => {
+                let path = path();
                 found.merge(
                     Diagnostics::error(format!("Missing {path}"), "This attribute is required.")
                         .at(path),
@@ -21,6 +23,7 @@ pub(crate) fn config(schema: &Schema, value: &Value, path: &Path, found: &mut Di
                 continue;
             }
             Mode::Computed if !value.is_null() => {
+                let path = path();
                 let sentence =
                     "The provider sets this attribute; remove it from the configuration.";
                 found.merge(Diagnostics::error(format!("Read-only {path}"), sentence).at(path));
@@ -31,18 +34,19 @@ pub(crate) fn config(schema: &Schema, value: &Value, path: &Path, found: &mut Di
         for validator in &attribute.validators {
             if let Err(inner) = validator.run(value) {
                 for diagnostic in inner {
-                    let mut place = path.clone();
+                    let mut place = path();
                     for step in diagnostic.attribute.iter().flat_map(Path::steps) {
                         place = place.with(step.clone());
                     }
                     if matches!(attribute.shape.value_type(), Type::Set(_)) {
-                        place = path.clone();
+                        place = path();
                     }
                     found.merge(Diagnostics::invalid(place, diagnostic.detail));
                 }
             }
         }
         if let Some(nested) = attribute.nested() {
+            let path = path();
             for place in places(&attribute.shape, value) {
                 let mut inside = Diagnostics::none();
                 let here = place.step().map_or(path.clone(), |step| path.with(step));

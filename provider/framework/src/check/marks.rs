@@ -14,12 +14,14 @@ use crate::schema::{Attribute, Schema};
 pub(super) fn marks(schema: &Schema, value: &Value, path: &Path, found: &mut Found) {
     for attribute in &schema.attributes {
         let here = value.get(attribute.name);
-        let path = path.with(Step::Attribute(attribute.name.to_owned()));
+        // A path costs memory, and most attributes have nothing to say.
+        let path = || path.with(Step::Attribute(attribute.name.to_owned()));
         if attribute.write_only {
             if !part::is_absent(here) {
-                found.add(&path, Law::WriteOnly, &[]);
+                found.add(&path(), Law::WriteOnly, &[]);
             }
         } else if let Some(nested) = attribute.nested() {
+            let path = path();
             for place in places(&attribute.shape, here) {
                 let element = place.of(here);
                 let path = place.step().map_or(path.clone(), |step| path.with(step));

@@ -5,7 +5,7 @@ use super::marks::marks;
 use super::part;
 use crate::path::{Path, Step};
 use crate::schema::{Attribute, Mode, Schema, Shape};
-use crate::{Type, Value, equal};
+use crate::{Type, Value};
 
 /// What core would refuse in a plan.
 pub(crate) fn plan(schema: &Schema, config: &Value, prior: &Value, planned: &Value) -> Vec<Fault> {
@@ -39,7 +39,7 @@ pub(crate) fn replacements(
     // What does not exist yet is not replaced.
     if !prior.is_null() {
         for path in replace {
-            if !reaches(prior, &of, path.steps()) && !reaches(planned, &of, path.steps()) {
+            if !reaches(prior, of, path.steps()) && !reaches(planned, of, path.steps()) {
                 found.add(path, Law::NoSuchPlace, &[]);
             }
         }
@@ -102,6 +102,14 @@ impl<'a> Three<'a> {
             planned: part::at(self.planned, index),
         }
     }
+    /// Whether the plan is what the configuration says, or the prior state does: nothing else needs a reason.
+    fn agree(&self, attribute: &Attribute) -> bool {
+        attribute.equal(self.planned, self.config)
+            || (!attribute.block
+                && !part::is_absent(self.prior)
+                && !part::is_absent(self.config)
+                && attribute.equal(self.planned, self.prior))
+    }
     fn values(&self) -> [(&'static str, &'a Value); 3] {
         [
             ("planned", self.planned),
@@ -124,8 +132,11 @@ fn object(schema: &Schema, three: &Three<'_>, path: &Path, found: &mut Found) {
         (true, true) => {}
         (false, false) => {
             for attribute in &schema.attributes {
-                let path = path.with(Step::Attribute(attribute.name.to_owned()));
                 let three = three.of(attribute.name);
+                if three.agree(attribute) {
+                    continue;
+                }
+                let path = path.with(Step::Attribute(attribute.name.to_owned()));
                 if attribute.block {
                     blocks(attribute, &three, &path, found);
                 } else {
@@ -138,22 +149,21 @@ fn object(schema: &Schema, three: &Three<'_>, path: &Path, found: &mut Found) {
 
 fn attributes(schema: &Schema, three: &Three<'_>, path: &Path, found: &mut Found) {
     for attribute in &schema.attributes {
-        let path = path.with(Step::Attribute(attribute.name.to_owned()));
-        self::attribute(attribute, &three.of(attribute.name), &path, found);
+        let three = three.of(attribute.name);
+        if !three.agree(attribute) {
+            let path = path.with(Step::Attribute(attribute.name.to_owned()));
+            self::attribute(attribute, &three, &path, found);
+        }
     }
 }
 
 fn attribute(attribute: &Attribute, three: &Three<'_>, path: &Path, found: &mut Found) {
     let Three {
         config,
-        prior,
+        prior: _,
         planned,
     } = *three;
-    let of = attribute.shape.value_type();
-    let (no_config, no_prior) = (part::is_absent(config), part::is_absent(prior));
-    if equal(planned, config, &of) || (!no_prior && !no_config && equal(planned, prior, &of)) {
-        return;
-    }
+    let no_config = part::is_absent(config);
     if attribute.write_only {
         // Null is what it must be, whatever is configured; what is known was found before.
         if !part::is_absent(planned) {
@@ -209,7 +219,7 @@ fn nested_attribute(
             }
         }
         // Nothing correlates the elements of two sets, so only their number is compared.
-        (Shape::Set(_), _, _) if counts_agree(planned, config, &nested.value_type()) => {}
+        (Shape::Set(_), _, _) if counts_agree(planned, config, nested.value_type()) => {}
         _ => three.add(found, path, Law::ConfiguredCount),
     }
 }
@@ -244,9 +254,6 @@ fn blocks(attribute: &Attribute, three: &Three<'_>, path: &Path, found: &mut Fou
     let Some(nested) = attribute.nested() else {
         return;
     };
-    if equal(planned, config, &attribute.shape.value_type()) {
-        return;
-    }
     if config.is_unknown() {
         return three.add(found, path, Law::UnknownBlocks);
     }

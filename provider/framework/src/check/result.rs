@@ -40,8 +40,8 @@ pub(crate) fn second_plan(schema: &Schema, first: &Value, second: &Value) -> Vec
 pub(crate) fn stored(schema: &Schema, new: &Value) -> Vec<Fault> {
     let mut found = Found::default();
     marks(schema, new, &Path::root(), &mut found);
-    if found.is_empty() {
-        unknowns(new, &schema.value_type(), &Path::root(), &mut found);
+    if found.is_empty() && !new.is_wholly_known() {
+        unknowns(new, schema.value_type(), &Path::root(), &mut found);
     }
     found.into_faults(schema)
 }

@@ -54,7 +54,7 @@ impl<R: Identified> AnyIdentity<R::Provider> for Typed<R> {
                 return Err(super::newer(what, R::NAME, from, schema.version));
             }
         };
-        match json::decode(&raw, &schema.value_type()) {
+        match json::decode(&raw, schema.value_type()) {
             Ok(Value::Null) => Err(Diagnostics::bug(format!(
                 "The stored identity of {} is empty.",
                 R::NAME

@@ -148,9 +148,9 @@ async fn complete<R: List>(
         object => object,
     };
     let object = object.map(|object| {
-        let object = plan::filled_with_defaults(R::Model::schema(), &object.encode());
-        let object = plan::without_write_only(R::Model::schema(), &object);
-        repair::known(R::Model::schema(), &object)
+        let object = plan::filled_with_defaults(R::Model::schema(), object.encode());
+        let object = plan::without_write_only(R::Model::schema(), object);
+        repair::known(R::Model::schema(), object)
     });
     Event {
         identity: settled,

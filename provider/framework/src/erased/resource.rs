@@ -114,8 +114,8 @@ impl<R: Resource> Typed<R> {
             replace.extend(wanted.replace);
             replace.sort();
             replace.dedup();
-            let planned = plan::without_write_only(schema, &result);
-            return Ok((plan::refined(schema, &planned), replace));
+            let planned = plan::without_write_only(schema, result);
+            return Ok((plan::refined(schema, planned), replace));
         }
     }
 
@@ -127,7 +127,7 @@ impl<R: Resource> Typed<R> {
     ) -> (Value, Diagnostics) {
         let value = changed(&planned.given, &planned.encoded, new);
         let value = filled_in(value, fingerprints);
-        let value = plan::without_write_only(Self::schema(), &value);
+        let value = plan::without_write_only(Self::schema(), value);
         let faults = check::result(Self::schema(), &planned.given, &value);
         if faults.is_empty() {
             return (value, Diagnostics::none());
@@ -143,19 +143,19 @@ impl<R: Resource> Typed<R> {
     fn saved(operation: &Operation<R::Provider>, planned: &Decoded<R::Model>) -> Option<Value> {
         let saved = lock(&operation.sink.saved).take()?;
         let value = carry_over(&planned.given, &planned.encoded, saved);
-        let value = plan::without_write_only(Self::schema(), &value);
-        Some(repair::known(Self::schema(), &value))
+        let value = plan::without_write_only(Self::schema(), value);
+        Some(repair::known(Self::schema(), value))
     }
 
     /// What an import or a move found, with defaults: it must not show what the user never set as a change. Core reads it
     /// next, so it has to say which object it is.
     fn stub(verb: &str, model: &R::Model) -> Result<Value, Diagnostics> {
         let model = model.encode();
-        let state = plan::filled_with_defaults(Self::schema(), &model);
-        let state = plan::without_write_only(Self::schema(), &state);
+        let state = plan::filled_with_defaults(Self::schema(), model.clone());
+        let state = plan::without_write_only(Self::schema(), state);
         let mut faults = check::stored(Self::schema(), &state);
         if let Value::Map(attributes) = &model
-            && attributes.values().all(is_empty)
+            && attributes.values().all(Value::is_unset)
         {
             faults = check::object(Self::schema(), &Value::Null);
         }
@@ -220,14 +220,6 @@ impl<R: Resource> Typed<R> {
                 diagnostics: operation.diagnostics(Some(error)),
             },
         }
-    }
-}
-
-/// Null, or no blocks.
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::List(elements) => elements.is_empty(),
-        other => other.is_null(),
     }
 }
 
@@ -381,13 +373,13 @@ impl<R: Resource> AnyResource<R::Provider> for Typed<R> {
             let state = match found {
                 Ok(Found::Present(model)) => {
                     let state = changed(&decoded.given, &decoded.encoded, &model);
-                    let state = plan::without_write_only(Self::schema(), &state);
+                    let state = plan::without_write_only(Self::schema(), state);
                     let faults = check::stored(Self::schema(), &state);
                     if !faults.is_empty() {
                         let what = format!("What was read of {}", R::NAME);
                         diagnostics.merge(check::diagnostics(&what, &faults));
                     }
-                    let state = repair::known(Self::schema(), &state);
+                    let state = repair::known(Self::schema(), state);
                     Some(state)
                 }
                 Ok(Found::Gone) => Some(Value::Null),
@@ -460,14 +452,14 @@ impl<R: Resource> AnyResource<R::Provider> for Typed<R> {
                 return Err(super::newer("state", R::NAME, from, schema.version));
             }
         };
-        match json::decode(&raw, &schema.value_type()) {
+        match json::decode(&raw, schema.value_type()) {
             Ok(Value::Null) => Err(Diagnostics::bug(format!(
                 "The stored state of {} is empty.",
                 R::NAME
             ))),
             Ok(state) => {
-                let state = plan::with_empty_blocks(schema, &state);
-                Ok(plan::without_write_only(schema, &state))
+                let state = plan::with_empty_blocks(schema, state);
+                Ok(plan::without_write_only(schema, state))
             }
             Err(error) => Err(Diagnostics::failed(
                 "read the stored state of",

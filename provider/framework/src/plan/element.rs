@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::Value;
 use crate::path::Step;
 use crate::schema::{Attribute, Schema, Shape};
-use crate::{Value, equal};
 
 /// One nested object.
 pub(super) struct Element<'a> {
@@ -131,7 +131,7 @@ fn fits(schema: &Schema, config: &Value, made: &Value) -> bool {
         if config.is_null() {
             return attribute.is_computed() || made.is_null();
         }
-        if equal(config, made, &attribute.shape.value_type()) {
+        if attribute.equal(config, made) {
             return true;
         }
         let Some(nested) = attribute.nested() else {

@@ -252,7 +252,7 @@ fn an_unknown_configuration_stays_unknown() {
 fn an_import_takes_defaults_but_nothing_else() {
     let imported = kinds(&[("name", text("a"))]);
     assert_eq!(
-        filled_with_defaults(Kinds::schema(), &imported),
+        filled_with_defaults(Kinds::schema(), imported.clone()),
         with(&imported, &[("colour", text("grey"))])
     );
 }
@@ -339,8 +339,8 @@ proptest! {
         };
         // What apply would make of the first plan.
         let planned = plan(&configured(&first), &Value::Null);
-        let known = repair::known(Kinds::schema(), &planned);
-        prop_assert!(without_write_only(Kinds::schema(), &known) == known);
+        let known = repair::known(Kinds::schema(), planned.clone());
+        prop_assert!(without_write_only(Kinds::schema(), known.clone()) == known);
         let _ = plan(&configured(&second), &known);
     }
 }

@@ -70,6 +70,6 @@ pub fn opened(schema: &Schema, config: &Value, result: &Value) -> Vec<Fault> {
 
 /// A result made to agree with its plan, as the framework does it.
 pub fn toward_plan(schema: &Schema, planned: &Value, new: &Value) -> Value {
-    let new = crate::plan::without_write_only(schema, new);
+    let new = crate::plan::without_write_only(schema, new.clone());
     crate::repair::toward_plan(schema, planned, &new)
 }

@@ -60,20 +60,20 @@ fn case(dice: &mut Dice, number: usize, sources: &mut Sources) -> Case {
     };
     let mut changed_plan = plan.clone();
     if dice.percent(70) {
-        changed_plan = answer::changed(dice, schema, &plan, &of);
+        changed_plan = answer::changed(dice, schema, &plan, of);
     }
     let mut second = answer::legal_second(dice, schema, &after, &base, &plan);
     let mut result = answer::legal_result(dice, schema, &second);
     match dice.below(10) {
-        0..=2 => second = answer::changed(dice, schema, &second, &of),
-        3..=7 => result = answer::changed(dice, schema, &result, &of),
+        0..=2 => second = answer::changed(dice, schema, &second, of),
+        3..=7 => result = answer::changed(dice, schema, &result, of),
         _ => {}
     }
     let name = format!("puppet_c{number}");
     Case {
         name,
         schema,
-        of,
+        of: of.clone(),
         written,
         prior,
         plan,
@@ -165,12 +165,12 @@ impl Play {
         base.add(
             PLAN,
             "puppet_source",
-            &planned(&Value::Map(unknown.collect()), &schema.value_type()),
+            &planned(&Value::Map(unknown.collect()), schema.value_type()),
         );
         base.add(
             APPLY,
             "puppet_source",
-            &applied(&values, &schema.value_type()),
+            &applied(&values, schema.value_type()),
         );
 
         let stage = Stage::new(&BTreeMap::from([("puppet".to_owned(), base.clone())]));

@@ -83,7 +83,7 @@ fn every_law_of_stored_objects() {
         ephemeral_resource_schemas: schemas(&["p_absent", "p_echo"], &plain()),
         ..empty_schema()
     });
-    let (of, of_plain) = (managed().value_type(), plain().value_type());
+    let (of, of_plain) = (managed().value_type().clone(), plain().value_type().clone());
     let (unknown, secret) = (
         stored(Value::UNKNOWN, Value::Null),
         stored(text("i"), text("s")),
@@ -251,7 +251,7 @@ fn a_deleted_object_that_is_still_there() {
     let mut script = Script::with_resources([("p_kept".to_owned(), &schema)]);
     let kept = object("x", text("i"));
     let answer = wire::apply_resource_change::Response {
-        new_state: dynamic(&kept, &schema.value_type()),
+        new_state: dynamic(&kept, schema.value_type()),
         ..Default::default()
     };
     script.add("ApplyResourceChange", "p_kept", &answer);
@@ -262,7 +262,7 @@ fn a_deleted_object_that_is_still_there() {
         &[(
             "p_kept".to_owned(),
             0,
-            hcl::json(&kept, &schema.value_type()),
+            hcl::json(&kept, schema.value_type()),
         )],
     );
     let ran = stage.run(&["apply", "-json", "-auto-approve"]);
@@ -296,7 +296,7 @@ fn a_null_element_beside_a_sensitive_attribute_crashes_terraform() {
     let planned = Value::object([("list", Value::List(vec![Value::Null]))]);
     let mut script = Script::with_resources([("p_gap".to_owned(), &schema)]);
     let answer = wire::plan_resource_change::Response {
-        planned_state: dynamic(&planned, &schema.value_type()),
+        planned_state: dynamic(&planned, schema.value_type()),
         ..Default::default()
     };
     script.add("PlanResourceChange", "p_gap", &answer);

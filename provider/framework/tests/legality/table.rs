@@ -607,7 +607,7 @@ fn stage(count: usize, script: impl Fn(&mut Script, usize, &str)) -> Stage {
 
 fn plan_answer(value: &Value) -> wire::plan_resource_change::Response {
     wire::plan_resource_change::Response {
-        planned_state: dynamic(value, &schema().value_type()),
+        planned_state: dynamic(value, schema().value_type()),
         ..Default::default()
     }
 }
@@ -647,7 +647,7 @@ fn configuration(calls: &[Call], name: &str) -> (Value, Value) {
         .unwrap();
     let request: wire::plan_resource_change::Request = call.request();
     let value =
-        |given: Option<&wire::DynamicValue>| inside::value(given, &schema().value_type()).unwrap();
+        |given: Option<&wire::DynamicValue>| inside::value(given, schema().value_type()).unwrap();
     (
         value(request.config.as_ref()),
         value(request.prior_state.as_ref()),
@@ -677,7 +677,7 @@ fn every_law_of_plans() {
         script.add("PlanResourceChange", name, &answer);
     });
     let stored = with(&legal(), "required", text("before"));
-    let json = hcl::json(&stored, &schema().value_type());
+    let json = hcl::json(&stored, schema().value_type());
     let with_prior =
         [rows.len(), rows.len() + 1].map(|number| (format!("laws_{number}"), 0, json.clone()));
     stage.store("laws", &with_prior);
@@ -731,7 +731,7 @@ fn every_law_of_results() {
         script.add("PlanResourceChange", name, &plan_answer(&planned()));
         let new = with(&result(), place, value.clone());
         let answer = wire::apply_resource_change::Response {
-            new_state: dynamic(&new, &of),
+            new_state: dynamic(&new, of),
             ..Default::default()
         };
         script.add("ApplyResourceChange", name, &answer);

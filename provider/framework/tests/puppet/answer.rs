@@ -256,7 +256,7 @@ pub(crate) fn legal_second(
 /// A result that core accepts after this plan: every unknown is filled.
 pub(crate) fn legal_result(dice: &mut Dice, schema: &Schema, planned: &Value) -> Value {
     loop {
-        let result = filled(dice, planned, &schema.value_type());
+        let result = filled(dice, planned, schema.value_type());
         let result = without_write_only_in(schema, &result);
         if !crashes(schema, &result) {
             return result;

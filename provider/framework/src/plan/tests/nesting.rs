@@ -138,7 +138,7 @@ fn no_blocks_are_empty_and_a_group_is_always_there() {
     for name in ["list", "bag", "map", "group"] {
         old.insert(name.to_owned(), Value::Null);
     }
-    assert_eq!(with_empty_blocks(schema(), &Value::Map(old)), value);
+    assert_eq!(with_empty_blocks(schema(), Value::Map(old)), value);
 }
 
 #[test]
@@ -256,10 +256,10 @@ fn what_is_known_of_an_unknown_value_is_said() {
         ..nests()
     }
     .encode();
-    let refined = refined(schema(), &planned);
+    let refined = refined(schema(), planned.clone());
     let expected = Value::Unknown(Some(Box::new(Refinement::begins("nest-"))));
     assert_eq!(*refined.get("id"), expected);
-    assert!(equal(&refined, &planned, &schema().value_type()));
+    assert!(equal(&refined, &planned, schema().value_type()));
 }
 
 #[test]
@@ -292,7 +292,7 @@ fn an_import_is_filled_with_defaults_inside_too() {
         ..nests()
     }
     .encode();
-    let filled = filled_with_defaults(schema(), &imported);
+    let filled = filled_with_defaults(schema(), imported);
     assert_eq!(
         *filled.get("one").get("material"),
         Value::String("wood".to_owned())

@@ -32,14 +32,14 @@ impl<P: Provider> Service<P> {
         let open = async {
             let ephemeral = self.ephemeral(name)?;
             let of = ephemeral.schema().value_type();
-            let config = convert::value(request.config.as_ref(), &of)?;
+            let config = convert::value(request.config.as_ref(), of)?;
             let (operation, _) = self.operation(Vec::new())?;
             let work = ephemeral.open(operation, config);
             let lease = self.run("OpenEphemeralResource", name, work).await?;
             let private = lease
                 .kept
                 .map(|kept| lock(&self.inner.leases).open(name, kept));
-            let result = lease.result.map(|result| convert::dynamic(&result, &of));
+            let result = lease.result.map(|result| convert::dynamic(&result, of));
             Ok(wire::open_ephemeral_resource::Response {
                 diagnostics: convert::diagnostics(lease.diagnostics.placed(ephemeral.schema())),
                 renew_at: renew_at(lease.good_for),

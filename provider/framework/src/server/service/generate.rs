@@ -15,12 +15,12 @@ impl<P: Provider> Service<P> {
         let generate = || {
             let resource = self.resource(&request.type_name)?;
             let of = resource.schema().value_type();
-            match convert::value(request.state.as_ref(), &of)? {
+            match convert::value(request.state.as_ref(), of)? {
                 Value::Null => Err(Diagnostics::error(
                     format!("Cannot write a configuration for {}", request.type_name),
                     "There is no state to write it from.",
                 )),
-                state => convert::dynamic(&resource.generate(&state)?, &of),
+                state => convert::dynamic(&resource.generate(&state)?, of),
             }
         };
         let (config, found) = match generate() {

@@ -15,14 +15,14 @@ type Data = wire::ResourceIdentityData;
 
 fn decode(schema: &Schema, data: Option<&Data>) -> Result<Value, Diagnostics> {
     let data = data.and_then(|data| data.identity_data.as_ref());
-    convert::value(data, &schema.value_type())
+    convert::value(data, schema.value_type())
 }
 
 fn encode(schema: &Schema, identity: &Value) -> Result<Option<Data>, Diagnostics> {
     if identity.is_null() {
         return Ok(None);
     }
-    let identity_data = Some(convert::dynamic(identity, &schema.value_type())?);
+    let identity_data = Some(convert::dynamic(identity, schema.value_type())?);
     Ok(Some(Data { identity_data }))
 }
 

@@ -95,7 +95,7 @@ impl<P: Provider> Service<P> {
             let identity = self.encoded_identity(name, &event.identity)?;
             let object = event.object.as_ref().map(|object| {
                 let of = self.resource(name)?.schema().value_type();
-                convert::dynamic(object, &of)
+                convert::dynamic(object, of)
             });
             Ok((identity, object.transpose()?))
         };
@@ -118,7 +118,7 @@ fn filter<P>(
     list: &dyn AnyList<P>,
     config: Option<&wire::DynamicValue>,
 ) -> Result<Value, Diagnostics> {
-    Ok(match convert::value(config, &list.schema().value_type())? {
+    Ok(match convert::value(config, list.schema().value_type())? {
         Value::Null => Value::object([]),
         filter => filter,
     })

@@ -34,7 +34,7 @@ impl<P: Provider> Service<P> {
             let stored = raw(request.raw_state.as_ref())?;
             let upgrade = || resource.upgrade(request.version, stored);
             let state = guarded("UpgradeResourceState", &request.type_name, upgrade)??;
-            convert::dynamic(&state, &resource.schema().value_type())
+            convert::dynamic(&state, resource.schema().value_type())
         };
         match upgrade() {
             Ok(state) => wire::upgrade_resource_state::Response {
@@ -55,7 +55,7 @@ impl<P: Provider> Service<P> {
         let read = async {
             let resource = self.resource(&request.type_name)?;
             let of = resource.schema().value_type();
-            let prior = convert::value(request.current_state.as_ref(), &of)?;
+            let prior = convert::value(request.current_state.as_ref(), of)?;
             let (operation, _) =
                 self.operation_in(request.private.clone(), request.provider_meta.as_ref())?;
             let outcome = self
@@ -75,7 +75,7 @@ impl<P: Provider> Service<P> {
                 Some(state) => {
                     let (identity, wrong) = self.identity(name, stored, &state, Moment::Existing);
                     diagnostics.merge(wrong);
-                    (Some(convert::dynamic(&state, &of)?), identity)
+                    (Some(convert::dynamic(&state, of)?), identity)
                 }
                 // Nobody can tell, or it failed: the state stays as it was, byte for byte.
                 None => (request.current_state.clone(), stored.cloned()),
@@ -143,7 +143,7 @@ impl<P: Provider> Service<P> {
             };
             let imported = wire::import_resource_state::ImportedResource {
                 type_name: name.clone(),
-                state: Some(convert::dynamic(&state, &resource.schema().value_type())?),
+                state: Some(convert::dynamic(&state, resource.schema().value_type())?),
                 private,
                 identity,
             };
@@ -179,7 +179,7 @@ impl<P: Provider> Service<P> {
             let moved = || resource.moved(&source);
             let (state, private) = guarded("MoveResourceState", &request.target_type_name, moved)??;
             let identity = self.whole_identity(&request.target_type_name, &state);
-            let state = convert::dynamic(&state, &resource.schema().value_type())?;
+            let state = convert::dynamic(&state, resource.schema().value_type())?;
             Ok(wire::move_resource_state::Response {
                 target_state: Some(state),
                 diagnostics: Vec::new(),
@@ -203,7 +203,7 @@ impl<P: Provider> Service<P> {
         let read = async {
             let source = self.data_source(&request.type_name)?;
             let of = source.schema().value_type();
-            let config = convert::value(request.config.as_ref(), &of)?;
+            let config = convert::value(request.config.as_ref(), of)?;
             let (operation, _) = self.operation_in(Vec::new(), request.provider_meta.as_ref())?;
             let outcome = self
                 .run(
@@ -214,7 +214,7 @@ impl<P: Provider> Service<P> {
                 .await?;
             let state = outcome
                 .state
-                .map(|state| convert::dynamic(&state, &of))
+                .map(|state| convert::dynamic(&state, of))
                 .transpose()?;
             Ok((state, outcome.diagnostics.placed(source.schema())))
         };

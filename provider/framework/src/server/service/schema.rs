@@ -116,7 +116,7 @@ impl<P: Provider> Service<P> {
     ) -> wire::validate_resource_config::Response {
         let check = || {
             let resource = self.resource(&request.type_name)?;
-            let config = convert::value(request.config.as_ref(), &resource.schema().value_type())?;
+            let config = convert::value(request.config.as_ref(), resource.schema().value_type())?;
             let validate = || resource.validate(&config);
             let mut found = guarded("ValidateResourceConfig", &request.type_name, validate)?;
             let allowed = request
@@ -140,7 +140,7 @@ impl<P: Provider> Service<P> {
         let check = || {
             let source = self.data_source(&request.type_name)?;
             let schema = source.schema();
-            let config = convert::value(request.config.as_ref(), &schema.value_type())?;
+            let config = convert::value(request.config.as_ref(), schema.value_type())?;
             let validate = || source.validate(&config).placed(schema);
             guarded("ValidateDataResourceConfig", &request.type_name, validate)
         };
@@ -157,7 +157,7 @@ impl<P: Provider> Service<P> {
         let check = || {
             let ephemeral = self.ephemeral(&request.type_name)?;
             let schema = ephemeral.schema();
-            let config = convert::value(request.config.as_ref(), &schema.value_type())?;
+            let config = convert::value(request.config.as_ref(), schema.value_type())?;
             let validate = || ephemeral.validate(&config).placed(schema);
             guarded(
                 "ValidateEphemeralResourceConfig",

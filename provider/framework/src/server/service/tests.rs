@@ -105,7 +105,7 @@ fn unconfigured() -> Service<Plain> {
 
 async fn configured() -> Service<Plain> {
     let service = unconfigured();
-    let empty = convert::dynamic(&Value::object([]), &Settings::schema().value_type()).unwrap();
+    let empty = convert::dynamic(&Value::object([]), Settings::schema().value_type()).unwrap();
     let request = wire::configure_provider::Request {
         config: Some(empty),
         ..Default::default()
@@ -137,9 +137,9 @@ fn create(act: &str) -> wire::apply_resource_change::Request {
     .encode();
     wire::apply_resource_change::Request {
         type_name: "t_thing".to_owned(),
-        prior_state: Some(convert::dynamic(&Value::Null, &of).unwrap()),
-        planned_state: Some(convert::dynamic(&planned, &of).unwrap()),
-        config: Some(convert::dynamic(&config, &of).unwrap()),
+        prior_state: Some(convert::dynamic(&Value::Null, of).unwrap()),
+        planned_state: Some(convert::dynamic(&planned, of).unwrap()),
+        config: Some(convert::dynamic(&config, of).unwrap()),
         ..Default::default()
     }
 }
@@ -150,7 +150,7 @@ async fn apply(service: &Service<Plain>, act: &str) -> (Value, Vec<wire::Diagnos
         .await
         .unwrap()
         .into_inner();
-    let state = convert::value(reply.new_state.as_ref(), &Thing::schema().value_type()).unwrap();
+    let state = convert::value(reply.new_state.as_ref(), Thing::schema().value_type()).unwrap();
     (state, reply.diagnostics)
 }
 

@@ -32,9 +32,9 @@ impl<P: Provider> Service<P> {
         let plan = async {
             let resource = self.resource(&request.type_name)?;
             let of = resource.schema().value_type();
-            let prior = convert::value(request.prior_state.as_ref(), &of)?;
-            let proposed = convert::value(request.proposed_new_state.as_ref(), &of)?;
-            let config = convert::value(request.config.as_ref(), &of)?;
+            let prior = convert::value(request.prior_state.as_ref(), of)?;
+            let proposed = convert::value(request.proposed_new_state.as_ref(), of)?;
+            let config = convert::value(request.config.as_ref(), of)?;
             let (operation, _) = self.operation_in(
                 request.prior_private.clone(),
                 request.provider_meta.as_ref(),
@@ -74,7 +74,7 @@ impl<P: Provider> Service<P> {
             let planned = outcome
                 .planned
                 .as_ref()
-                .map(|planned| convert::dynamic(planned, &of))
+                .map(|planned| convert::dynamic(planned, of))
                 .transpose()?;
             outcome.diagnostics = outcome.diagnostics.placed(resource.schema());
             Ok((planned, identity, outcome))
@@ -110,9 +110,9 @@ impl<P: Provider> Service<P> {
             let resource = self.resource(&request.type_name)?;
             let schema = resource.schema();
             let of = schema.value_type();
-            let prior = convert::value(request.prior_state.as_ref(), &of)?;
-            let planned = convert::value(request.planned_state.as_ref(), &of)?;
-            let config = convert::value(request.config.as_ref(), &of)?;
+            let prior = convert::value(request.prior_state.as_ref(), of)?;
+            let planned = convert::value(request.planned_state.as_ref(), of)?;
+            let config = convert::value(request.config.as_ref(), of)?;
             let private = request.planned_private.clone();
             let (operation, sink) =
                 self.operation_in(private.clone(), request.provider_meta.as_ref())?;
@@ -152,7 +152,7 @@ impl<P: Provider> Service<P> {
                 diagnostics.merge(wrong);
             }
             Ok(wire::apply_resource_change::Response {
-                new_state: Some(convert::dynamic(&state, &of)?),
+                new_state: Some(convert::dynamic(&state, of)?),
                 new_identity,
                 private: outcome.private,
                 diagnostics: convert::diagnostics(diagnostics.placed(schema)),
@@ -186,6 +186,6 @@ fn is_null(state: Option<&wire::DynamicValue>) -> bool {
 /// What a panicked operation had saved.
 fn saved(schema: &crate::Schema, sink: &Arc<Sink>) -> Option<Value> {
     let saved = lock(&sink.saved).take()?;
-    let saved = plan::without_write_only(schema, &saved);
-    Some(repair::known(schema, &saved))
+    let saved = plan::without_write_only(schema, saved);
+    Some(repair::known(schema, saved))
 }

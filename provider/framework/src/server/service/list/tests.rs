@@ -131,7 +131,7 @@ fn request(limit: i64, stubborn: Value) -> wire::list_resource::Request {
     let of = <All as crate::Model>::schema().value_type();
     wire::list_resource::Request {
         type_name: "t_number".to_owned(),
-        config: Some(crate::server::convert::dynamic(&filter, &of).unwrap()),
+        config: Some(crate::server::convert::dynamic(&filter, of).unwrap()),
         limit,
         include_resource_object: true,
     }
