@@ -120,8 +120,8 @@ async fn add_fault(
     body: Bytes,
 ) -> Result<Json<Vec<Fault>>, Refusal> {
     const ACCEPTED: &str = "place, target, action, times; actions: status, late_status, lose_reply, truncate, disconnect, delay, redirect, \
-                            sealed, approval_pending, old_server, slow_insert, install_error, install_stuck, out_of_stock, mutate, reboot_during, \
-                            kubeadm_fail";
+                            sealed, approval_pending, old_server, slow_insert, stale_read, install_error, install_stuck, out_of_stock, mutate, \
+                            reboot_during, kubeadm_fail";
     let values = match parse_body(&body, ACCEPTED)? {
         OneOrMore::More(values) => values,
         OneOrMore::One(value) => vec![value],
@@ -200,7 +200,7 @@ async fn change_estate(
     let accepted = "one of {\"delete_server\": name}, {\"delete_record\": {name, type, content?}}, {\"delete_node\": name}, \
                     {\"open_port\": {node, port}}, {\"add_tag\": {server, tag}}, {\"add_record\": {name, type, content, ttl?, proxied?, comment?}}, \
                     {\"set_up_login\": {access_token_ttl?, access_token_max_ttl?, access_token_period?, access_token_uses?, client_secret_ttl?, \
-                    client_secret_uses?, lockout_threshold?, lockout_seconds?, lockout_reset_seconds?}}, \
+                    client_secret_uses?, refuses_address?, lockout_threshold?, lockout_seconds?, lockout_reset_seconds?}}, \
                     {\"restrict_identity\": [{deny: [describe, read_value, create, edit, delete], environment?, path?}]}";
     let change: Change = parse_body(&body, accepted)?;
     control.estate.change(change)?;

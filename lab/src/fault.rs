@@ -75,6 +75,8 @@ pub enum Action {
         /// Simulated seconds.
         seconds: u64,
     },
+    /// Infisical reads from a replica that has not caught up: each secret as it was one version ago, new ones not at all.
+    StaleRead,
     /// Installation of the machine's system ends in `error` after this many simulated seconds.
     InstallError {
         /// Simulated seconds after the order.

@@ -30,6 +30,8 @@ pub struct Login {
     access_token_uses: u64,
     client_secret_ttl: i64,
     client_secret_uses: u64,
+    /// The caller's address is not on the list of those that may log in.
+    refuses_address: bool,
     lockout_threshold: u32,
     lockout_seconds: i64,
     lockout_reset_seconds: i64,
@@ -44,6 +46,7 @@ impl Default for Login {
             access_token_uses: 0,
             client_secret_ttl: 0,
             client_secret_uses: 0,
+            refuses_address: false,
             lockout_threshold: 3,
             lockout_seconds: 300,
             lockout_reset_seconds: 30,
@@ -121,6 +124,11 @@ impl Access {
         let wrong = Refusal::unauthorized("Invalid credentials");
         if id != self.client_id {
             return Err(wrong);
+        }
+        if self.login.refuses_address {
+            return Err(Refusal::unauthorized(
+                "You are not allowed to access this resource from the current IP address",
+            ));
         }
         if self.failures.as_ref().is_some_and(|seen| seen.until <= now) {
             self.failures = None;

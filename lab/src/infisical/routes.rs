@@ -64,6 +64,9 @@ pub fn router(infisical: Infisical, meter: Meter) -> Router {
                     .delete(secret_routes::delete_many),
             );
     }
+    for moves in ["/api/v4/secrets/move", "/api/v3/secrets/move"] {
+        closed = closed.route(moves, post(unknown));
+    }
     for version in ["v1", "v2"] {
         let (folders, imports) = (
             format!("/api/{version}/folders"),

@@ -169,16 +169,20 @@ impl Secret {
         self.versions.last().expect("a secret has a first version")
     }
 
-    /// The secret as the API shows it, in its latest version or another; without a value it is hidden.
+    /// One of its versions; they count from 1.
+    pub(super) fn version(&self, number: usize) -> Option<&Version> {
+        self.versions.get(number.checked_sub(1)?)
+    }
+
+    /// The secret as the API shows one of its versions; without a value it is hidden.
     pub(super) fn view(
         &self,
         project: &str,
         place: &Place,
-        number: Option<usize>,
+        number: usize,
         value: Option<&str>,
     ) -> Option<Value> {
-        let number = number.unwrap_or(self.versions.len());
-        let version = self.versions.get(number.checked_sub(1)?)?;
+        let version = self.version(number)?;
         Some(json!({
             "id": self.id, "_id": self.id, "workspace": project, "environment": place.environment, "version": number, "type": "shared",
             "secretKey": version.key, "secretValue": value.unwrap_or(MASK), "secretComment": version.comment,

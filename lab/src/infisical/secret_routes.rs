@@ -27,31 +27,48 @@ struct View<'a> {
     values: bool,
     expand: bool,
     imports: bool,
+    /// How many versions a replica is behind that has not caught up.
+    behind: usize,
 }
 
 impl<'a> View<'a> {
     /// Both spellings of the flag for imports are known: `include_imports` everywhere, `includeImports` in later servers of v4.
-    fn read(fields: &mut Fields, project: &'a str) -> Self {
+    fn read(fields: &mut Fields, infisical: &'a Infisical, route: &Route) -> Self {
         let older = fields.word("include_imports", false);
+        let is_stale = |action: &Action| matches!(action, Action::StaleRead);
         Self {
-            project,
+            project: &infisical.0.project_id,
+            behind: usize::from(infisical.fault(&route.target, is_stale).is_some()),
             values: fields.word("viewSecretValue", true),
             expand: fields.word("expandSecretReferences", false),
             imports: fields.word("includeImports", older),
         }
     }
+
+    /// The version that a reader gets who asks for none.
+    fn newest(&self, secret: &Secret) -> usize {
+        secret.versions.len() - self.behind
+    }
 }
 
 impl State {
-    /// A secret as a reader sees it; hidden where the value may not be seen or is not wanted.
-    fn show(&self, secret: &Secret, place: &Place, view: &View<'_>) -> Result<Value, Refusal> {
+    /// A secret as a reader sees it; hidden where the value may not be seen or is not wanted, `None` where it is not known yet.
+    fn show(
+        &self,
+        secret: &Secret,
+        place: &Place,
+        view: &View<'_>,
+    ) -> Result<Option<Value>, Refusal> {
+        let number = view.newest(secret);
+        let Some(version) = secret.version(number) else {
+            return Ok(None);
+        };
         let value = if view.values && self.denials.allow(Right::ReadValue, place) {
-            Some(self.value(&secret.latest().value, place, view)?)
+            Some(self.value(&version.value, place, view)?)
         } else {
             None
         };
-        let shown = secret.view(view.project, place, None, value.as_deref());
-        Ok(shown.expect("the latest version exists"))
+        Ok(secret.view(view.project, place, number, value.as_deref()))
     }
 
     fn value(&self, value: &str, place: &Place, view: &View<'_>) -> Result<String, Refusal> {
@@ -85,7 +102,7 @@ impl State {
             }
             self.denials.require(Right::Describe, at)?;
             for secret in folder.sorted() {
-                secrets.push(self.show(secret, at, view)?);
+                secrets.extend(self.show(secret, at, view)?);
             }
             if view.imports {
                 imports.extend(self.imported(at, &mut seen));
@@ -99,7 +116,7 @@ impl State {
             let inside: Result<Vec<Value>, Refusal> = folder
                 .sorted()
                 .into_iter()
-                .map(|secret| self.show(secret, &from, view))
+                .filter_map(|secret| self.show(secret, &from, view).transpose())
                 .collect();
             shown.push(json!({
                 "secretPath": from.path, "environment": from.environment, "folderId": folder.id, "secrets": inside?,
@@ -146,7 +163,7 @@ pub(super) async fn list(
             return Err(Refusal::unknown_to_lab(&format!("the filter {unknown}")));
         }
     }
-    let view = View::read(&mut fields, &infisical.0.project_id);
+    let view = View::read(&mut fields, &infisical, &route);
     let recursive = fields.word("recursive", false);
     let place = infisical.place(&mut fields, route.generation, true)?;
     infisical.state().list(&place, recursive, &view).map(Json)
@@ -159,7 +176,7 @@ pub(super) async fn read(
     Pairs(pairs): Parameters,
 ) -> Answer {
     let mut fields = Fields::of_query(pairs);
-    let view = View::read(&mut fields, &infisical.0.project_id);
+    let view = View::read(&mut fields, &infisical, &route);
     fields.one_of("type", &["shared", "personal"]);
     let number = fields.number("version");
     let place = infisical.place(&mut fields, route.generation, false)?;
@@ -167,13 +184,10 @@ pub(super) async fn read(
     let (place, secret) = state.find(&place, name.trim(), view.imports)?;
     state.denials.require(Right::Describe, &place)?;
     let number = match number {
-        None => secret.versions.len(),
+        None => view.newest(secret),
         Some(number) => usize::try_from(number).unwrap_or(0),
     };
-    let version = number
-        .checked_sub(1)
-        .and_then(|index| secret.versions.get(index))
-        .ok_or_else(|| no_secret(&name))?;
+    let version = secret.version(number).ok_or_else(|| no_secret(&name))?;
     let value = if view.values {
         if !state.denials.allow(Right::ReadValue, &place) {
             return Err(Refusal::unreadable(&name));
@@ -182,7 +196,7 @@ pub(super) async fn read(
     } else {
         None
     };
-    let shown = secret.view(view.project, &place, Some(number), value.as_deref());
+    let shown = secret.view(view.project, &place, number, value.as_deref());
     Ok(Json(json!({ "secret": shown })))
 }
 
@@ -202,6 +216,7 @@ pub(super) async fn read_by_id(
         values: true,
         expand: false,
         imports: false,
+        behind: 0,
     };
     Ok(Json(json!({ "secret": state.show(secret, place, &view)? })))
 }
@@ -222,7 +237,8 @@ fn subject(
 
 /// One secret or several, as the API answers changes.
 fn changed(infisical: &Infisical, place: &Place, secret: &Secret, value: &str) -> Value {
-    let shown = secret.view(&infisical.0.project_id, place, None, Some(value));
+    let number = secret.versions.len();
+    let shown = secret.view(&infisical.0.project_id, place, number, Some(value));
     shown.expect("the latest version exists")
 }
 

@@ -176,6 +176,17 @@ async fn a_client_secret_can_be_used_up_or_expire() {
             .contains("expired client secret")
     );
     bench
+        .change(json!({ "set_up_login": { "refuses_address": true } }))
+        .await;
+    let (status, elsewhere) = bench.login().await;
+    assert!(
+        status == UNKNOWN
+            && elsewhere["message"]
+                .as_str()
+                .unwrap()
+                .contains("IP address")
+    );
+    bench
         .change(json!({ "set_up_login": { "client_secret_uses": 1 } }))
         .await;
     bench.login().await;
@@ -784,4 +795,48 @@ async fn a_change_may_wait_be_lost_be_throttled_or_happen_twice() {
             .count(),
         2
     );
+}
+
+#[tokio::test]
+async fn a_replica_may_be_one_version_behind() {
+    let bench = Bench::start().await;
+    create(&bench, "/", "A", "one").await;
+    create(&bench, "/", "B", "one").await;
+    change(
+        &bench,
+        Method::PATCH,
+        "/",
+        "A",
+        json!({ "secretValue": "two" }),
+    )
+    .await;
+    bench
+        .fault(json!({ "place": "infisical", "action": "stale_read", "times": 3 }))
+        .await;
+    assert_eq!(
+        read(&bench, "/", "A", "").await.1["secret"]["secretValue"],
+        "one"
+    );
+    assert_eq!(read(&bench, "/", "B", "").await.0, GONE);
+    let (_, list) = read(&bench, "/", "", "").await;
+    assert_eq!(list["secrets"].as_array().unwrap().len(), 1);
+    assert_eq!(read(&bench, "/", "B", "").await.0, OK, "it caught up");
+}
+
+#[tokio::test]
+async fn what_the_lab_cannot_do_is_said() {
+    let bench = Bench::start().await;
+    for (method, path, status) in [
+        (Method::POST, "/api/v4/secrets/move", GONE),
+        (Method::GET, "/api/v2/organizations/x", GONE),
+        (Method::GET, "/api/v4/secrets?tagSlugs=a", BAD),
+    ] {
+        let body = (method == Method::POST).then(|| json!({}));
+        let (seen, answer) = bench.infisical(method, path, body).await;
+        let message = answer["message"].as_str().unwrap();
+        assert!(
+            seen == status && message.starts_with("LAB-UNKNOWN"),
+            "{path}: {answer}"
+        );
+    }
 }
