@@ -6,16 +6,18 @@
 //! projects, everything outside the secret manager.
 
 mod access;
+mod batch_routes;
+mod change_routes;
 mod error;
 mod folder;
 mod folder_routes;
 mod import_routes;
 mod input;
+mod read_routes;
 mod reference;
 mod rights;
 mod routes;
 mod secret;
-mod secret_routes;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};

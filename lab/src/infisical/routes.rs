@@ -14,7 +14,10 @@ use uuid::Uuid;
 use super::error::{Refusal, no_route};
 use super::folder::Place;
 use super::input::Fields;
-use super::{ENVIRONMENTS, Infisical, environment_id, folder_routes, import_routes, secret_routes};
+use super::{
+    ENVIRONMENTS, Infisical, batch_routes, change_routes, environment_id, folder_routes,
+    import_routes, read_routes,
+};
 use crate::fault::Action;
 use crate::serve::{Meter, fault_layer};
 
@@ -48,20 +51,20 @@ pub fn router(infisical: Infisical, meter: Meter) -> Router {
         ),
     ] {
         closed = closed
-            .route(all, get(secret_routes::list))
+            .route(all, get(read_routes::list))
             .route(
                 one,
-                get(secret_routes::read)
-                    .post(secret_routes::create)
-                    .patch(secret_routes::update)
-                    .delete(secret_routes::delete),
+                get(read_routes::read)
+                    .post(change_routes::create)
+                    .patch(change_routes::update)
+                    .delete(change_routes::delete),
             )
-            .route(id, get(secret_routes::read_by_id))
+            .route(id, get(read_routes::read_by_id))
             .route(
                 batch,
-                post(secret_routes::create_many)
-                    .patch(secret_routes::update_many)
-                    .delete(secret_routes::delete_many),
+                post(batch_routes::create_many)
+                    .patch(batch_routes::update_many)
+                    .delete(batch_routes::delete_many),
             );
     }
     for moves in ["/api/v4/secrets/move", "/api/v3/secrets/move"] {
