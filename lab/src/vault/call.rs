@@ -87,11 +87,16 @@ impl Call {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// The body, which must be a JSON object; an empty one is `{}`. What the lab cannot do at all is refused here.
-    pub(super) fn body(&self) -> Result<Map<String, Value>, Refusal> {
+    /// Refuses what the lab cannot do with any path.
+    pub(super) fn check(&self) -> Result<(), Refusal> {
         if self.wraps {
             return Err(Refusal::unknown_to_lab("response wrapping"));
         }
+        Ok(())
+    }
+
+    /// The body, which must be a JSON object; an empty one is `{}`.
+    pub(super) fn body(&self) -> Result<Map<String, Value>, Refusal> {
         if self.verb == Verb::Patch
             && !self
                 .content_type

@@ -122,6 +122,7 @@ impl State {
 
     fn answer(&mut self, call: &Call, now: Timestamp) -> Result<(Reply, &'static str), Refusal> {
         let token = self.tokens.authenticate(call.token.as_deref(), now)?;
+        call.check()?;
         let (namespace, path) = self.locate(call)?;
         if let Some(rest) = path.strip_prefix("sys/") {
             return Ok((self.system(call, &token, &namespace, rest)?, "system"));

@@ -150,11 +150,21 @@ impl Bench {
         path: &str,
         body: Option<Value>,
     ) -> (StatusCode, Value) {
+        self.try_vault(headers, method, path, body).await.unwrap()
+    }
+
+    pub(crate) async fn try_vault(
+        &self,
+        headers: &[(&str, &str)],
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<(StatusCode, Value), Failed> {
         let url = format!("{}/v1/{path}", self.env("VAULT_ADDR"));
         let add = |client: Client, (name, value): &(&str, &str)| client.with(name, value);
         let client = headers.iter().fold(self.client.clone(), add);
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        ask(&client, method, &url, body).await.unwrap()
+        ask(&client, method, &url, body).await
     }
 
     /// A change behind everyone's back.

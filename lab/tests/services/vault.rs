@@ -477,3 +477,26 @@ async fn a_server_can_be_sealed_on_standby_behind_or_busy() {
     let answer = bench.raw(&url, &[]).await;
     assert_eq!(answer.headers["location"], "http://127.0.0.1:1/v1/x");
 }
+
+#[tokio::test]
+async fn a_reply_may_be_lost_after_the_write_or_the_request_before_it() {
+    let bench = Bench::start().await;
+    let headers = [("x-vault-token", bench.env("VAULT_TOKEN"))];
+    for (action, version) in [("disconnect", 0), ("lose_reply", 1)] {
+        bench
+            .fault(json!({ "place": "vault", "target": "POST /v1/*/data/*", "action": action, "times": 1 }))
+            .await;
+        let body = json!({ "options": { "cas": 0 }, "data": { "value": "v" } });
+        let lost = bench.try_vault(&headers, "POST", "secret/data/a", Some(body));
+        assert!(lost.await.is_err(), "{action}");
+        let (_, seen) = bench.vault("GET", "secret/data/a", None).await;
+        let seen = seen["data"]["metadata"]["version"].as_u64().unwrap_or(0);
+        assert_eq!(seen, version, "{action}");
+    }
+    let headers = [headers[0], ("x-vault-wrap-ttl", "60s")];
+    let (status, wrapped) = bench
+        .vault_with(&headers, "GET", "secret/data/a", None)
+        .await;
+    let text = wrapped["errors"][0].as_str().unwrap();
+    assert!(status == BAD && text.starts_with("LAB-UNKNOWN"), "{text}");
+}
