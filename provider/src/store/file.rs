@@ -8,6 +8,10 @@
 //! - The identity (an x25519 key, mode 0600) is made by the first put into a store without entries, never later: a missing identity beside
 //!   existing entries is a denial, not a reason for a new key.
 
+#[cfg(test)]
+mod kill_test;
+mod recipients;
+
 use std::fs::{self, File as OsFile, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -20,6 +24,7 @@ use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
+pub use self::recipients::Shared;
 use super::{Condition, Deleted, Description, Entry, Error, Name, Put, Result, Store};
 use crate::secret::Secret;
 
@@ -61,14 +66,7 @@ impl File {
     /// A store in the folder `path`. Touches nothing; `recipients` (`age1...`) are added to the identity's own.
     pub fn new(path: PathBuf, identity_path: PathBuf, recipients: &[String]) -> Result<Self> {
         let location = path.display().to_string();
-        let parse = |text: &String| {
-            Recipient::from_str(text).map_err(|reason| Error::Failed {
-                verb: "use",
-                name: "*".into(),
-                location: location.clone(),
-                reason: format!("recipient `{text}` is not an age recipient ({reason}); it looks like `age1...`, printed by `age-keygen -y`"),
-            })
-        };
+        let parse = |text: &String| recipients::parse(text, &location);
         let recipients = recipients.iter().map(parse).collect::<Result<_>>()?;
         Ok(Self(Arc::new(Inner {
             path,
@@ -301,10 +299,31 @@ impl Inner {
         Ok(names)
     }
 
-    /// Encrypts into a synced temporary file beside the entry; persisting it is the caller's.
+    /// Encrypts for everyone into a synced temporary file beside the entry; persisting it is the caller's.
     fn write(&self, name: &Name, value: &Secret<String>) -> Result<(NamedTempFile, String)> {
-        let failed = |error: &io::Error| self.sort("write", name, error);
         let own = self.identity_or_make(name)?.to_public();
+        self.write_for(name, value, &self.everyone(&own))
+    }
+
+    /// The recipients that are configured, and the identity's own.
+    fn everyone(&self, own: &Recipient) -> Vec<Recipient> {
+        let mut everyone = self.recipients.clone();
+        if !everyone
+            .iter()
+            .any(|one| one.to_string() == own.to_string())
+        {
+            everyone.push(own.clone());
+        }
+        everyone
+    }
+
+    fn write_for(
+        &self,
+        name: &Name,
+        value: &Secret<String>,
+        everyone: &[Recipient],
+    ) -> Result<(NamedTempFile, String)> {
+        let failed = |error: &io::Error| self.sort("write", name, error);
         let location = || self.path.display().to_string();
         let encrypting = |reason: String| Error::Failed {
             verb: "write",
@@ -312,19 +331,8 @@ impl Inner {
             location: location(),
             reason,
         };
-        let mut recipients: Vec<&dyn age::Recipient> = self
-            .recipients
-            .iter()
-            .map(|recipient| recipient as &dyn age::Recipient)
-            .collect();
-        if !self
-            .recipients
-            .iter()
-            .any(|recipient| recipient.to_string() == own.to_string())
-        {
-            recipients.push(&own);
-        }
-        let encryptor = age::Encryptor::with_recipients(recipients.into_iter())
+        let recipients = everyone.iter().map(|one| one as &dyn age::Recipient);
+        let encryptor = age::Encryptor::with_recipients(recipients)
             .map_err(|error| encrypting(error.to_string()))?;
         let mut bytes = Vec::new();
         let mut stream = encryptor
@@ -439,6 +447,10 @@ impl Inner {
             Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(failed(&error.error)),
         }
+        // No entry may outlive the key that opens it, so the key is on the disk before the first one.
+        OsFile::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|error| failed(&error))?;
         self.identity(name)
     }
 }

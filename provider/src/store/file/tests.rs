@@ -291,3 +291,83 @@ async fn the_fingerprint_key_is_made_once() {
     assert_eq!(first.expose(), second.expose());
     assert_eq!(first.expose().len(), 32);
 }
+
+#[tokio::test]
+async fn a_new_recipient_reads_everything_and_nobody_loses_it() {
+    let Fixture { folder, store } = fixture();
+    for entry in ["a", "b/c"] {
+        store.put(&name(entry), &secret(entry)).await.unwrap();
+    }
+    let person = |file: &str| {
+        let (path, identity) = (folder.path().join(file), Identity::generate());
+        fs::write(&path, identity.to_string().expose_secret()).unwrap();
+        let recipient = identity.to_public().to_string();
+        let store = File::new(folder.path().join("store"), path, &[]).unwrap();
+        (recipient, store)
+    };
+    let (second, theirs) = person("second.txt");
+    assert!(theirs.get(&name("a")).await.unwrap_err().is_denied());
+    let shared = store.share(&second).await.unwrap();
+    assert_eq!(shared.written, 2);
+    assert_eq!(shared.recipients.len(), 2);
+    assert!(shared.recipients.contains(&second));
+    for entry in ["a", "b/c"] {
+        for reader in [&store, &theirs] {
+            let read = reader.get(&name(entry)).await.unwrap().unwrap();
+            assert_eq!(read.value.expose(), entry);
+        }
+    }
+    // Broken off or repeated, it ends in the same.
+    assert_eq!(
+        store.share(&second).await.unwrap().recipients,
+        shared.recipients
+    );
+    // Who knows of two, while three can read, is stopped before the first write.
+    let (third, _) = person("third.txt");
+    let all = File::new(
+        folder.path().join("store"),
+        folder.path().join("private/identity.txt"),
+        &shared.recipients,
+    )
+    .unwrap();
+    all.share(&third).await.unwrap();
+    let before = fs::read(folder.path().join("store/a.age")).unwrap();
+    let error = store.share(&second).await.unwrap_err().to_string();
+    assert!(error.contains("3 recipients and only 2"), "{error}");
+    assert_eq!(fs::read(folder.path().join("store/a.age")).unwrap(), before);
+    let error = store.share("age1nonsense").await.unwrap_err().to_string();
+    assert!(error.contains("age-keygen"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_write_meanwhile_is_neither_lost_nor_left_out() {
+    let Fixture { folder, store } = fixture();
+    for number in 0..10 {
+        store
+            .put(&name(&format!("e/{number}")), &secret("old"))
+            .await
+            .unwrap();
+    }
+    let path = folder.path().join("second.txt");
+    let second = Identity::generate();
+    fs::write(&path, second.to_string().expose_secret()).unwrap();
+    let writer = open(folder.path());
+    let writing = tokio::spawn(async move {
+        for number in 0..10 {
+            for entry in [format!("e/{number}"), format!("new/{number}")] {
+                writer.put(&name(&entry), &secret("new")).await.unwrap();
+            }
+        }
+    });
+    store.share(&second.to_public().to_string()).await.unwrap();
+    writing.await.unwrap();
+    // The writer may have been the last to write, with its old list: that is what a second time is for.
+    store.share(&second.to_public().to_string()).await.unwrap();
+    let theirs = File::new(folder.path().join("store"), path, &[]).unwrap();
+    let names = theirs.list("").await.unwrap();
+    assert_eq!(names.len(), 20);
+    for name in names {
+        let entry = theirs.get(&name).await.unwrap().unwrap();
+        assert_eq!(entry.value.expose(), "new", "{name}");
+    }
+}
