@@ -1,10 +1,15 @@
 //! Who initialises the cluster: an exclusive claim in the store, put-if-absent, with the owner's id (FN6, FN7).
 //!
-//! Entry `claim/init`, JSON `{owner, node, run, at, state}`. The deciding is pure ([`decide`]); the few lines that touch the store are here, too.
+//! Entry `claim/init`, JSON `{owner, node, run, at, state, process}`. The deciding is pure ([`decide`], [`release`]); the few lines that touch the
+//! store are here, too.
+
+pub mod process;
+pub mod release;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use self::process::{Process, Standing};
 use crate::secret::Secret;
 use crate::store::{self, Condition, Deleted, Entry, Name, Put, Store};
 
@@ -24,6 +29,9 @@ pub struct Claim {
     pub at: Timestamp,
     /// How far it is.
     pub state: State,
+    /// The process of that run, where the machine can tell; claims of older releases have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<Process>,
 }
 
 /// The life of a cluster.
@@ -49,6 +57,8 @@ pub struct Asker<'a> {
     pub control_plane: bool,
     /// Names of all control planes.
     pub control_planes: &'a [String],
+    /// Whether the claim's run is another one and is seen to be at work ([`Claim::is_at_work`]).
+    pub is_held: bool,
 }
 
 /// What to do now.
@@ -97,6 +107,7 @@ pub fn decide(claim: Option<&Claim>, asker: Asker<'_>, won: bool, pki_present: b
         ),
         State::Initialised => Turn::Join,
         State::Teardown => Turn::JoinIfAlive,
+        State::Claimed if asker.is_held => Turn::Wait(format!("another run on this machine initialises the cluster on node {} since {:.0}", claim.node, claim.at)),
         State::Claimed if claim.node == asker.node && asker.control_plane => Turn::Init { reset: !won },
         State::Claimed if !asker.control_planes.contains(&claim.node) && asker.control_plane => Turn::TakeOver,
         State::Claimed => Turn::Wait(format!("node {} is initialising the cluster since {:.0}", claim.node, claim.at)),
@@ -112,7 +123,22 @@ impl Claim {
             run: run.into(),
             at: Timestamp::now(),
             state: State::Claimed,
+            process: Process::here(),
         }
+    }
+
+    /// What is known about the process that wrote it.
+    pub fn standing(&self) -> Standing {
+        process::standing(
+            self.process.as_ref(),
+            Process::here().as_ref(),
+            process::look,
+        )
+    }
+
+    /// Whether another run than `run` wrote it and is seen to be at work. A run of this very process is over when another one asks.
+    pub fn is_at_work(&self, run: &str) -> bool {
+        self.run != run && self.process != Process::here() && self.standing() == Standing::Alive
     }
 
     fn text(&self) -> Secret<String> {
@@ -191,6 +217,7 @@ mod tests {
             node,
             control_plane,
             control_planes: &control_planes,
+            is_held: false,
         };
         decide(claim, asker, won, pki)
     }
@@ -249,6 +276,31 @@ mod tests {
             panic!("not refused")
         };
         assert!(sentence.contains("estate other") && sentence.contains("cp-1"));
+    }
+
+    #[test]
+    fn a_run_at_work_keeps_its_claim_and_one_of_this_process_does_not_count() {
+        let mine = claim("estate", "cp-1", State::Claimed);
+        let control_planes = ["cp-1".to_owned()];
+        let asker = Asker {
+            owner: "estate",
+            node: "cp-1",
+            control_plane: true,
+            control_planes: &control_planes,
+            is_held: true,
+        };
+        assert!(matches!(
+            decide(Some(&mine), asker, false, true),
+            Turn::Wait(_)
+        ));
+        let alive = claim("estate", "cp-1", State::Initialised);
+        assert_eq!(decide(Some(&alive), asker, false, true), Turn::Join);
+        assert!(!mine.is_at_work("another run"));
+        let old: Claim = serde_json::from_str(
+            r#"{"owner":"estate","node":"cp-1","run":"r","at":"2026-11-21T00:00:00Z","state":"claimed"}"#,
+        )
+        .unwrap();
+        assert!(!old.is_at_work("another run"));
     }
 
     #[test]
