@@ -1,9 +1,9 @@
 //! The marks of members in the store: entry `nodes/<node>/member`, one per node that is part of the cluster.
 //!
-//! They say which names were ever ours (etcd members are judged by that), what each node's firewall was last told, and, under tear-down, which node is the
-//! last to go.
+//! They say which names were ever ours (etcd members are judged by that), what each node's firewall was last told, how it was locked, and, under
+//! tear-down, which node is the last to go.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,18 @@ pub struct Marker {
     pub address: IpAddr,
     /// Addresses that its firewall knows as nodes.
     pub peers: BTreeSet<IpAddr>,
+    /// How it was locked and proven to be. Not whether it still is: that is for a look at port 22.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<Lock>,
+}
+
+/// A lockdown that was proven from outside and confirmed by the node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lock {
+    /// Hash of the rules, node addresses left out.
+    pub rules_sha256: String,
+    /// What was seen, by address family.
+    pub observed: BTreeMap<String, String>,
 }
 
 fn name(node: &str) -> Result<Name, store::Error> {
@@ -59,6 +71,14 @@ pub async fn told(
         },
     )
     .await
+}
+
+/// Notes how a node is locked, or that it is open, if the node is a member.
+pub async fn locked(store: &dyn Store, node: &str, lock: Option<Lock>) -> Result<(), store::Error> {
+    match read(store, node).await? {
+        Some(marker) if marker.lock != lock => write(store, node, &Marker { lock, ..marker }).await,
+        _ => Ok(()),
+    }
 }
 
 /// Removes the mark of a node and returns how many members are left.

@@ -32,6 +32,9 @@ use crate::store::{self, Name, Store};
 /// Names the cluster that may be torn down.
 pub const TEARDOWN: &str = "STRATA_TEARDOWN";
 
+/// Names the cluster whose lost state is rebuilt: what is there is taken over, and nothing is ordered, generated or initialised.
+pub const ADOPT: &str = "STRATA_ADOPT";
+
 /// Everything this provider offers, sorted.
 pub fn registry() -> Registry<Strata> {
     Registry::new("strata")
@@ -83,6 +86,7 @@ pub fn registry() -> Registry<Strata> {
 /// | `SCW_DEFAULT_PROJECT_ID` | project of the resources that name none |
 /// | `STRATA_LAB_URL` | control API of the lab, with `lab = true`; then no variable of a platform is read |
 /// | `STRATA_TEARDOWN` | name of the cluster that may be torn down (`strata_kubernetes_cluster`) |
+/// | `STRATA_ADOPT` | name of the cluster whose lost state is rebuilt: creating a server, a node or a secret takes over what is there, and is an error when nothing is |
 /// | `TF_LOG_PROVIDER` | `debug` shows every request without its secrets |
 ///
 /// # Errors
@@ -203,6 +207,7 @@ pub struct Strata {
     scaleway: OnceCell<Scaleway>,
     cloudflare: OnceCell<cloudflare::client::Client>,
     shared: Shared,
+    only_adopts: bool,
 }
 
 impl Provider for Strata {
@@ -225,6 +230,8 @@ impl Provider for Strata {
             Some(true) => OnDemand::lab(None),
             _ => OnDemand::real(),
         };
+        let only_adopts =
+            std::env::var(ADOPT).is_ok_and(|name| name == configuration.cluster.text());
         Ok(Self {
             configuration,
             environment,
@@ -232,6 +239,7 @@ impl Provider for Strata {
             scaleway: OnceCell::new(),
             cloudflare: OnceCell::new(),
             shared: Shared::default(),
+            only_adopts,
         })
     }
 }
@@ -269,6 +277,20 @@ impl Strata {
     /// Whether the destruction of the whole cluster is meant (FN7): always in the lab, else when `STRATA_TEARDOWN` names it.
     pub fn confirms_teardown(&self) -> bool {
         self.is_lab() || std::env::var(TEARDOWN).is_ok_and(|name| name == self.cluster())
+    }
+
+    /// Whether a lost state is being rebuilt: then nothing is made that is not there.
+    pub fn only_adopts(&self) -> bool {
+        self.only_adopts
+    }
+
+    /// The same provider while a lost state is rebuilt: for tests.
+    #[must_use]
+    pub fn adopting(self) -> Self {
+        Self {
+            only_adopts: true,
+            ..self
+        }
     }
 
     /// Whether the cluster lives in the lab.

@@ -98,6 +98,24 @@ async fn mint_with(
     })
 }
 
+/// When a token that somebody kept ends, RFC 3339; nothing when the cluster does not know it, or another secret under its id.
+pub async fn expiry(client: &Client, token: &Secret<String>) -> Result<Option<String>, Error> {
+    let Some((id, secret)) = token.expose().split_once('.') else {
+        return Ok(None);
+    };
+    let name = format!("bootstrap-token-{id}");
+    let api: Api<SecretObject> = Api::namespaced(client.api(), NAMESPACE);
+    let found = api
+        .get_opt(&name)
+        .await
+        .map_err(Error::during("read", &name))?;
+    let data = found.and_then(|object| object.data).unwrap_or_default();
+    let text = |key: &str| Some(std::str::from_utf8(&data.get(key)?.0).ok()?.to_owned());
+    Ok(text("token-secret")
+        .filter(|stored| stored == secret)
+        .and_then(|_| text("expiration")))
+}
+
 /// Deletes a token; gone is success.
 pub async fn revoke(client: &Client, id: &str) -> Result<(), Error> {
     let name = format!("bootstrap-token-{id}");

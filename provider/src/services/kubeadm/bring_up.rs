@@ -4,6 +4,7 @@
 //! knows the newcomer before kubeadm starts; the join token is gone afterwards, also after a failure. Starts from any state: whatever an earlier try left on the
 //! machine is reset, whatever it left in etcd or the API is removed.
 
+mod adopt;
 mod deliver;
 mod join;
 mod proof;
@@ -197,6 +198,7 @@ impl Newcomer<'_> {
             node: self.name,
             control_plane: self.control_plane,
             control_planes: &control_planes,
+            is_held: false,
         };
         let courteous = control_planes
             .first()
@@ -212,10 +214,15 @@ impl Newcomer<'_> {
         let turn = wait(&self.limits, &policy, async || {
             let step = async {
                 let found = claim::read(store).await.map_err(broken)?;
+                let run = &self.access.shared().run;
+                let is_held = found
+                    .as_ref()
+                    .is_some_and(|(claim, _)| claim.is_at_work(run));
+                let asker = Asker { is_held, ..asker };
                 Ok::<_, Diagnostics>(match claim::decide(found.as_ref().map(|(claim, _)| claim), asker, false, pki_present) {
                     Turn::Claim if courteous && start.elapsed() < courtesy => Probe::NotYet("the first control plane may initialise".into()),
                     Turn::Claim => {
-                        let claim = Claim::new(self.owner, self.name, &self.access.shared().run);
+                        let claim = Claim::new(self.owner, self.name, run);
                         if claim::take(store, &claim).await.map_err(broken)? {
                             Probe::Done(Turn::Init { reset: false })
                         } else {
@@ -374,10 +381,14 @@ impl Newcomer<'_> {
         } else {
             "worker"
         };
+        // A member that comes back may be locked still; whether it is, its lockdown looks.
+        let before = marker::read(self.access.store(), self.name).await;
+        let before = before.map_err(|error| store_failed("read", "member", &error))?;
         let marker = Marker {
             role: role.into(),
             address: self.address,
             peers: self.peers(),
+            lock: before.and_then(|marker| marker.lock),
         };
         self.access.shared().forget_nodes();
         marker::write(self.access.store(), self.name, &marker)

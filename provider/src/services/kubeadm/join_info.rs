@@ -43,7 +43,7 @@ const DAY: Duration = Duration::from_hours(24);
 ///
 /// # Import
 ///
-/// Cannot be imported: what it makes is cheap to make again, and a token whose value nobody knows is of no use.
+/// Cannot be imported, and need not be: where the store has the entries and the cluster knows the token, creating it takes both over.
 #[derive(Schema, Clone, Debug, PartialEq)]
 #[schema(name = "kubeadm_join_info", version = 0)]
 pub struct KubeadmJoinInfo {
@@ -124,6 +124,48 @@ fn token_id(token: &Secret<String>) -> Option<String> {
 }
 
 impl KubeadmJoinInfo {
+    /// What a lost state leaves behind: all entries are there, and the cluster knows the token. Whoever was given it goes on using it.
+    async fn kept(cx: &Of<'_, Self>, planned: &Self) -> Result<Option<Self>, Diagnostics> {
+        let access = Access::of(cx.provider).await?;
+        let (folder, store) = (planned.name.require("name")?, access.store());
+        let cluster = planned.cluster.require("cluster")?;
+        let (Some(token), Some(key), Some(hash), Some(endpoint)) = (
+            get(store, folder, TOKEN).await?,
+            get(store, folder, CERTIFICATE_KEY).await?,
+            get(store, folder, CA_HASH).await?,
+            get(store, folder, ENDPOINT).await?,
+        ) else {
+            return Ok(None);
+        };
+        let failed = |error: &dyn std::error::Error| {
+            Diagnostics::failed("adopt", "join information", folder, error)
+        };
+        let pki = access.pki(cluster.pki.require("cluster.pki")?).await?;
+        let wants_key = planned.certificate_key.known() == Some(&true);
+        let same = *endpoint.expose() == host_port(cluster)?
+            && *hash.expose() == pki.ca_hash().map_err(|error| failed(&error))?
+            && wants_key != key.expose().is_empty();
+        if !same {
+            return Ok(None);
+        }
+        let client = access.client_with(cluster, &pki)?;
+        let expires_at = token::expiry(&client, &token)
+            .await
+            .map_err(|error| failed(&error))?;
+        let Some(expires_at) = expires_at else {
+            return Ok(None);
+        };
+        cx.warn(Diagnostics::warning(
+            format!("Adopted join information \"{folder}\""),
+            "The store had all its entries and the cluster knows its token; both were kept as they are.",
+        ));
+        let mut kept = planned.clone();
+        kept.ca_hash.fill(hash.expose().clone());
+        kept.endpoint.fill(endpoint.expose().clone());
+        kept.expires_at.fill(expires_at);
+        Ok(Some(kept))
+    }
+
     async fn write(cx: &Of<'_, Self>, mut planned: Self) -> Result<Self, Diagnostics> {
         let access = Access::of(cx.provider).await?;
         let folder = planned.name.require("name")?.clone();
@@ -181,7 +223,10 @@ impl Resource for KubeadmJoinInfo {
     const TIMEOUTS: Limit = Limit::minutes(5, 1, 5, 5);
 
     async fn create(cx: &Of<'_, Self>, _: Self, planned: Self) -> Result<Self, Diagnostics> {
-        Self::write(cx, planned).await
+        match Self::kept(cx, &planned).await? {
+            Some(kept) => Ok(kept),
+            None => Self::write(cx, planned).await,
+        }
     }
 
     async fn read(cx: &Of<'_, Self>, prior: Self) -> Result<Found<Self>, Diagnostics> {

@@ -42,6 +42,7 @@ use crate::services::attribute::{Cluster, Ssh};
 /// - "This cluster lives and its secrets are not in this store": restore the store that the cluster was built with.
 /// - "The node that initialises the cluster failed in this run": mend that node's error and run apply again.
 /// - "Removing it now would stop the cluster": etcd would lose its majority, or it is the last control plane.
+/// - "Cannot adopt node": `STRATA_ADOPT` is set and the cluster has no such node.
 /// - "... was removed with pods on it" (warning): eviction took longer than five minutes.
 ///
 /// # Import
@@ -181,7 +182,11 @@ impl Resource for KubeadmNode {
             labels: planned.labels.or_default(),
             taints: planned.taints(),
         };
-        let initialised = newcomer.bring_up().await?;
+        let initialised = if cx.provider.only_adopts() {
+            newcomer.adopt().await?
+        } else {
+            newcomer.bring_up().await?
+        };
         planned.id.fill(name);
         planned.initialised.fill(initialised);
         Ok(planned)

@@ -258,6 +258,13 @@ impl Gate<'_> {
             .map_err(|error| store_failed("write", "member", &error))
     }
 
+    /// Writes down how the node is locked, or that it is open: what a lost state is rebuilt from.
+    pub async fn note_lock(&self, lock: Option<marker::Lock>) -> Result<(), Diagnostics> {
+        marker::locked(self.access.store(), self.name, lock)
+            .await
+            .map_err(|error| store_failed("write", "member", &error))
+    }
+
     /// Back to the open rules; an open node is left alone.
     pub async fn open(&self) -> Result<(), Diagnostics> {
         if probe::port(self.access.dialer(), self.address, 22).await == Seen::Connects {

@@ -21,6 +21,7 @@ use self::probe::Seen;
 use crate::access::{self, Access};
 use crate::claim;
 use crate::firewall::Rules;
+use crate::marker;
 use crate::provider::{Strata, store_failed};
 use crate::services::attribute::{Cluster, Ssh};
 
@@ -49,7 +50,8 @@ use crate::services::attribute::{Cluster, Ssh};
 ///
 /// # Import
 ///
-/// Cannot be imported: creating it on a locked node opens it for a moment and proves the lock anew.
+/// Cannot be imported, and need not be: on a node that an earlier run locked by the same rules, creating it takes the lock over. Any other
+/// locked node is opened for a moment, and the lock is proven anew.
 #[derive(Schema, Clone, Debug, PartialEq)]
 #[schema(name = "node_lockdown", version = 0)]
 pub struct NodeLockdown {
@@ -101,6 +103,12 @@ pub struct NodeLockdown {
     /// How long operations may take: durations like `90s`, `120m` or `1h30m`.
     #[schema(optional)]
     pub timeouts: Attr<Timeouts>,
+}
+
+/// A lock of this node that an earlier run proved.
+struct Recognised {
+    lock: marker::Lock,
+    peers: BTreeSet<IpAddr>,
 }
 
 fn networks<'a>(
@@ -179,11 +187,42 @@ impl NodeLockdown {
         })
     }
 
+    /// The lockdown that a lost state leaves behind: proven with the very rules that are planned, and port 22 has not answered since. What else a
+    /// silent port may mean is told by the next look: the lock itself was proven.
+    async fn recognise(&self, cx: &Of<'_, Self>) -> Result<Option<Recognised>, Diagnostics> {
+        if !self.is_enabled() {
+            return Ok(None);
+        }
+        let rules = self
+            .rules()?
+            .ok_or_else(|| Diagnostics::bug("The rules are unknown at apply."))?;
+        let (store, address) = (cx.provider.store()?, self.address.require("address")?);
+        let member = marker::read(&*store, self.name.text())
+            .await
+            .map_err(|error| store_failed("read", "member", &error))?;
+        let Some(member) = member.filter(|member| member.address.to_string() == *address) else {
+            return Ok(None);
+        };
+        let Some(lock) = member
+            .lock
+            .filter(|lock| lock.rules_sha256 == plan::hash(&rules))
+        else {
+            return Ok(None);
+        };
+        let dialer = cx.provider.environment().await?.dialer();
+        let silent = probe::port(dialer, member.address, 22).await == Seen::Silent;
+        Ok(silent.then_some(Recognised {
+            lock,
+            peers: member.peers,
+        }))
+    }
+
     /// Create and Update are one: from whatever there is to what is planned.
     async fn converge(
         cx: &Of<'_, Self>,
         prior: Lock<'_>,
         peers_changed: bool,
+        mut observed: BTreeMap<String, String>,
         mut planned: Self,
     ) -> Result<Self, Diagnostics> {
         let access = Access::of(cx.provider).await?;
@@ -191,13 +230,23 @@ impl NodeLockdown {
             .rules()?
             .ok_or_else(|| Diagnostics::bug("The rules are unknown at apply."))?;
         let hash = plan::hash(&rules);
-        let mut observed = BTreeMap::new();
         {
             let gate = planned.gate(cx, &access)?;
             match plan::step(prior, planned.is_enabled(), &hash, peers_changed) {
-                Step::Lock => observed = gate.close(&rules).await?,
+                Step::Lock => {
+                    observed = gate.close(&rules).await?;
+                    let (rules_sha256, observed) = (hash.clone(), observed.clone());
+                    gate.note_lock(Some(marker::Lock {
+                        rules_sha256,
+                        observed,
+                    }))
+                    .await?;
+                }
                 Step::Peers => gate.tell_peers().await?,
-                Step::Unlock => gate.open().await?,
+                Step::Unlock => {
+                    gate.open().await?;
+                    gate.note_lock(None).await?;
+                }
                 Step::Nothing => {}
             }
         }
@@ -247,13 +296,27 @@ impl Resource for NodeLockdown {
     }
 
     async fn create(cx: &Of<'_, Self>, _: Self, planned: Self) -> Result<Self, Diagnostics> {
-        Self::converge(
-            cx,
-            Lock {
+        let Some(known) = planned.recognise(cx).await? else {
+            let open = Lock {
                 locked: false,
                 rules: None,
-            },
-            true,
+            };
+            return Self::converge(cx, open, true, BTreeMap::new(), planned).await;
+        };
+        cx.warn(Diagnostics::warning(
+            format!("Adopted the lockdown of node \"{}\"", planned.name.text()),
+            "The store says that it was locked by these rules and proven to be, and its port 22 is silent; it was not opened.",
+        ));
+        let peers_changed = known.peers != planned.peers()?;
+        let prior = Lock {
+            locked: true,
+            rules: Some(&known.lock.rules_sha256),
+        };
+        Self::converge(
+            cx,
+            prior,
+            peers_changed,
+            known.lock.observed.clone(),
             planned,
         )
         .await
@@ -282,7 +345,8 @@ impl Resource for NodeLockdown {
             locked: prior.locked.known().copied().unwrap_or(false),
             rules: prior.rules_sha256.known().map(String::as_str),
         };
-        Self::converge(cx, lock, prior.peers != planned.peers, planned).await
+        let observed = prior.observed.or_default();
+        Self::converge(cx, lock, prior.peers != planned.peers, observed, planned).await
     }
 
     async fn delete(cx: &Of<'_, Self>, prior: Self) -> Result<(), Diagnostics> {
@@ -294,11 +358,15 @@ impl Resource for NodeLockdown {
             return Ok(());
         }
         // A node that stays locked is safe, and a dead one must not keep its replacement from coming.
-        if let Err(error) = prior.gate(cx, &access)?.open().await {
-            cx.warn(error.left(
-                "The node stays locked. That is no reason to keep its lockdown in the state.",
-            ));
+        let gate = prior.gate(cx, &access)?;
+        match gate.open().await {
+            Ok(()) => gate.note_lock(None).await,
+            Err(error) => {
+                cx.warn(error.left(
+                    "The node stays locked. That is no reason to keep its lockdown in the state.",
+                ));
+                Ok(())
+            }
         }
-        Ok(())
     }
 }

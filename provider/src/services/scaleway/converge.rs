@@ -339,6 +339,12 @@ async fn reach(
     if before == Known::Key {
         return Ok(Reached::Yes);
     }
+    if cx.provider.only_adopts() {
+        // It may be a member, and locked: nobody knows its key, and installing it again would be the end of it.
+        return Err(not_ready(format!(
+            "the store has no host key of this machine ({current}), so it was not contacted"
+        )));
+    }
     let address = state.ipv4.known().or(state.ipv6.known());
     let address = address.ok_or_else(|| not_ready("it has no address yet".into()))?;
     let single_use = cx.provider.entry(contact.host_key.text()).await?;

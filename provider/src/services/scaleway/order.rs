@@ -173,6 +173,17 @@ pub async fn place(
     }
 }
 
+/// Finds the server with our marks. Orders nothing.
+pub async fn find(
+    client: &Client,
+    zone: &str,
+    marks: &Marks,
+    offers: &BTreeSet<String>,
+) -> Result<Option<Server>, Error> {
+    let found = oldest(look(client, zone, marks).await?);
+    found.map(|server| adopt(server, marks, offers)).transpose()
+}
+
 fn adopt(server: Server, marks: &Marks, offers: &BTreeSet<String>) -> Result<Server, Error> {
     if offers.contains(&server.offer_id) {
         return Ok(server);

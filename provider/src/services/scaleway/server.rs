@@ -158,7 +158,15 @@ impl Resource for BaremetalServer {
             .left("Nothing was ordered."));
         }
         scaleway.poll.drop_snapshots();
-        let placed = order::place(&scaleway.client, &zone, &marks, &new, &choice.offer_ids).await.map_err(|error| {
+        let placed = if cx.provider.only_adopts() {
+            let found = order::find(&scaleway.client, &zone, &marks, &choice.offer_ids).await;
+            found.map(|found| found.map(Placed::Adopted))
+        } else {
+            order::place(&scaleway.client, &zone, &marks, &new, &choice.offer_ids)
+                .await
+                .map(Some)
+        };
+        let placed = placed.map_err(|error| {
             let left = match &error {
                 order::Error::NoVerdict { .. } => "It is not known whether a server was ordered; the next apply looks for it by its marks.",
                 order::Error::Api(error) if error.is_lost() => "If a server was ordered, the next apply finds it by its marks.",
@@ -166,6 +174,17 @@ impl Resource for BaremetalServer {
             };
             failed("create", &name, &error).left(left)
         })?;
+        let Some(placed) = placed else {
+            return Err(Diagnostics::error(
+                format!("Cannot adopt server \"{name}\""),
+                format!(
+                    "No server in {zone} carries the marks of node {} of this estate.",
+                    marks.node
+                ),
+            )
+            .left("Nothing was ordered.")
+            .hint("Adopt the rest, then run ./bootstrap.sh: it orders what is missing."));
+        };
         let (server, adopted) = match placed {
             Placed::Made(server) => (server, false),
             Placed::Adopted(server) => (server, true),

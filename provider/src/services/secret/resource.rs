@@ -252,6 +252,13 @@ impl Resource for StoreSecret {
         // Looked up first, so that adopting a PKI does not cost the making of one.
         let content = if let Some(entry) = store.get(&name).await.map_err(failed)? {
             planned.adopt(cx, &config, entry)?
+        } else if cx.provider.only_adopts() {
+            return Err(Diagnostics::error(
+                format!("Cannot adopt secret \"{name}\""),
+                "The store has no such entry, and a new one would not be what the cluster was built with.",
+            )
+            .left("Nothing was made.")
+            .hint("Restore the store that goes with the cluster, for example with ./bootstrap.sh kit restore FILE"));
         } else {
             let fresh = planned.content(&config, None).await?;
             match store.put_if_absent(&name, &fresh).await.map_err(failed)? {

@@ -34,6 +34,7 @@ use crate::services::scaleway::wire::{NewInstall, Offer, Os, Server};
 /// - "server ... belongs to a cluster of the same name with another owner": another estate uses this cluster's name; nothing was ordered.
 /// - "carries our marks for node ... but is ... of offer": a server of this node exists with another offer; delete it or change the offer.
 /// - "It is not known whether a server was ordered": no reply came three times; the next apply looks for it by its marks.
+/// - "Cannot adopt server": `STRATA_ADOPT` is set and no server carries the marks; nothing was ordered.
 /// - "installing another system wipes its disks": a changed `os` is refused; use `terraform apply -replace`.
 /// - "It is protected, and the protection was not set by Terraform": lift it in the console, or apply with `protected = false` first.
 ///
