@@ -2,7 +2,7 @@
 # From nothing to a locked Kubernetes cluster, and back. Builds what is missing, then hands over to target/debug/strata.
 #
 # Usage:
-#   ./bootstrap.sh [up|plan|preflight|status|destroy|kubeconfig|capture|explain] [-c FILE] [--set key=value]... [--yes[=NAME]] [--all] [--on-failure resume|rollback]
+#   ./bootstrap.sh [up|plan|preflight|status|destroy|kubeconfig|capture|kit|adopt|store|unlock|explain] [-c FILE] [--set key=value]... [--yes[=NAME]] [--all] [--on-failure resume|rollback]
 #
 #   up           bring the cluster up, or go on where the last run stopped (default)
 #   plan         show what `up` would change
@@ -11,6 +11,10 @@
 #   destroy      take the cluster down; --all also takes layer 00 (PKI, keys)
 #   kubeconfig   write a kubeconfig, valid for 7 days
 #   capture      take the keys of a sealed-secrets controller that made its own into the store
+#   kit          write a recovery kit: --to FILE; put one back: kit restore FILE [--overwrite]
+#   adopt        rebuild lost state from the store and the platform's marks; makes nothing
+#   store        list | add-recipient AGE1...: names of the secrets; one more person who can read them
+#   unlock       release the init claim of a run that is over [--run ID]
 #   explain      print a field of the cluster file and where its value comes from
 #
 #   -c FILE      cluster file (default: ./cluster.yaml, or examples/clusters/lab.yaml if there is none)
@@ -18,6 +22,7 @@
 # Environment:
 #   STRATA_SET_<path>   lies over the cluster file, under --set
 #   STRATA_BIN          folder with built programs; nothing is built then
+#   STRATA_KIT_PASSPHRASE_FILE   file with the passphrase of a kit (/dev/fd/3 works); without it the terminal is asked
 #   STRATA_LAB_URL      a running lab to use instead of an own one
 #
 # Exit codes: 0 done, 1 stopped and resumable, 2 preflight, 3 refused or not confirmed, 4 done but partly unobserved, 130 interrupted.
@@ -83,7 +88,7 @@ main() {
       usage
       exit 0
       ;;
-    up | plan | preflight | status | destroy | kubeconfig | capture | explain | cluster)
+    up | plan | preflight | status | destroy | kubeconfig | capture | kit | adopt | store | unlock | explain | cluster)
       verb=$1
       shift
       ;;

@@ -28,6 +28,14 @@ pub(crate) enum Verb {
     Kubeconfig(KubeconfigOptions),
     /// Take the keys of a sealed-secrets controller that made its own into the store
     Capture(Common),
+    /// Write a recovery kit, or put one back: store, states and cluster file in one encrypted file
+    Kit(KitOptions),
+    /// Rebuild lost state from the store and the platform's marks; makes nothing
+    Adopt(Common),
+    /// Look after the store of secrets
+    Store(StoreOptions),
+    /// Release the init claim of a run that is over
+    Unlock(UnlockOptions),
     /// Print the cluster file as Strata reads it, as JSON
     Cluster(Common),
     /// Print one field of the cluster file as Strata reads it
@@ -82,6 +90,69 @@ pub(crate) struct KubeconfigOptions {
     /// Where to write it [default: .strata/<name>/kubeconfig]
     #[arg(long, value_name = "FILE")]
     pub(crate) to: Option<PathBuf>,
+}
+
+/// The passphrase is typed, or read from the file that STRATA_KIT_PASSPHRASE_FILE names.
+#[derive(Args, Debug, Clone)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct KitOptions {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Where to write the kit, best not on this machine
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) action: Option<KitAction>,
+}
+
+#[derive(Subcommand, Debug, Clone)]
+pub(crate) enum KitAction {
+    /// Put a kit back; refuses to replace what differs
+    Restore(RestoreOptions),
+}
+
+#[derive(Args, Debug, Clone)]
+pub(crate) struct RestoreOptions {
+    /// The kit
+    #[arg(value_name = "FILE")]
+    pub(crate) kit: PathBuf,
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Replace what differs; the old files are kept in .strata/<name>/earlier
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+}
+
+#[derive(Args, Debug, Clone)]
+pub(crate) struct StoreOptions {
+    #[command(subcommand)]
+    pub(crate) action: StoreAction,
+}
+
+#[derive(Subcommand, Debug, Clone)]
+pub(crate) enum StoreAction {
+    /// Print the names of all entries
+    List(Common),
+    /// Encrypt every entry anew so that one more person can read it (store `file`)
+    AddRecipient(RecipientOptions),
+}
+
+#[derive(Args, Debug, Clone)]
+pub(crate) struct RecipientOptions {
+    /// The person's age recipient, as `age-keygen -y` prints it
+    #[arg(value_name = "AGE1...")]
+    pub(crate) recipient: String,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Args, Debug, Clone)]
+pub(crate) struct UnlockOptions {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The run that you know to be over, when that cannot be known from here
+    #[arg(long, value_name = "ID")]
+    pub(crate) run: Option<String>,
 }
 
 #[derive(Args, Debug, Clone)]

@@ -40,27 +40,35 @@ impl Cluster {
         let file = choose(root, file)?;
         let text = std::fs::read_to_string(&file)
             .with_context(|| format!("reading the cluster file {}", file.display()))?;
-        let mut set = overrides(std::env::vars(), set)?;
+        Ok(Self::read(&file, &text, overrides(std::env::vars(), set)?))
+    }
+
+    /// Checks a text that lies, or will lie, at `file`.
+    pub(crate) fn read(file: &Path, text: &str, mut set: BTreeMap<String, String>) -> Loaded {
         let shown = std::env::current_dir()
             .ok()
             .and_then(|folder| file.strip_prefix(folder).ok().map(Path::to_path_buf))
-            .unwrap_or_else(|| file.clone());
+            .unwrap_or_else(|| file.to_path_buf());
         let shown = shown.display().to_string();
-        let mut read = strata_cluster::parse(&shown, &text, &set);
+        let mut read = strata_cluster::parse(&shown, text, &set);
         // The function is pure, so the default of the environment is passed on as an override where the file names no zone.
         if let (Err(_), Ok(zone)) = (&read, std::env::var("SCW_DEFAULT_ZONE"))
             && !set.contains_key(ZONE)
         {
             let mut with_zone = set.clone();
             with_zone.insert(ZONE.to_owned(), zone);
-            if let Ok(spec) = strata_cluster::parse(&shown, &text, &with_zone) {
+            if let Ok(spec) = strata_cluster::parse(&shown, text, &with_zone) {
                 (read, set) = (Ok(spec), with_zone);
             }
         }
-        Ok(match read {
-            Ok(spec) => Loaded::Cluster(Box::new(Self { file, set, spec })),
+        match read {
+            Ok(spec) => Loaded::Cluster(Box::new(Self {
+                file: file.to_path_buf(),
+                set,
+                spec,
+            })),
             Err(findings) => Loaded::Refused(findings.iter().map(finding).collect()),
-        })
+        }
     }
 
     pub(crate) fn name(&self) -> &str {

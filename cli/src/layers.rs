@@ -73,11 +73,11 @@ impl Listener for Speaking<'_> {
 }
 
 impl<'a> Speaking<'a> {
-    fn new(session: &'a Session, layer: Layer) -> Self {
+    fn new(session: &'a Session, layer: Layer, adopts: bool) -> Self {
         Self {
             session,
             console: session.console,
-            progress: Progress::new(layer, session.console.elapsed()),
+            progress: Progress::new(layer, session.console.elapsed()).adopting(adopts),
         }
     }
 
@@ -206,7 +206,7 @@ async fn run(
     operation: &str,
     arguments: &[&str],
 ) -> anyhow::Result<Result<Applied, Stop>> {
-    let mut listener = Speaking::new(session, layer);
+    let mut listener = Speaking::new(session, layer, terraform.adopts());
     let ended = terraform
         .stream(layer, operation, arguments, &mut listener)
         .await?;

@@ -6,10 +6,12 @@ mod arguments;
 mod cluster;
 mod console;
 mod finding;
+mod kit;
 mod lab;
 mod layers;
 mod observe;
 mod outcome;
+mod passphrase;
 mod platform;
 mod preflight;
 mod progress;
@@ -56,6 +58,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Verb::Destroy(options) => verb::destroy::run(&options).await,
         Verb::Kubeconfig(options) => verb::kubeconfig::run(&options).await,
         Verb::Capture(options) => verb::capture::run(&options).await,
+        Verb::Kit(options) => verb::kit::run(&options).await,
+        Verb::Adopt(options) => verb::adopt::run(&options).await,
+        Verb::Store(options) => verb::store::run(&options).await,
+        Verb::Unlock(options) => verb::unlock::run(&options).await,
         Verb::Cluster(options) => verb::cluster::run(&options),
         Verb::Explain(options) => verb::cluster::explain(&options),
     }

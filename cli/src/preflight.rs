@@ -2,22 +2,25 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
     sync::Arc,
 };
 
+use anyhow::Context as _;
 use strata_cluster::Node;
 use strata_provider::{
     environment::{Environment, OnDemand},
     services::scaleway::wire::Server,
-    store::{self, Description, Name, Store},
+    store::{self, Name, Store, file::File},
 };
 
 use crate::{
     cluster::Cluster,
     finding::{Finding, Report, counted},
+    kit::recency,
     lab,
     platform::{Offer, Platform, mark},
-    project::Project,
+    project::{Layer, Project},
     terraform,
 };
 
@@ -71,10 +74,8 @@ async fn check_store(project: &Project, cluster: &Cluster, report: &mut Report) 
             return None;
         }
     };
-    let description = store.describe();
-    if !cluster.is_lab() {
-        report.find(kept_here(&description, cluster.spec.store.path.as_deref()));
-    }
+    let kind = store.describe().kind;
+    report.check(recency::finding(project, cluster, &*store).await);
     match store
         .get(&Name::parse("estate").expect("a constant that parses"))
         .await
@@ -83,6 +84,9 @@ async fn check_store(project: &Project, cluster: &Cluster, report: &mut Report) 
             let stored = entry.map(|entry| entry.value.expose().clone());
             let recorded = project.estate();
             report.check(other_estate(stored.as_deref(), recorded.as_deref()));
+            if project.backend(Layer::Auth).is_none() {
+                report.check(lost_state(stored.as_deref(), recorded.as_deref()));
+            }
             // Lost store or lost state: either alone says whose cluster this is.
             stored.or(recorded)
         }
@@ -90,38 +94,11 @@ async fn check_store(project: &Project, cluster: &Cluster, report: &mut Report) 
             report.find(Finding::error(
                 "STORE-02",
                 format!("the store cannot be read: {error}"),
-                way_in(description.kind),
+                way_in(kind),
             ));
             None
         }
     }
-}
-
-/// STORE-03: what only this machine has, and what the store promises between operators (who works elsewhere, too, must know).
-fn kept_here(store: &Description, path: Option<&str>) -> Finding {
-    if store.exclusive_across_machines {
-        return Finding::warning(
-            "STORE-03",
-            format!(
-                "state local lives only on this machine; {}",
-                store.promise()
-            ),
-            "keep a copy of terraform/*/terraform.tfstate.d elsewhere",
-        );
-    }
-    let kept = match path {
-        Some(path) => format!("{path} and of "),
-        None => String::new(),
-    };
-    Finding::warning(
-        "STORE-03",
-        format!(
-            "store {} and state local live only on this machine; {}",
-            store.kind,
-            store.promise()
-        ),
-        format!("keep a copy of {kept}terraform/*/terraform.tfstate.d elsewhere"),
-    )
 }
 
 /// What gives access to a store of this kind.
@@ -150,6 +127,18 @@ fn other_estate(stored: Option<&str>, recorded: Option<&str>) -> Option<Finding>
     })
 }
 
+/// OWN-03: `up` would make a new estate beside the one that the store knows.
+fn lost_state(stored: Option<&str>, recorded: Option<&str>) -> Option<Finding> {
+    let stored = stored.filter(|_| recorded.is_none())?;
+    Some(Finding::error(
+        "OWN-03",
+        format!(
+            "the store belongs to estate {stored}, and layer 00 has no state here: it was lost, or is somewhere else"
+        ),
+        "./bootstrap.sh adopt rebuilds it from the store and the platform's marks; or bring it back: ./bootstrap.sh kit restore FILE",
+    ))
+}
+
 /// The cluster's store. Touches nothing.
 pub(crate) fn open_store(project: &Project, cluster: &Cluster) -> anyhow::Result<Arc<dyn Store>> {
     let environment = if cluster.is_lab() {
@@ -163,6 +152,25 @@ pub(crate) fn open_store(project: &Project, cluster: &Cluster) -> anyhow::Result
         root: &project.root,
         environment,
     })?)
+}
+
+/// The same for what only a store of kind `file` can do.
+pub(crate) fn file_store(project: &Project, cluster: &Cluster) -> anyhow::Result<File> {
+    let settings = &cluster.spec.store;
+    let identity = store::file::identity_path(&project.root, cluster.name(), cluster.is_lab());
+    Ok(File::new(
+        store_folder(project, cluster)?,
+        identity,
+        settings.recipients.as_deref().unwrap_or_default(),
+    )?)
+}
+
+/// Where a store of kind `file` lies.
+pub(crate) fn store_folder(project: &Project, cluster: &Cluster) -> anyhow::Result<PathBuf> {
+    let path = cluster.spec.store.path.as_deref();
+    Ok(project
+        .root
+        .join(path.context("a store of kind file has a path")?))
 }
 
 async fn check_platform(
@@ -237,7 +245,7 @@ fn foreign(servers: &[Server], owner: Option<&str>, cluster: &str) -> Option<Fin
             names.join(" ")
         ),
         format!(
-            "if that cluster is yours, bring its store and state here; to rebuild lost state: terraform -chdir=terraform/00-auth import terraform_data.estate {theirs}; else choose another name"
+            "if that cluster is yours, bring its store here (./bootstrap.sh kit restore FILE) and rebuild lost state (./bootstrap.sh adopt takes over estate {theirs}); else choose another name"
         ),
     ))
 }
@@ -365,34 +373,6 @@ mod tests {
         assert_eq!(
             price(&nodes, &offers).map(euro_per_hour).as_deref(),
             Some("0.37 EUR/h")
-        );
-    }
-
-    #[test]
-    fn who_shares_a_cluster_learns_what_the_store_promises() {
-        let store = |kind, shared| Description {
-            kind,
-            location: String::new(),
-            exclusive_across_machines: shared,
-        };
-        let file = kept_here(&store("file", false), Some("clusters/home/store"));
-        assert!(
-            file.message
-                .contains("store file and state local live only")
-                && file.message.contains("marks of the servers")
-                && file.fix.contains("clusters/home/store"),
-            "{file}"
-        );
-        let vault = kept_here(&store("vault", true), Some("clusters/home"));
-        assert!(
-            vault.message.starts_with("state local lives only")
-                && vault.message.contains("on whatever machines")
-                && !vault.fix.contains("clusters/home"),
-            "{vault}"
-        );
-        assert_eq!(
-            (file.code.as_str(), vault.code.as_str()),
-            ("STORE-03", "STORE-03")
         );
     }
 

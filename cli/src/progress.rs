@@ -32,6 +32,7 @@ struct Speech {
     /// What is said when creating begins; `{}` is the names.
     begins: Option<&'static str>,
     created: &'static str,
+    adopted: &'static str,
     updated: &'static str,
     deleted: &'static str,
 }
@@ -42,6 +43,7 @@ const SPEECH: [Speech; 9] = [
         wait: "the store",
         begins: None,
         created: "store entries made: {}",
+        adopted: "store entries taken over: {}",
         updated: "store entries renewed: {}",
         deleted: "store entries deleted: {}",
     },
@@ -50,6 +52,7 @@ const SPEECH: [Speech; 9] = [
         wait: "Scaleway's answer",
         begins: None,
         created: "SSH key registered: {}",
+        adopted: "SSH key taken over: {}",
         updated: "SSH key updated: {}",
         deleted: "SSH key removed: {}",
     },
@@ -58,6 +61,7 @@ const SPEECH: [Speech; 9] = [
         wait: "delivery of",
         begins: Some("ordering {}"),
         created: "delivered: {}",
+        adopted: "server taken over, none ordered: {}",
         updated: "server brought in line: {}",
         deleted: "server given back, and seen to be gone: {}",
     },
@@ -66,6 +70,7 @@ const SPEECH: [Speech; 9] = [
         wait: "kubeadm on",
         begins: Some("kubeadm on {} (membership changes one at a time)"),
         created: "member of the cluster: {}",
+        adopted: "member taken over: {}",
         updated: "node brought in line: {}",
         deleted: "left the cluster: {}",
     },
@@ -74,6 +79,7 @@ const SPEECH: [Speech; 9] = [
         wait: "the DNS service",
         begins: None,
         created: "record published: {}",
+        adopted: "record taken over: {}",
         updated: "record changed: {}",
         deleted: "record removed: {}",
     },
@@ -82,6 +88,7 @@ const SPEECH: [Speech; 9] = [
         wait: "objects of",
         begins: None,
         created: "objects applied: {}",
+        adopted: "objects taken over: {}",
         updated: "objects updated: {}",
         deleted: "objects removed: {}",
     },
@@ -90,6 +97,7 @@ const SPEECH: [Speech; 9] = [
         wait: "join information",
         begins: None,
         created: "join information stored",
+        adopted: "join information taken over",
         updated: "join information stored",
         deleted: "join information and its token revoked",
     },
@@ -98,6 +106,7 @@ const SPEECH: [Speech; 9] = [
         wait: "lockdown of",
         begins: Some("locking {}"),
         created: "locked, proven from here and confirmed by the node: {}",
+        adopted: "lockdown taken over: {}",
         updated: "firewall brought in line: {}",
         deleted: "lockdown released: {}",
     },
@@ -106,6 +115,7 @@ const SPEECH: [Speech; 9] = [
         wait: "all nodes Ready in",
         begins: None,
         created: "every node Ready, checks passed",
+        adopted: "every node Ready, checks passed",
         updated: "every node Ready, checks passed",
         deleted: "tear-down marked: no drain, no quorum checks",
     },
@@ -119,6 +129,7 @@ fn speech(kind: &str) -> Option<&'static Speech> {
 enum Phase {
     Begins,
     Created,
+    Adopted,
     Kept,
     Updated,
     Deleted,
@@ -153,6 +164,8 @@ pub(crate) struct Progress {
     pub(crate) failed: Vec<String>,
     pub(crate) totals: Totals,
     pub(crate) diagnostics: Vec<Diagnostic>,
+    /// Whether this run only takes over what is there: then nothing is ordered, locked or made, whatever terraform calls it.
+    adopting: bool,
     /// Whether the user asked to stop. Then a server whose creation returns was kept, not delivered.
     pub(crate) interrupted: bool,
 }
@@ -168,8 +181,14 @@ impl Progress {
             failed: Vec::new(),
             totals: Totals::default(),
             diagnostics: Vec::new(),
+            adopting: false,
             interrupted: false,
         }
+    }
+
+    /// For a run that only takes over.
+    pub(crate) fn adopting(self, adopting: bool) -> Self {
+        Self { adopting, ..self }
     }
 
     /// Takes one event in.
@@ -224,7 +243,7 @@ impl Progress {
                 since: now,
             },
         );
-        if action == "create" {
+        if action == "create" && !self.adopting {
             self.batch(now, resource, Phase::Begins, 0);
         }
     }
@@ -233,6 +252,7 @@ impl Progress {
         self.running.remove(&resource.addr);
         let phase = match action {
             "create" if self.interrupted && resource.resource_type == SERVER => Phase::Kept,
+            "create" if self.adopting => Phase::Adopted,
             "create" => Phase::Created,
             "update" => Phase::Updated,
             "delete" => Phase::Deleted,
@@ -346,6 +366,7 @@ fn say(batch: &Batch) -> Option<String> {
     let template = match batch.phase {
         Phase::Begins => speech.begins?,
         Phase::Created => speech.created,
+        Phase::Adopted => speech.adopted,
         Phase::Kept => "kept as it is, the next run goes on waiting: {}",
         Phase::Updated => speech.updated,
         Phase::Deleted => speech.deleted,
@@ -418,6 +439,15 @@ impl PlannedChanges {
             Event::Diagnostic(diagnostic) => self.diagnostics.push(diagnostic.clone()),
             _ => {}
         }
+    }
+
+    /// Addresses that would go, or go and come back.
+    pub(crate) fn removals(&self) -> Vec<&str> {
+        self.changes
+            .iter()
+            .filter(|change| matches!(change.action.as_str(), "delete" | "replace"))
+            .map(|change| change.address.as_str())
+            .collect()
     }
 
     /// How many servers would be ordered.

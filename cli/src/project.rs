@@ -98,13 +98,17 @@ impl Project {
     /// The estate's id in layer 00's state, also when it was only imported.
     pub(crate) fn estate(&self) -> Option<String> {
         let text = std::fs::read_to_string(self.state(Layer::Auth)).ok()?;
-        let state: serde_json::Value = serde_json::from_str(&text).ok()?;
-        let estate = state["resources"].as_array()?.iter().find(|resource| {
-            resource["type"] == "terraform_data" && resource["name"] == "estate"
-        })?;
-        estate["instances"][0]["attributes"]["id"]
-            .as_str()
-            .map(str::to_owned)
+        estate_in(&serde_json::from_str(&text).ok()?)
+    }
+
+    /// The backend that somebody gave a layer, like `s3`; nothing while its state is a file here.
+    pub(crate) fn backend(&self, layer: Layer) -> Option<String> {
+        let files = std::fs::read_dir(self.layer(layer)).ok()?;
+        files
+            .flatten()
+            .filter(|file| file.path().extension().is_some_and(|kind| kind == "tf"))
+            .filter_map(|file| std::fs::read_to_string(file.path()).ok())
+            .find_map(|text| backend_in(&text))
     }
 
     /// What this cluster leaves behind on this machine.
@@ -141,6 +145,28 @@ impl Project {
     }
 }
 
+/// The estate's id in a state of layer 00.
+pub(crate) fn estate_in(state: &serde_json::Value) -> Option<String> {
+    let estate = state["resources"]
+        .as_array()?
+        .iter()
+        .find(|resource| resource["type"] == "terraform_data" && resource["name"] == "estate")?;
+    estate["instances"][0]["attributes"]["id"]
+        .as_str()
+        .map(str::to_owned)
+}
+
+/// The kind of a backend block other than `local`, at the beginning of a line as `terraform fmt` leaves it.
+fn backend_in(text: &str) -> Option<String> {
+    text.lines().map(str::trim_start).find_map(|line| {
+        if line.starts_with("cloud {") {
+            return Some("cloud".to_owned());
+        }
+        let kind = line.strip_prefix("backend \"")?.split('"').next()?;
+        (kind != "local").then(|| kind.to_owned())
+    })
+}
+
 /// A program built beside this one.
 pub(crate) fn sibling(program: &str) -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe().context("finding this program's own path")?;
@@ -151,4 +177,27 @@ pub(crate) fn sibling(program: &str) -> anyhow::Result<PathBuf> {
         path.display()
     );
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::backend_in;
+
+    #[test]
+    fn a_backend_elsewhere_is_seen_and_a_comment_is_none() {
+        let backend = |text: &str| backend_in(text);
+        assert_eq!(
+            backend("terraform {\n  backend \"s3\" {\n").as_deref(),
+            Some("s3")
+        );
+        assert_eq!(
+            backend("terraform {\n  cloud {\n").as_deref(),
+            Some("cloud")
+        );
+        assert_eq!(
+            backend("# backend \"s3\"\ndata \"x\" \"y\" {\n  backend = \"local\"\n}"),
+            None
+        );
+        assert_eq!(backend("terraform {\n  backend \"local\" {}\n}"), None);
+    }
 }

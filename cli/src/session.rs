@@ -118,7 +118,8 @@ impl Session {
             root: self.project.root.clone(),
             configuration,
             lab: world.lab.clone(),
-            teardown: purpose != Purpose::Build,
+            teardown: matches!(purpose, Purpose::Destroy | Purpose::DestroyAll),
+            adopt: purpose == Purpose::Adopt,
             deletion_protection: purpose != Purpose::DestroyAll,
         };
         Ok(Terraform::new(
@@ -135,18 +136,23 @@ impl Session {
 
     /// The command that goes on from here, as the user would type it.
     pub(crate) fn again(&self, verb: &str) -> String {
-        let mut command = "./bootstrap.sh".to_owned();
-        if verb != "up" {
-            let _ = write!(command, " {verb}");
-        }
-        if self.cluster.file != self.project.root.join("examples/clusters/lab.yaml") {
-            let _ = write!(command, " -c {}", self.project.relative(&self.cluster.file));
-        }
-        for (key, value) in &self.cluster.set {
-            let _ = write!(command, " --set {key}={value}");
-        }
-        command
+        again(&self.project, &self.cluster, verb)
     }
+}
+
+/// A command for a cluster, as the user would type it.
+pub(crate) fn again(project: &Project, cluster: &Cluster, verb: &str) -> String {
+    let mut command = "./bootstrap.sh".to_owned();
+    if verb != "up" {
+        let _ = write!(command, " {verb}");
+    }
+    if cluster.file != project.root.join("examples/clusters/lab.yaml") {
+        let _ = write!(command, " -c {}", project.relative(&cluster.file));
+    }
+    for (key, value) in &cluster.set {
+        let _ = write!(command, " --set {key}={value}");
+    }
+    command
 }
 
 /// Why terraform is run.
@@ -154,6 +160,8 @@ impl Session {
 pub(crate) enum Purpose {
     /// Build, plan, look.
     Build,
+    /// Take over what is there and make nothing.
+    Adopt,
     /// Take down layers 03 to 01.
     Destroy,
     /// And layer 00, which is unprotected for it.

@@ -4,8 +4,10 @@
 
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 
+use strata_provider::provider::ADOPT;
+
 /// Variables of terraform that would change what we ask for.
-const DROPPED: [&str; 9] = [
+const DROPPED: [&str; 10] = [
     "TF_WORKSPACE",
     "TF_DATA_DIR",
     "TF_CLI_CONFIG_FILE",
@@ -15,6 +17,7 @@ const DROPPED: [&str; 9] = [
     "TF_INPUT",
     "TF_IN_AUTOMATION",
     "STRATA_TEARDOWN",
+    "STRATA_ADOPT",
 ];
 
 /// Prefixes of the same.
@@ -57,6 +60,8 @@ pub(crate) struct Settings {
     pub(crate) lab: Option<String>,
     /// What `destroy` sets, so that the tear-down mark counts.
     pub(crate) teardown: bool,
+    /// What `adopt` sets, so that nothing is made.
+    pub(crate) adopt: bool,
     /// What `destroy --all` sets to false.
     pub(crate) deletion_protection: bool,
 }
@@ -90,6 +95,9 @@ pub(crate) fn environment(
     if let Some(url) = &settings.lab {
         put("STRATA_LAB_URL", url.into());
     }
+    if settings.adopt {
+        put(ADOPT, settings.workspace.clone().into());
+    }
     if settings.teardown {
         put("STRATA_TEARDOWN", settings.workspace.clone().into());
     }
@@ -118,6 +126,7 @@ mod tests {
             configuration: "/p/.strata/home/terraform.rc".into(),
             lab: lab.map(str::to_owned),
             teardown: false,
+            adopt: false,
             deletion_protection: true,
         }
     }
@@ -135,6 +144,7 @@ mod tests {
             "TF_LOG",
             "TF_CLI_CONFIG_FILE",
             "TF_WORKSPACE",
+            ADOPT,
         ]
         .into_iter()
         .map(|name| (name.into(), "inherited".into()))
@@ -179,5 +189,6 @@ mod tests {
             Some(r#"{"endpoint.port":"6444"}"#)
         );
         assert_eq!(get(&environment, "STRATA_TEARDOWN"), None);
+        assert_eq!(get(&environment, ADOPT), None);
     }
 }

@@ -15,6 +15,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use strata_provider::provider::ADOPT;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     process::Command,
@@ -88,6 +89,53 @@ impl Terraform {
             String::from_utf8_lossy(&output.stderr).trim()
         );
         Ok(())
+    }
+
+    /// Whether this run only takes over.
+    pub(crate) fn adopts(&self) -> bool {
+        self.environment.contains_key(std::ffi::OsStr::new(ADOPT))
+    }
+
+    /// Takes an object that exists into the layer's state.
+    pub(crate) async fn import(&self, layer: Layer, address: &str, id: &str) -> anyhow::Result<()> {
+        self.get(layer).await?;
+        let arguments = [
+            "import",
+            "-no-color",
+            "-input=false",
+            "-lock-timeout=30s",
+            address,
+            id,
+        ];
+        let output = self
+            .command(layer, &arguments)
+            .output()
+            .await
+            .context("running terraform import")?;
+        anyhow::ensure!(
+            output.status.success(),
+            "terraform import failed in {}: {}",
+            layer.name(),
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+        Ok(())
+    }
+
+    /// The text of the layer's state, from its backend; nothing when there is none.
+    pub(crate) async fn pull(&self, layer: Layer) -> anyhow::Result<Option<String>> {
+        let output = self
+            .command(layer, &["state", "pull"])
+            .output()
+            .await
+            .context("running terraform state pull")?;
+        anyhow::ensure!(
+            output.status.success(),
+            "terraform state pull failed in {}: {}",
+            layer.name(),
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+        let text = String::from_utf8(output.stdout).context("reading a state")?;
+        Ok(Some(text).filter(|text| !text.trim().is_empty()))
     }
 
     /// The layer's outputs from its state; empty when there is none.

@@ -6,10 +6,11 @@ use crate::{
     arguments::{OnFailure, UpOptions},
     console::duration,
     finding::counted,
+    kit::recency,
     layers::{self, Stop},
     observe::observe,
     outcome::Outcome,
-    preflight::{self, Preflight, euro_per_hour},
+    preflight::{self, Preflight, euro_per_hour, open_store},
     project::Layer,
     session::{self, Purpose, Session, World},
     terraform::{Terraform, event::Diagnostic},
@@ -259,6 +260,13 @@ async fn finish(
     );
     for warning in warnings {
         layers::explain(session.console, "warning", warning);
+    }
+    let store = open_store(&session.project, &session.cluster)?;
+    if let Some(finding) = recency::finding(&session.project, &session.cluster, &*store).await {
+        session
+            .console
+            .add("warning", &format!("{} {}", finding.code, finding.message));
+        session.console.add("", &finding.fix);
     }
     if let Some(cause) = &observation.unreachable {
         session.console.add("unseen", cause);

@@ -1,4 +1,4 @@
-//! What goes wrong around a run: Ctrl-C, a second operator, a cluster nobody has tried before.
+//! What goes wrong around a run: Ctrl-C, a cluster nobody has tried before.
 
 use std::time::Duration;
 
@@ -58,52 +58,6 @@ fn an_interrupt_during_delivery_resumes_with_the_same_server() {
     );
     assert_eq!(lab.servers().len(), 1);
     assert_ready(&project, name, 1);
-}
-
-#[test]
-fn a_second_clone_with_empty_state_orders_and_deletes_nothing() {
-    let first = Project::new();
-    let name = "shared";
-    let text = cluster_text(name, &[("cp-1", "control-plane")]);
-    let file = first.cluster_file(name, &text);
-    first
-        .bootstrap(&["-c", file.to_str().unwrap(), "--yes"])
-        .expect_code(0);
-    let lab = first.lab(name);
-    let before = lab.estate()["servers"].clone();
-
-    // The second operator reaches the same outside world with an empty state and an empty store.
-    let second = Project::new();
-    let folder = second.path().join(".strata/shared/lab");
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::copy(
-        first.path().join(".strata/shared/lab/lab.json"),
-        folder.join("lab.json"),
-    )
-    .unwrap();
-    let file = second.cluster_file(name, &text);
-    lab.clear_calls();
-    let refused = second.bootstrap(&["-c", file.to_str().unwrap(), "--yes"]);
-    assert_ne!(refused.code, 0, "{}", refused.text());
-    assert!(
-        refused.text().contains("owner"),
-        "whose the cluster is must be said:\n{}",
-        refused.text()
-    );
-    assert_eq!(lab.estate()["servers"], before, "servers changed");
-    let orders: Vec<_> = lab
-        .calls()
-        .into_keys()
-        .filter(|call| call.contains("/servers") && !call.contains(" GET "))
-        .collect();
-    assert!(orders.is_empty(), "{orders:?}");
-    // The first owner still has an empty plan.
-    assert_eq!(
-        first
-            .changes(name, &first.path().join("shared.yaml"), "01-infrastructure")
-            .len(),
-        0
-    );
 }
 
 /// A small generator with its seed in the message, so that a failure can be repeated.

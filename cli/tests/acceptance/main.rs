@@ -10,6 +10,7 @@ mod day_two;
 mod examples;
 mod failures;
 mod harness;
+mod loss;
 mod mutations;
 mod rollback;
 mod wrong_files;

@@ -1,0 +1,267 @@
+//! Loss, rehearsed: a second operator without the store, a stolen laptop, a lost state, a colleague who joins. One cluster serves all drills.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::cold_start::{assert_only_reads, assert_ready};
+use crate::day_two::cluster_text;
+use crate::harness::{Lab, Project};
+
+const NAME: &str = "shared";
+const LAYERS: [&str; 4] = [
+    "00-auth",
+    "01-infrastructure",
+    "02-services",
+    "03-configuration",
+];
+
+/// A cluster with something in every layer.
+fn text() -> String {
+    let nodes = [("cp-1", "control-plane"), ("w-1", "worker")];
+    cluster_text(NAME, &nodes).replace(
+        "{cloudflare: {zone: strata.test}}",
+        "{cloudflare: {zone: strata.test}, nodes: true, records: {www: {type: A, values: [192.0.2.80]}}}\nmanifests: manifests",
+    )
+}
+
+fn place(project: &Project) -> PathBuf {
+    let folder = project.path().join("manifests");
+    fs::create_dir_all(&folder).unwrap();
+    let object = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: hello, namespace: default}\ndata: {a: b}\n";
+    fs::write(folder.join("hello.yaml"), object).unwrap();
+    project.cluster_file(NAME, &text())
+}
+
+/// A clone that shares another one's lab, and leaves it running when it goes.
+struct Guest(Project);
+
+impl std::ops::Deref for Guest {
+    type Target = Project;
+
+    fn deref(&self) -> &Project {
+        &self.0
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(self.path().join(format!(".strata/{NAME}/lab/lab.json")));
+    }
+}
+
+/// Another clone, in another HOME, that reaches the same outside world and knows nothing of it.
+fn newcomer(first: &Project) -> Guest {
+    let second = Project::new();
+    let folder = second.path().join(format!(".strata/{NAME}/lab"));
+    fs::create_dir_all(&folder).unwrap();
+    let description = format!(".strata/{NAME}/lab/lab.json");
+    fs::copy(first.path().join(&description), folder.join("lab.json")).unwrap();
+    Guest(second)
+}
+
+fn forget_state(project: &Project) {
+    for layer in LAYERS {
+        let state = format!("terraform/{layer}/terraform.tfstate.d/{NAME}");
+        fs::remove_dir_all(project.path().join(state)).unwrap();
+    }
+}
+
+/// The plan of every layer changes nothing, outputs included.
+fn assert_unchanged(project: &Project, file: &Path) {
+    let plan = project
+        .bootstrap(&["plan", "-c", file.to_str().unwrap()])
+        .expect_code(0);
+    let unchanged = plan.stdout.matches(": no changes").count();
+    assert_eq!(unchanged, LAYERS.len(), "{}", plan.stdout);
+}
+
+/// Calls that order, open, mint or delete. To apply an object again as it is (a PATCH) is how objects are taken over.
+fn harm(lab: &Lab) -> Vec<String> {
+    let is_harm = |call: &String| {
+        let is_write = !call.contains(" GET ") && !call.contains(" LIST ");
+        let elsewhere = !call.starts_with("kubernetes ");
+        is_write && (elsewhere || call.contains(" POST ") || call.contains(" DELETE "))
+    };
+    lab.calls().into_keys().filter(is_harm).collect()
+}
+
+/// What a machine says about its lock and the cluster about its tokens, to be the same before and after.
+fn untouched(lab: &Lab) -> Value {
+    let estate = lab.estate();
+    let tokens = estate["clusters"][0]["bootstrap_tokens"].clone();
+    serde_json::json!([estate["servers"], estate["dns_records"], tokens])
+}
+
+#[test]
+fn what_is_lost_comes_back_and_what_is_foreign_is_left_alone() {
+    let first = Project::new();
+    let file = place(&first);
+    let path = file.to_str().unwrap();
+    first.bootstrap(&["-c", path, "--yes"]).expect_code(0);
+    assert_unchanged(&first, &file);
+    let lab = first.lab(NAME);
+
+    a_second_operator_without_the_store(&first, &lab);
+    let kit = a_kit(&first, path);
+    a_new_laptop(&first, &kit);
+    a_lost_state(&first, &lab, &file);
+    a_colleague(&first, path);
+    assert_ready(&first, NAME, 2);
+}
+
+/// Empty state, empty store: nothing is ordered, nothing is adopted, and whose the cluster is gets said.
+fn a_second_operator_without_the_store(first: &Project, lab: &Lab) {
+    let before = lab.estate()["servers"].clone();
+    let owner = first.state(NAME, "00-auth")["outputs"]["owner"]["value"].clone();
+    let owner = owner.as_str().unwrap();
+    let second = newcomer(first);
+    let file = place(&second);
+    let path = file.to_str().unwrap();
+    lab.clear_calls();
+    second
+        .bootstrap(&["-c", path, "--yes"])
+        .expect_code(2)
+        .expect_text(owner);
+    second
+        .bootstrap(&["adopt", "-c", path])
+        .expect_code(3)
+        .expect_text("OWN-01")
+        .expect_text(owner)
+        .expect_text("kit restore");
+    assert_eq!(lab.estate()["servers"], before, "servers changed");
+    assert_only_reads(lab);
+    assert!(
+        !second
+            .path()
+            .join(format!("terraform/00-auth/terraform.tfstate.d/{NAME}"))
+            .exists()
+    );
+}
+
+/// Written for its owner alone, refused without a good passphrase.
+fn a_kit(first: &Project, path: &str) -> PathBuf {
+    let kit = first.path().join("shared.kit");
+    let to = ["kit", "-c", path, "--to", kit.to_str().unwrap()];
+    first
+        .bootstrap(&to)
+        .expect_code(3)
+        .expect_text("STRATA_KIT_PASSPHRASE_FILE");
+    with_passphrase(first, "short", &to)
+        .expect_code(1)
+        .expect_text("12 or more");
+    assert!(!kit.exists());
+    with_passphrase(first, "correct horse battery", &to)
+        .expect_code(0)
+        .expect_text("read back");
+    let mode = fs::metadata(&kit).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    kit
+}
+
+fn with_passphrase(project: &Project, passphrase: &str, arguments: &[&str]) -> crate::harness::Ran {
+    let file = project.path().join("home/passphrase");
+    fs::write(&file, format!("{passphrase}\n")).unwrap();
+    project
+        .command("./bootstrap.sh")
+        .env("STRATA_KIT_PASSPHRASE_FILE", &file)
+        .args(arguments)
+        .output()
+        .expect("bootstrap.sh starts")
+        .into()
+}
+
+/// HOME, state, store and identity are gone: a fresh clone, the kit, and nothing is left to do.
+fn a_new_laptop(first: &Project, kit: &Path) {
+    let laptop = newcomer(first);
+    place(&laptop);
+    fs::remove_file(laptop.path().join("shared.yaml")).unwrap();
+    let restore = ["kit", "restore", kit.to_str().unwrap()];
+    with_passphrase(&laptop, "a wrong passphrase", &restore)
+        .expect_code(1)
+        .expect_text("passphrase is wrong");
+    let file = laptop.path().join("shared.yaml");
+    assert!(!file.exists());
+    with_passphrase(&laptop, "correct horse battery", &restore).expect_code(0);
+    assert_unchanged(&laptop, &file);
+    // The same again finds everything in place; what differs is refused, named, and kept when it is replaced.
+    with_passphrase(&laptop, "correct horse battery", &restore).expect_code(0);
+    fs::write(&file, format!("# edited\n{}", text())).unwrap();
+    with_passphrase(&laptop, "correct horse battery", &restore)
+        .expect_code(3)
+        .expect_text("shared.yaml")
+        .expect_text("nothing was changed");
+    assert!(fs::read_to_string(&file).unwrap().starts_with("# edited"));
+    let replace = [restore.as_slice(), &["--overwrite"]].concat();
+    with_passphrase(&laptop, "correct horse battery", &replace)
+        .expect_code(0)
+        .expect_text("earlier");
+    assert_eq!(fs::read_to_string(&file).unwrap(), text());
+}
+
+/// The state alone is gone: `up` refuses to begin a second estate, `adopt` takes everything over and touches nothing.
+fn a_lost_state(first: &Project, lab: &Lab, file: &Path) {
+    let path = file.to_str().unwrap();
+    let before = untouched(lab);
+    forget_state(first);
+    first
+        .bootstrap(&["-c", path, "--yes"])
+        .expect_code(2)
+        .expect_text("OWN-03")
+        .expect_text("adopt");
+    lab.clear_calls();
+    first
+        .bootstrap(&["adopt", "-c", path])
+        .expect_code(0)
+        .expect_text("server taken over, none ordered: cp-1 w-1")
+        .expect_text("lockdown taken over: cp-1 w-1")
+        .expect_text("4 layers, no changes");
+    let harm = harm(lab);
+    assert!(harm.is_empty(), "adopting wrote: {harm:?}");
+    assert_eq!(untouched(lab), before, "adopting changed the world");
+    assert_unchanged(first, file);
+    first
+        .bootstrap(&["-c", path, "--yes"])
+        .expect_code(0)
+        .expect_text("nothing to do");
+    // Its init claim speaks of a cluster that lives: no word of anybody releases it.
+    first
+        .bootstrap(&["unlock", "-c", path, "--run", "any"])
+        .expect_code(3)
+        .expect_text("node cp-1")
+        .expect_text("API answers");
+}
+
+/// One more person: every entry is for both, and the file says what to write down.
+fn a_colleague(first: &Project, path: &str) {
+    use strata_provider::store::{Store, file::File};
+    let key = age::x25519::Identity::generate();
+    let recipient = key.to_public().to_string();
+    let names = first
+        .bootstrap(&["store", "list", "-c", path])
+        .expect_code(0);
+    assert!(
+        names.stdout.lines().any(|name| name == "pki"),
+        "{}",
+        names.stdout
+    );
+    first
+        .bootstrap(&["store", "add-recipient", &recipient, "-c", path])
+        .expect_code(0)
+        .expect_text(&format!("{recipient}]"));
+    let identity = first.path().join("home/colleague.txt");
+    let text = age::secrecy::ExposeSecret::expose_secret(&key.to_string()).to_owned();
+    fs::write(&identity, text).unwrap();
+    let folder = first.path().join(format!(".strata/{NAME}/store"));
+    let store = File::new(folder, identity, &[]).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let read = names.stdout.lines().map(|name| {
+        let name = strata_provider::store::Name::parse(name).unwrap();
+        runtime.block_on(store.get(&name)).unwrap().is_some()
+    });
+    assert!(read.collect::<Vec<_>>().iter().all(|read| *read));
+}
