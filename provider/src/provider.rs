@@ -43,6 +43,7 @@ pub fn registry() -> Registry<Strata> {
         .ephemeral::<crate::services::kubeadm::join_info::EphemeralJoinInfo>()
         .ephemeral::<crate::services::secret::ephemeral::EphemeralSecret>()
         .ephemeral::<crate::services::secret::folder::EphemeralSecrets>()
+        .ephemeral::<crate::services::talos::node_inputs::EphemeralNodeInputs>()
         .function::<crate::functions::cluster::Cluster>()
         .function::<crate::functions::flatcar_install_script::FlatcarInstallScript>()
         .function::<crate::functions::ignition::Ignition>()
@@ -341,6 +342,30 @@ impl Strata {
             Diagnostics::failed("open", "store", &settings.kind, &error).at(Path::of("store"))
         })?;
         Ok(self.store.get_or_init(|| store).clone())
+    }
+
+    /// A KV engine of Vault that is not the store: at the store's address if that is a Vault, else at `VAULT_ADDR`. Nobody is contacted yet.
+    pub fn vault(&self, mount: &str) -> Result<store::vault::Vault, Diagnostics> {
+        let store = self
+            .configuration
+            .store
+            .known()
+            .ok_or_else(|| unknown("store"))?
+            .settings()?;
+        let near = store.kind == "vault";
+        let settings = strata_cluster::Store {
+            kind: "vault".into(),
+            path: Some(String::new()),
+            url: store.url.filter(|_| near),
+            mount: Some(mount.to_owned()),
+            namespace: store.namespace.filter(|_| near),
+            ..strata_cluster::Store::default()
+        };
+        Ok(store::vault::Vault::new(
+            &settings,
+            self.cluster(),
+            self.environment.clone(),
+        ))
     }
 
     /// The value of a store entry that must exist. The error names the entry, never its value.

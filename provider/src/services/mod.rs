@@ -9,3 +9,4 @@ pub mod kubernetes;
 pub mod lockdown;
 pub mod scaleway;
 pub mod secret;
+pub mod talos;

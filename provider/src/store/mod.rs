@@ -19,7 +19,7 @@ pub mod file;
 pub mod fingerprint;
 mod infisical;
 pub mod part;
-mod vault;
+pub mod vault;
 
 use std::fmt;
 use std::path::Path;

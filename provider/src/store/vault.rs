@@ -27,7 +27,7 @@ const ROUNDS: usize = 3;
 const CONCURRENT: usize = 8;
 
 /// A path of a KV engine.
-pub(super) struct Vault {
+pub struct Vault {
     target: Target,
     environment: OnDemand,
     session: OnceCell<Session>,
@@ -35,15 +35,21 @@ pub(super) struct Vault {
 
 impl Vault {
     /// The store that cluster file or provider block describe. Contacts nobody.
-    pub(super) fn new(
-        settings: &strata_cluster::Store,
-        cluster: &str,
-        environment: OnDemand,
-    ) -> Self {
+    pub fn new(settings: &strata_cluster::Store, cluster: &str, environment: OnDemand) -> Self {
         Self {
             target: Target::new(settings, cluster),
             environment,
             session: OnceCell::new(),
+        }
+    }
+
+    /// All keys of a secret, which need not be an entry of ours; `None` is proven absence.
+    pub async fn keys(&self, name: &Name) -> Result<Option<Map<String, Value>>> {
+        let session = self.session().await?;
+        match session.read(name).await {
+            Ok(Slot::Empty { .. }) => Ok(None),
+            Ok(Slot::Live { data, .. }) => Ok(Some(data)),
+            Err(error) => Err(session.sort("read", name, error).await),
         }
     }
 
