@@ -10,21 +10,36 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use strata_lab::{Lab, Options};
+use strata_provider::environment::Environment;
+use strata_provider::http::client::{Client, Settings};
+use strata_provider::secret::Secret;
 
 const HEAD: &str = r#"terraform {
   required_providers {
     strata = { source = "strata.internal/strata-iac/strata" }
   }
 }
-provider "strata" {
+"#;
+const FILE: &str = r#"provider "strata" {
   cluster = "home"
   root    = abspath(path.root)
   store   = { kind = "file", path = "store" }
 }
 "#;
+const VAULT: &str = r#"provider "strata" {
+  cluster = "home"
+  root    = abspath(path.root)
+  lab     = true
+  store   = { kind = "vault" }
+}
+"#;
 
-/// A folder with a configuration, a store and an identity of its own.
-struct Workspace(tempfile::TempDir);
+/// A folder with a configuration, and a store and an identity of its own or a lab with the store.
+struct Workspace {
+    folder: tempfile::TempDir,
+    lab: Option<String>,
+}
 
 struct Ran {
     code: i32,
@@ -58,6 +73,15 @@ impl Ran {
 
 impl Workspace {
     fn new(configuration: &str) -> Self {
+        Self::of(None, configuration)
+    }
+
+    /// With the Vault of the lab at this control address.
+    fn in_lab(url: &str, configuration: &str) -> Self {
+        Self::of(Some(url.to_owned()), configuration)
+    }
+
+    fn of(lab: Option<String>, configuration: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let provider = PathBuf::from(env!("CARGO_BIN_EXE_terraform-provider-strata"));
         let rc = format!(
@@ -65,28 +89,35 @@ impl Workspace {
             provider.parent().unwrap().display()
         );
         fs::write(folder.path().join("terraform.rc"), rc).unwrap();
-        let space = Self(folder);
+        let space = Self { folder, lab };
         space.write(configuration);
         space
     }
 
     fn write(&self, configuration: &str) {
-        let text = format!("{HEAD}{configuration}");
-        fs::write(self.0.path().join("main.tf"), text).unwrap();
+        let provider = if self.lab.is_some() { VAULT } else { FILE };
+        let text = format!("{HEAD}{provider}{configuration}");
+        fs::write(self.folder.path().join("main.tf"), text).unwrap();
     }
 
     fn terraform(&self, arguments: &[&str]) -> Ran {
         let mut command = Command::new("terraform");
         command
             .args(arguments)
-            .current_dir(self.0.path())
+            .current_dir(self.folder.path())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())
-            .env("HOME", self.0.path())
-            .env("TF_CLI_CONFIG_FILE", self.0.path().join("terraform.rc"))
+            .env("HOME", self.folder.path())
+            .env(
+                "TF_CLI_CONFIG_FILE",
+                self.folder.path().join("terraform.rc"),
+            )
             .env("TF_CLI_ARGS", "-no-color")
             .env("TF_IN_AUTOMATION", "1")
             .stdin(Stdio::null());
+        if let Some(url) = &self.lab {
+            command.env("STRATA_LAB_URL", url);
+        }
         let output = command
             .output()
             .expect("terraform 1.11 or newer is on the PATH");
@@ -137,7 +168,7 @@ impl Workspace {
     }
 
     fn entries(&self) -> Vec<String> {
-        let mut names: Vec<String> = fs::read_dir(self.0.path().join("store"))
+        let mut names: Vec<String> = fs::read_dir(self.folder.path().join("store"))
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .filter(|name| !name.starts_with('.'))
@@ -303,7 +334,10 @@ fn a_store_that_is_not_there_is_no_reason_to_forget() {
     let space = Workspace::new(&chain("1"));
     space.apply();
     let (before, entries) = (space.state(), space.entries());
-    let (store, aside) = (space.0.path().join("store"), space.0.path().join("aside"));
+    let (store, aside) = (
+        space.folder.path().join("store"),
+        space.folder.path().join("aside"),
+    );
     fs::rename(&store, &aside).unwrap();
     // Once nothing is at its place, as when a disk is not mounted, and once something that is no folder.
     for unreadable in [false, true] {
@@ -321,6 +355,59 @@ fn a_store_that_is_not_there_is_no_reason_to_forget() {
     assert_eq!(space.changes(), BTreeMap::new(), "all is as it was");
     space.terraform(&["destroy", "-auto-approve"]).expect(0);
     assert_eq!(space.state(), BTreeMap::new());
+}
+
+/// What can go wrong at the control address of a lab: adds a fault that lasts, or removes all.
+async fn fault(url: &str, action: Option<Value>) {
+    let environment = Environment::lab_at(url).await.unwrap();
+    let settings = Settings {
+        service: "control",
+        base: url.to_owned(),
+        header: http::header::AUTHORIZATION,
+        token: Secret::new(String::new()),
+        speed: 1.0,
+    };
+    let client = Client::new(environment.dialer().clone(), settings).unwrap();
+    let answer: Result<Value, _> = match action {
+        Some(action) => {
+            let fault = json!({ "place": "vault", "action": action });
+            client.post("faults").json(&fault).send().await
+        }
+        None => client.delete("faults").send().await,
+    };
+    answer.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vault_that_fails_neither_hangs_a_destroy_nor_makes_it_forget() {
+    let lab = Lab::start(Options {
+        speed: 600.0,
+        ..Options::default()
+    });
+    let lab = lab.await.unwrap();
+    let url = lab.url().to_owned();
+    let space = Workspace::in_lab(&url, &chain("1"));
+    tokio::task::block_in_place(|| {
+        space.apply();
+        assert_eq!(space.changes(), BTreeMap::new(), "the second plan");
+    });
+    let before = tokio::task::block_in_place(|| space.state());
+    for (action, told) in [("sealed", "Vault is sealed"), ("disconnect", "vault")] {
+        fault(&url, Some(json!(action))).await;
+        tokio::task::block_in_place(|| {
+            let start = Instant::now();
+            let ran = space.terraform(&["destroy", "-auto-approve"]);
+            ran.expect(1).says(told);
+            assert!(start.elapsed() < Duration::from_mins(1), "it does not hang");
+            assert_eq!(space.state(), before, "nothing is forgotten");
+        });
+        fault(&url, None).await;
+    }
+    tokio::task::block_in_place(|| {
+        assert_eq!(space.changes(), BTreeMap::new(), "all is as it was");
+        let ran = space.terraform(&["destroy", "-auto-approve"]);
+        ran.expect(0);
+    });
 }
 
 #[test]

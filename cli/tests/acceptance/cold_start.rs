@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::harness::{Lab, Project};
+use crate::sealing;
 
 const LAB: &str = "lab";
 
@@ -194,6 +195,10 @@ fn a_newcomer_gets_a_locked_cluster_keeps_it_destroys_it_and_builds_it_again() {
     );
     assert!(refused.text().contains("workspace"), "{}", refused.text());
 
+    // The key that opens sealed values is in the cluster before a controller is; one that made its own gives it up to the store.
+    sealing::assert_restored(&project, LAB, &["sealed-secrets-key"]);
+    sealing::capture_the_controllers_own(&project, LAB);
+
     // Destroy keeps layer 00 and the persistent secrets, and nothing else.
     let store = project.path().join(".strata/lab/store");
     let kept = files(&store);
@@ -218,7 +223,7 @@ fn a_newcomer_gets_a_locked_cluster_keeps_it_destroys_it_and_builds_it_again() {
         );
     }
     for (name, content) in &kept {
-        if ["pki", "estate", "ssh"]
+        if ["pki", "estate", "ssh", "sealed-secrets"]
             .iter()
             .any(|part| name.starts_with(part))
         {
@@ -230,7 +235,7 @@ fn a_newcomer_gets_a_locked_cluster_keeps_it_destroys_it_and_builds_it_again() {
         "the cluster's PKI went with destroy"
     );
 
-    // A second life: new machines, the same PKI.
+    // A second life: new machines, the same PKI, and every key that ever sealed a value.
     let first_authority = fs::read(project.path().join("ca.pem")).unwrap();
     project.bootstrap(&["--yes"]).expect_code(0);
     assert_ready(&project, LAB, 5);
@@ -240,6 +245,8 @@ fn a_newcomer_gets_a_locked_cluster_keeps_it_destroys_it_and_builds_it_again() {
         first_authority,
         "the cluster's CA changed"
     );
+    let both = ["sealed-secrets-key", "sealed-secrets-key-older-0"];
+    sealing::assert_restored(&project, LAB, &both);
     let second_servers = lab.servers();
     for (name, server) in &first_servers {
         assert_ne!(

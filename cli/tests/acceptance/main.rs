@@ -13,4 +13,5 @@ mod harness;
 mod loss;
 mod mutations;
 mod rollback;
+mod sealing;
 mod wrong_files;
