@@ -151,6 +151,11 @@ fn is_verdict(body: &str) -> bool {
     })
 }
 
+/// JSON that breaks off is no verdict: what it would have said is not known.
+fn is_broken(body: &[u8]) -> bool {
+    body.starts_with(b"{") && serde_json::from_slice::<serde::de::IgnoredAny>(body).is_err()
+}
+
 /// The readable part of an error body: `message`, the `errors` of Cloudflare or Vault, or the start of the text.
 fn message(body: &str) -> String {
     let json = serde_json::from_str::<serde_json::Value>(body).unwrap_or_default();
@@ -485,6 +490,9 @@ impl Request<'_> {
         );
         if head.status.is_success() {
             return Ok(body);
+        }
+        if is_broken(&body) {
+            return Err(unusable(format!("{} with broken JSON", head.status)));
         }
         let text: String = String::from_utf8_lossy(&body)
             .chars()

@@ -125,6 +125,19 @@ async fn errors_as_texts_are_a_verdict_and_readable() {
     assert!(error.to_string().ends_with(": Vault is sealed"), "{error}");
 }
 
+const HALF: &str =
+    "HTTP/1.1 404 Not Found\r\nContent-Length: 10\r\nConnection: close\r\n\r\n{\"errors\":";
+
+#[tokio::test]
+async fn half_a_verdict_is_none() {
+    let (client, count) = serve(&[HALF, OK]).await;
+    client.get("x").send::<Value>().await.unwrap();
+    assert_eq!(count.load(Ordering::SeqCst), 2);
+    let (client, _) = serve(&[HALF]).await;
+    let error = client.post("x").send::<Value>().await.unwrap_err();
+    assert!(error.is_lost() && !error.is_not_found(), "{error}");
+}
+
 const ELSEWHERE: &str = "HTTP/1.1 307 Temporary Redirect\r\nLocation: /y\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 const DOWN: &str = "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://192.0.2.1/y\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
