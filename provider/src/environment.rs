@@ -143,6 +143,16 @@ impl Environment {
         }
     }
 
+    /// The same with these variables changed.
+    #[cfg(test)]
+    pub(crate) fn with(mut self, changes: &[(&str, &str)]) -> Self {
+        let changes = changes
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        self.variables.extend(changes);
+        self
+    }
+
     /// The one dialer.
     pub fn dialer(&self) -> &Dialer {
         &self.dialer

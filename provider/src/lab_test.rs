@@ -1,5 +1,6 @@
 //! For tests of this crate: a lab in this process, its control API, and providers of several estates in it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use http::header::AUTHORIZATION;
@@ -53,10 +54,26 @@ impl World {
         )
     }
 
+    /// The lab as a process in it sees it.
+    pub(crate) async fn environment(&self) -> Environment {
+        Environment::lab_at(self.lab.url()).await.unwrap()
+    }
+
     /// Adds a fault that happens once.
     pub(crate) async fn fault(&self, place: &str, target: &str, action: Value) {
         let fault =
             serde_json::json!({ "place": place, "target": target, "action": action, "times": 1 });
+        self.control
+            .post("faults")
+            .json(&fault)
+            .send::<Value>()
+            .await
+            .unwrap();
+    }
+
+    /// Adds a fault that stays.
+    pub(crate) async fn fault_for_ever(&self, place: &str, target: &str, action: Value) {
+        let fault = serde_json::json!({ "place": place, "target": target, "action": action });
         self.control
             .post("faults")
             .json(&fault)
@@ -90,12 +107,17 @@ impl World {
             .unwrap();
     }
 
-    /// How often calls of this beginning were made, then forgets all counts.
-    pub(crate) async fn calls(&self, start: &str) -> u64 {
-        let calls: std::collections::BTreeMap<String, u64> =
-            self.control.get("calls").send().await.unwrap();
+    /// All calls that were made, then forgets them.
+    pub(crate) async fn all_calls(&self) -> BTreeMap<String, u64> {
+        let calls = self.control.get("calls").send().await.unwrap();
         self.control.delete("calls").send::<Value>().await.unwrap();
         calls
+    }
+
+    /// How often calls of this beginning were made, then forgets all counts.
+    pub(crate) async fn calls(&self, start: &str) -> u64 {
+        self.all_calls()
+            .await
             .iter()
             .filter(|(call, _)| call.starts_with(start))
             .map(|(_, count)| count)

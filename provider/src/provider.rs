@@ -124,9 +124,9 @@ pub struct Configuration {
 #[derive(Schema, Clone, Debug)]
 pub struct StoreConfiguration {
     /// Kind of store. `file`: one age file per secret in a folder, made to be committed; several people can use it one after the other.
-    /// `infisical`: a folder of an Infisical project. `vault`: a path of a KV version 2 engine of Vault or OpenBao. The last two several people
-    /// can use at the same time.
-    #[schema(required, one_of("file", "infisical", "vault"))]
+    /// `keyring`: the keyring of this desktop session (Secret Service), for one person on one machine. `infisical`: a folder of an Infisical
+    /// project. `vault`: a path of a KV version 2 engine of Vault or OpenBao. The last two several people can use at the same time.
+    #[schema(required, one_of("file", "keyring", "infisical", "vault"))]
     pub kind: Attr<String>,
     /// `file`: folder, absolute or relative to `root`, e.g. `clusters/home/store`; made when the first secret is put. `infisical`: folder, e.g.
     /// `/clusters/home`; made likewise. `vault`: path below the mount, e.g. `clusters/home`. Default of the last two: these, with the cluster's name.

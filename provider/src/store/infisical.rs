@@ -224,3 +224,6 @@ impl Store for Infisical {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,12 @@
 pub mod file;
 pub mod fingerprint;
 mod infisical;
+mod keyring;
 pub mod part;
+#[cfg(test)]
+mod promises;
+#[cfg(test)]
+mod race;
 pub mod vault;
 
 use std::fmt;
@@ -299,9 +304,14 @@ pub fn open(opening: Opening<'_>) -> Result<Arc<dyn Store>> {
             environment,
         ))),
         "vault" => Ok(Arc::new(vault::Vault::new(settings, cluster, environment))),
+        "keyring" if environment.is_lab() => Err(Error::Unusable {
+            location: "keyring".into(),
+            reason: "the cluster is in the lab, and the lab does not write into your own keyring; choose file, infisical or vault".into(),
+        }),
+        "keyring" => Ok(Arc::new(keyring::Keyring::new(cluster))),
         other => Err(Error::Unusable {
             location: format!("`{other}`"),
-            reason: "there is no such kind of store; use file, infisical or vault".into(),
+            reason: "there is no such kind of store; use file, keyring, infisical or vault".into(),
         }),
     }
 }

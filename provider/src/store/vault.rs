@@ -224,3 +224,6 @@ fn entry(name: &Name, version: u64, data: &Map<String, Value>) -> Result<Entry> 
         nonce: tag(mark(data), version),
     })
 }
+
+#[cfg(test)]
+mod tests;

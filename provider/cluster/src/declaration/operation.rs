@@ -21,9 +21,8 @@ pub(super) static STORE: &[Field] = &[
         "keyring",
         Record(&[]),
         "{}",
-        "The desktop's Secret Service.",
-    )
-    .later(),
+        "The desktop's Secret Service. Not in the lab.",
+    ),
     defaulted("infisical", Record(INFISICAL), "{}", "Infisical."),
     defaulted(
         "vault",
