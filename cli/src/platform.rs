@@ -5,18 +5,19 @@ use std::collections::BTreeSet;
 use anyhow::Context as _;
 use serde::Deserialize;
 use strata_provider::{
+    credential::{SCALEWAY, Source},
     environment::Environment,
     http::client::{Client as Http, Settings},
-    secret::Secret,
     services::scaleway::{client::Client as Scaleway, wire::Server},
 };
 
-use crate::cluster::Cluster;
+use crate::{cluster::Cluster, preflight::open_store, project::Project};
 
 /// The platform of one cluster.
 pub(crate) struct Platform {
     http: Http,
     scaleway: Scaleway,
+    credential: Source,
     zones: BTreeSet<String>,
     cluster_tag: String,
 }
@@ -58,8 +59,14 @@ struct OfferPage {
 }
 
 impl Platform {
-    /// Fails when the credential is missing; nothing is asked yet.
-    pub(crate) fn new(environment: &Environment, cluster: &Cluster) -> anyhow::Result<Self> {
+    /// Fails when the credential is nowhere; of the platform nothing is asked yet.
+    pub(crate) async fn new(
+        project: &Project,
+        environment: &Environment,
+        cluster: &Cluster,
+    ) -> anyhow::Result<Self> {
+        let store = open_store(project, cluster)?;
+        let (token, source) = SCALEWAY.find(environment, None, &*store).await?;
         let client = || {
             let settings = Settings {
                 service: "scaleway",
@@ -68,19 +75,16 @@ impl Platform {
                     .unwrap_or("https://api.scaleway.com")
                     .to_owned(),
                 header: http::HeaderName::from_static("x-auth-token"),
-                token: Secret::new(
-                    environment
-                        .get("SCW_SECRET_KEY")
-                        .context("SCW_SECRET_KEY is not set")?
-                        .to_owned(),
-                ),
+                token: token.clone(),
                 speed: environment.speed(),
             };
-            Http::new(environment.dialer().clone(), settings).context("using SCW_SECRET_KEY")
+            Http::new(environment.dialer().clone(), settings)
+                .with_context(|| format!("using the credential from {source}"))
         };
         Ok(Self {
             http: client()?,
             scaleway: Scaleway::new(client()?),
+            credential: source.clone(),
             zones: cluster
                 .spec
                 .nodes
@@ -89,6 +93,11 @@ impl Platform {
                 .collect(),
             cluster_tag: format!("strata-cluster={}", cluster.name()),
         })
+    }
+
+    /// Where the credential was found.
+    pub(crate) fn credential(&self) -> &Source {
+        &self.credential
     }
 
     /// Zones that the cluster uses.

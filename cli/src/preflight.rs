@@ -9,6 +9,7 @@ use std::{
 use anyhow::Context as _;
 use strata_cluster::Node;
 use strata_provider::{
+    credential::{self, CLOUDFLARE},
     environment::{Environment, OnDemand},
     services::scaleway::wire::Server,
     store::{self, Name, Store, file::File},
@@ -32,6 +33,8 @@ pub(crate) struct Preflight {
     pub(crate) milli_euro_per_hour: Option<i64>,
     /// Nodes that have no server yet.
     pub(crate) missing: Vec<String>,
+    /// Which source each credential comes from, never its value.
+    pub(crate) credentials: Vec<String>,
 }
 
 /// Runs all checks.
@@ -54,9 +57,16 @@ pub(crate) async fn run(
             .map(|(message, fix)| Finding::error("TF-01", message, fix)),
     );
     let owner = check_store(project, cluster, report).await;
-    match Platform::new(environment, cluster) {
+    match Platform::new(project, environment, cluster).await {
         Err(error) => report.find(Finding::error("SCW-01", format!("Scaleway cannot be asked: {error:#}"), "export SCW_SECRET_KEY and SCW_DEFAULT_PROJECT_ID of an API key with rights on Elastic Metal")),
-        Ok(platform) => check_platform(&platform, cluster, owner.as_deref(), &mut preflight).await,
+        Ok(platform) => {
+            let credential = format!("Scaleway from {}", platform.credential());
+            preflight.credentials.push(credential);
+            check_platform(&platform, cluster, owner.as_deref(), &mut preflight).await;
+        }
+    }
+    if cluster.spec.dns.kind == "cloudflare" {
+        check_cloudflare(project, cluster, environment, &mut preflight).await;
     }
     preflight
 }
@@ -222,6 +232,36 @@ async fn check_platform(
     }
     preflight.milli_euro_per_hour = price(nodes, &offers);
     preflight.missing = missing.into_iter().map(str::to_owned).collect();
+}
+
+/// DNS-04: the records could not be written, which would show only after machines were ordered.
+async fn check_cloudflare(
+    project: &Project,
+    cluster: &Cluster,
+    environment: &Environment,
+    preflight: &mut Preflight,
+) {
+    // A store that cannot be opened or read has a finding of its own.
+    let Ok(store) = open_store(project, cluster) else {
+        return;
+    };
+    match CLOUDFLARE.find(environment, None, &*store).await {
+        Ok((_, source)) => {
+            preflight.report.pass();
+            preflight
+                .credentials
+                .push(format!("Cloudflare from {source}"));
+        }
+        Err(credential::Error::Store(_)) => {}
+        Err(error) => preflight.report.find(Finding::error(
+            "DNS-04",
+            format!("Cloudflare's API token is not to be found: {error}"),
+            format!(
+                "export CLOUDFLARE_API_TOKEN, or put the token into the store as {}",
+                CLOUDFLARE.entry
+            ),
+        )),
+    }
 }
 
 /// OWN-01: somebody else's cluster of the same name.

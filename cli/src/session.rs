@@ -77,6 +77,13 @@ impl Session {
         self.console.say(&Line::new(label, text));
     }
 
+    /// Where each credential comes from; in the lab all are the lab's, which goes without saying.
+    pub(crate) fn say_credentials(&self, credentials: &[String]) {
+        if !self.cluster.is_lab() && !credentials.is_empty() {
+            self.say("credentials", credentials.join(", "));
+        }
+    }
+
     /// The world of this cluster; starts a lab only when asked to.
     pub(crate) async fn world(&self, start: bool) -> anyhow::Result<Option<World>> {
         if !self.cluster.is_lab() {

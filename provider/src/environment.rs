@@ -53,20 +53,22 @@ pub struct Environment {
     dialer: Dialer,
     speed: f64,
     variables: BTreeMap<String, String>,
+    /// What the vendors' configuration files say, under the names of the variables.
+    files: BTreeMap<String, String>,
 }
 
 impl Environment {
     /// The real world: the process's variables, and the cloud's configuration file where a variable is missing.
     pub fn real() -> Self {
-        let mut variables: BTreeMap<String, String> = scaleway_file(&std::env::vars().collect());
-        variables.extend(
-            std::env::vars()
-                .filter(|(name, _)| PREFIXES.iter().any(|prefix| name.starts_with(prefix))),
-        );
+        let process: BTreeMap<String, String> = std::env::vars().collect();
+        let files = scaleway_file(&process);
+        let ours = |name: &str| PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        let variables = process.into_iter().filter(|(name, _)| ours(name)).collect();
         Self {
             dialer: Dialer::direct(),
             speed: 1.0,
             variables,
+            files,
         }
     }
 
@@ -130,6 +132,7 @@ impl Environment {
             dialer,
             speed,
             variables,
+            files: BTreeMap::new(),
         })
     }
 
@@ -140,6 +143,7 @@ impl Environment {
             dialer: Dialer::loopback(),
             speed: 100.0,
             variables: BTreeMap::new(),
+            files: BTreeMap::new(),
         }
     }
 
@@ -168,12 +172,33 @@ impl Environment {
         self.dialer.is_lab()
     }
 
-    /// A variable that is set and not empty.
+    /// A variable that is set and not empty, else what a vendor's configuration file says.
     pub fn get(&self, name: &str) -> Option<&str> {
+        self.variable(name).or_else(|| self.file(name))
+    }
+
+    /// A variable that is set and not empty.
+    pub fn variable(&self, name: &str) -> Option<&str> {
         self.variables
             .get(name)
             .map(String::as_str)
             .filter(|value| !value.is_empty())
+    }
+
+    /// What a vendor's configuration file says, under the name of the variable.
+    pub fn file(&self, name: &str) -> Option<&str> {
+        self.files.get(name).map(String::as_str)
+    }
+
+    /// Variables and configuration files as given, outside the lab.
+    #[cfg(test)]
+    pub(crate) fn of(variables: BTreeMap<String, String>, files: BTreeMap<String, String>) -> Self {
+        Self {
+            dialer: Dialer::direct(),
+            speed: 1.0,
+            variables,
+            files,
+        }
     }
 }
 

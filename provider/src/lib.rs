@@ -5,6 +5,8 @@
 
 pub mod access;
 pub mod claim;
+pub mod configuration;
+pub mod credential;
 pub mod environment;
 pub mod firewall;
 pub mod functions;

@@ -17,10 +17,15 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use strata_framework::{Attr, Diagnostics, Path, Provider, Registry, Schema, fingerprint};
+use strata_framework::{Attr, Diagnostics, Path, Provider, Registry, fingerprint};
 use tokio::sync::OnceCell;
 
 use crate::access::Shared;
+use crate::configuration::unknown;
+pub use crate::configuration::{
+    CloudflareConfiguration, Configuration, ScalewayConfiguration, StoreConfiguration,
+};
+use crate::credential::{self, Credential};
 use crate::environment::{Environment, OnDemand};
 use crate::http::client::{Client as Http, Settings};
 use crate::secret::Secret;
@@ -58,134 +63,6 @@ pub fn registry() -> Registry<Strata> {
         .resource::<crate::services::scaleway::server::BaremetalServer>()
         .resource::<crate::services::scaleway::ssh_key::SshKey>()
         .resource::<crate::services::secret::resource::StoreSecret>()
-}
-
-/// Orders machines, makes them nodes of a Kubernetes cluster and keeps their secrets in a store.
-///
-/// One provider block serves one cluster. Nothing is contacted before a resource needs it, so `terraform validate`, and a plan without a
-/// given platform, work without that platform's credentials. No secret stands in configuration, plan, state or log: resources name entries
-/// of the store, and the state holds fingerprints.
-///
-/// # Credentials
-///
-/// They are never attributes. Each is read from the environment, else from its entry in the store.
-///
-/// | for | variable | store entry | must be allowed to |
-/// | --- | --- | --- | --- |
-/// | Scaleway | `SCW_SECRET_KEY`, else `secret_key` of Scaleway's configuration file (`SCW_CONFIG_PATH`, `SCW_PROFILE`) | `scaleway/secret-key` | what the pages of the resources say |
-/// | Cloudflare | `CLOUDFLARE_API_TOKEN` | `cloudflare/api-token` | what the page of `strata_dns_record` says |
-/// | the store | `STRATA_IDENTITY`: file with an age identity; else `~/.config/strata/<cluster>.agekey`, in the lab `.strata/<cluster>/identity.txt` | | read the identity, read and write the store's folder |
-///
-/// The first secret that is put into an empty store makes the identity (mode 0600). A missing identity beside existing entries is an error,
-/// never a new key.
-///
-/// # Environment
-///
-/// | variable | meaning |
-/// | --- | --- |
-/// | `SCW_API_URL`, `CLOUDFLARE_BASE_URL` | other addresses of the same APIs |
-/// | `SCW_DEFAULT_PROJECT_ID` | project of the resources that name none |
-/// | `STRATA_LAB_URL` | control API of the lab, with `lab = true`; then no variable of a platform is read |
-/// | `STRATA_TEARDOWN` | name of the cluster that may be torn down (`strata_kubernetes_cluster`) |
-/// | `STRATA_ADOPT` | name of the cluster whose lost state is rebuilt: creating a server, a node or a secret takes over what is there, and is an error when nothing is |
-/// | `TF_LOG_PROVIDER` | `debug` shows every request without its secrets |
-///
-/// # Errors
-///
-/// - "Cannot use the provider before ... is known": `owner`, say, comes from a resource that is not applied yet. Apply the layer below first.
-/// - "Cannot find the credential ...": neither variable nor store entry is set; the message names both.
-/// - "Cannot open store": a recipient is not an age recipient, or the identity cannot be read.
-#[derive(Schema, Clone, Debug)]
-#[schema(name = "strata")]
-pub struct Configuration {
-    /// Name of the cluster, for life, e.g. `home`. Marks everything that is made.
-    #[schema(required, pattern("[a-z0-9]([a-z0-9-]*[a-z0-9])?"))]
-    pub cluster: Attr<String>,
-    /// Absolute path of the project, e.g. `abspath(path.root)`. A relative path of the store starts here.
-    #[schema(required)]
-    pub root: Attr<String>,
-    /// Whether the cluster lives in the lab. Then every address and credential comes from the lab that `STRATA_LAB_URL` names,
-    /// and nothing else is contacted. Without it the cluster is real, and the lab is not looked at.
-    #[schema(optional)]
-    pub lab: Attr<bool>,
-    /// Id of the estate, part of every mark: whatever else carries the cluster's name and not this id is left alone. May be unknown while
-    /// planning. Without it secrets can be managed, but nothing that carries marks.
-    #[schema(optional)]
-    pub owner: Attr<String>,
-    /// Where secrets live. State holds the names of entries only.
-    #[schema(required)]
-    pub store: Attr<StoreConfiguration>,
-    /// Defaults for Scaleway. Only for clusters with machines there.
-    #[schema(optional)]
-    pub scaleway: Attr<ScalewayConfiguration>,
-}
-
-/// Where secrets live.
-#[derive(Schema, Clone, Debug)]
-pub struct StoreConfiguration {
-    /// Kind of store. `file`: one age file per secret in a folder, made to be committed; several people can use it one after the other.
-    /// `keyring`: the keyring of this desktop session (Secret Service), for one person on one machine. `infisical`: a folder of an Infisical
-    /// project. `vault`: a path of a KV version 2 engine of Vault or OpenBao. The last two several people can use at the same time.
-    #[schema(required, one_of("file", "keyring", "infisical", "vault"))]
-    pub kind: Attr<String>,
-    /// `file`: folder, absolute or relative to `root`, e.g. `clusters/home/store`; made when the first secret is put. `infisical`: folder, e.g.
-    /// `/clusters/home`; made likewise. `vault`: path below the mount, e.g. `clusters/home`. Default of the last two: these, with the cluster's name.
-    #[schema(optional)]
-    pub path: Attr<String>,
-    /// `file` only: further age recipients (`age1...`, as `age-keygen -y` prints them) that can read every secret written from now on. Without it
-    /// only the identity of whoever writes can.
-    #[schema(optional)]
-    pub recipients: Attr<Vec<String>>,
-    /// Address of the server, e.g. `https://eu.infisical.com`. Default: `INFISICAL_HOST`, else `https://eu.infisical.com`; for `vault`
-    /// `VAULT_ADDR`. Always the lab's in the lab.
-    #[schema(optional)]
-    pub url: Attr<String>,
-    /// `infisical` only: id of the project. Default: `INFISICAL_PROJECT_ID`. Always the lab's in the lab.
-    #[schema(optional)]
-    pub project: Attr<String>,
-    /// `infisical` only: slug of the environment. Default: `prod`.
-    #[schema(optional)]
-    pub environment: Attr<String>,
-    /// `vault` only: mount of the KV engine. Default: `secret`.
-    #[schema(optional)]
-    pub mount: Attr<String>,
-    /// `vault` only: namespace (Vault Enterprise, HCP), e.g. `team/a`. Default: `VAULT_NAMESPACE`.
-    #[schema(optional)]
-    pub namespace: Attr<String>,
-}
-
-impl StoreConfiguration {
-    /// The same in the words of the cluster file, or which attribute is not known yet.
-    fn settings(&self) -> Result<strata_cluster::Store, Diagnostics> {
-        let text = |attribute: &Attr<String>, name: &str| {
-            if attribute.is_unknown() {
-                return Err(unknown(&format!("store.{name}")));
-            }
-            Ok(attribute.known().cloned())
-        };
-        Ok(strata_cluster::Store {
-            kind: text(&self.kind, "kind")?.unwrap_or_default(),
-            path: text(&self.path, "path")?,
-            recipients: self.recipients.known().cloned(),
-            url: text(&self.url, "url")?,
-            project: text(&self.project, "project")?,
-            environment: text(&self.environment, "environment")?,
-            mount: text(&self.mount, "mount")?,
-            namespace: text(&self.namespace, "namespace")?,
-        })
-    }
-}
-
-/// Defaults for Scaleway.
-#[derive(Schema, Clone, Debug)]
-pub struct ScalewayConfiguration {
-    /// Zone of the cluster, e.g. `fr-par-2`. Only informative: every server names its own zone.
-    #[schema(optional)]
-    pub zone: Attr<String>,
-    /// Id (UUID) of the project that orders and pays. Default: `SCW_DEFAULT_PROJECT_ID`, else `default_project_id` of Scaleway's configuration
-    /// file; in the lab always the lab's own.
-    #[schema(optional)]
-    pub project: Attr<String>,
 }
 
 /// Scaleway as one process sees it.
@@ -243,16 +120,6 @@ impl Provider for Strata {
             only_adopts,
         })
     }
-}
-
-fn unknown(attribute: &str) -> Diagnostics {
-    Diagnostics::error(
-        format!("Cannot use the provider before {attribute} is known"),
-        format!(
-            "`{attribute}` of the provider block depends on something that is not applied yet."
-        ),
-    )
-    .hint("Apply the layer below first.")
 }
 
 impl Strata {
@@ -413,27 +280,27 @@ impl Strata {
         })
     }
 
-    /// A credential: the environment's variable, else the store entry. In the lab the environment always has it.
+    /// A credential, from wherever [`credential`] finds it.
     async fn credential(
         &self,
-        variable: &'static str,
-        entry: &'static str,
+        credential: &Credential,
+        named: Option<&str>,
     ) -> Result<Secret<String>, Diagnostics> {
-        if let Some(value) = self.environment().await?.get(variable) {
-            return Ok(Secret::new(value.to_owned()));
-        }
-        let name = Name::parse(entry).expect("a constant that parses");
-        let found = self
-            .store()?
-            .get(&name)
-            .await
-            .map_err(|error| store_failed("read", entry, &error))?;
-        found.map(|entry| entry.value).ok_or_else(|| {
-            Diagnostics::error(
-                format!("Cannot find the credential {variable}"),
-                format!("Neither the variable {variable} nor the store entry `{entry}` is set."),
+        let environment = self.environment().await?;
+        let found = credential.find(environment, named, &*self.store()?).await;
+        let official = credential.variables[0];
+        found.map(|(value, _)| value).map_err(|error| match error {
+            credential::Error::Store(error) => {
+                store_failed("read", named.unwrap_or(credential.entry), &error)
+            }
+            nowhere @ credential::Error::Nowhere { .. } => Diagnostics::error(
+                format!("Cannot find the credential {official}"),
+                format!("{nowhere}."),
             )
-            .hint(&format!("Set {variable} in the environment, or put the credential into the store as `{entry}`."))
+            .hint(&format!(
+                "Set {official} in the environment, or put the credential into the store as `{}`.",
+                named.unwrap_or(credential.entry)
+            )),
         })
     }
 
@@ -442,9 +309,9 @@ impl Strata {
         self.scaleway
             .get_or_try_init(|| async {
                 let environment = self.environment().await?;
-                let token = self
-                    .credential("SCW_SECRET_KEY", "scaleway/secret-key")
-                    .await?;
+                let block = self.configuration.scaleway.known();
+                let named = known(block.map(|block| &block.secret_key_entry));
+                let token = self.credential(&credential::SCALEWAY, named).await?;
                 let settings = Settings {
                     service: "scaleway",
                     base: environment
@@ -459,12 +326,7 @@ impl Strata {
                     Http::new(environment.dialer().clone(), settings).map_err(|error| {
                         Diagnostics::failed("use", "credential", "SCW_SECRET_KEY", &error)
                     })?;
-                let configured = self
-                    .configuration
-                    .scaleway
-                    .known()
-                    .and_then(|scaleway| scaleway.project.known())
-                    .cloned();
+                let configured = known(block.map(|block| &block.project)).map(str::to_owned);
                 Ok(Scaleway {
                     client: ScalewayClient::new(client),
                     poll: Poll::default(),
@@ -482,9 +344,9 @@ impl Strata {
         self.cloudflare
             .get_or_try_init(|| async {
                 let environment = self.environment().await?;
-                let token = self
-                    .credential("CLOUDFLARE_API_TOKEN", "cloudflare/api-token")
-                    .await?;
+                let block = self.configuration.cloudflare.known();
+                let named = known(block.map(|block| &block.api_token_entry));
+                let token = self.credential(&credential::CLOUDFLARE, named).await?;
                 let settings = Settings {
                     service: "cloudflare",
                     base: environment
@@ -499,7 +361,24 @@ impl Strata {
                     Http::new(environment.dialer().clone(), settings).map_err(|error| {
                         Diagnostics::failed("use", "credential", "CLOUDFLARE_API_TOKEN", &error)
                     })?;
-                Ok(cloudflare::client::Client::new(client))
+                // In the lab ids of the cluster's own would be real ones.
+                let id = |attribute: Option<&Attr<String>>, variables: [&str; 2]| {
+                    known(attribute)
+                        .filter(|_| !self.is_lab())
+                        .or_else(|| variables.iter().find_map(|name| environment.get(name)))
+                        .map(str::to_owned)
+                };
+                let scope = cloudflare::client::Scope {
+                    zone: id(
+                        block.map(|block| &block.zone_id),
+                        ["CLOUDFLARE_ZONE_ID", "CF_ZONE_ID"],
+                    ),
+                    account: id(
+                        block.map(|block| &block.account_id),
+                        ["CLOUDFLARE_ACCOUNT_ID", "CF_ACCOUNT_ID"],
+                    ),
+                };
+                Ok(cloudflare::client::Client::new(client).within(scope))
             })
             .await
     }
@@ -518,6 +397,11 @@ impl Scaleway {
 /// A failed call of the store, in the words of the framework.
 pub fn store_failed(verb: &str, entry: &str, error: &store::Error) -> Diagnostics {
     Diagnostics::failed(verb, "store entry", entry, error)
+}
+
+/// The text of an attribute of a block, if both are there.
+fn known(attribute: Option<&Attr<String>>) -> Option<&str> {
+    attribute?.known().map(String::as_str)
 }
 
 /// The set of texts of an attribute; null and unknown are empty.
@@ -556,6 +440,7 @@ pub(crate) mod tests {
             owner: owner.into(),
             store: Attr::Known(store),
             scaleway: Attr::Null,
+            cloudflare: Attr::Null,
         }
     }
 

@@ -24,10 +24,11 @@ const DROPPED: [&str; 10] = [
 const DROPPED_PREFIXES: [&str; 2] = ["TF_CLI_ARGS", "TF_VAR_"];
 
 /// Variables through which a cloud, a store or a cluster could be reached: gone in the lab.
-const CLOUD_PREFIXES: [&str; 16] = [
+const CLOUD_PREFIXES: [&str; 17] = [
     "SCW_",
+    "SCALEWAY_",
     "CLOUDFLARE_",
-    "CF_API_",
+    "CF_",
     "AWS_",
     "VAULT_",
     "INFISICAL_",

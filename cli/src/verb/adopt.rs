@@ -178,7 +178,8 @@ async fn owner(
         .await
         .context("reading whose the cluster is from the store")?;
     let stored = entry.map(|entry| entry.value.expose().clone());
-    let servers = Platform::new(&world.environment, &session.cluster)?
+    let servers = Platform::new(&session.project, &world.environment, &session.cluster)
+        .await?
         .servers()
         .await?;
     let decided = decide(

@@ -237,7 +237,7 @@ async fn finish(
     owner: Option<&str>,
 ) -> anyhow::Result<Outcome> {
     let name = session.cluster.name();
-    let left = match Platform::new(&world.environment, &session.cluster) {
+    let left = match Platform::new(&session.project, &world.environment, &session.cluster).await {
         Ok(platform) => platform.servers().await,
         Err(error) => Err(error),
     };

@@ -17,6 +17,7 @@ pub(crate) async fn run(options: &Common) -> anyhow::Result<Outcome> {
     };
     let preflight = preflight::run(&session.project, &session.cluster, &world.environment).await;
     session::show(session.console, &preflight.report);
+    session.say_credentials(&preflight.credentials);
     session.console.plain(&format!(
         "{}. Nothing was changed.",
         preflight.report.summary()

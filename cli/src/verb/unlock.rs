@@ -134,7 +134,8 @@ async fn owner(session: &Session, store: &dyn Store) -> anyhow::Result<String> {
 
 /// Machines that carry the estate's mark.
 async fn ours(session: &Session, world: &World, owner: &str) -> anyhow::Result<Vec<Server>> {
-    let mut servers = Platform::new(&world.environment, &session.cluster)?
+    let mut servers = Platform::new(&session.project, &world.environment, &session.cluster)
+        .await?
         .servers()
         .await
         .context("asking the platform for the estate's machines; nothing was released")?;

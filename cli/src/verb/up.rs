@@ -32,6 +32,7 @@ pub(crate) async fn run(options: &UpOptions) -> anyhow::Result<Outcome> {
     };
     let preflight = preflight::run(&session.project, &session.cluster, &world.environment).await;
     session::show(session.console, &preflight.report);
+    session.say_credentials(&preflight.credentials);
     session.say("preflight", preflight.report.summary());
     if preflight.report.refuses() {
         session.console.plain("Nothing was changed.");

@@ -25,7 +25,9 @@ pub enum Error {
     )]
     NoZone(String),
     /// The token sees several.
-    #[error("the API token sees {count} zones named `{name}`; use a token of one account")]
+    #[error(
+        "the API token sees {count} zones named `{name}`; use a token of one account, or set CLOUDFLARE_ACCOUNT_ID"
+    )]
     AmbiguousZone {
         /// Zone.
         name: String,
@@ -140,9 +142,19 @@ pub struct Patch {
 
 type Slot = Arc<tokio::sync::Mutex<Option<Arc<Vec<Record>>>>>;
 
+/// What is known about the zone beforehand.
+#[derive(Debug, Clone, Default)]
+pub struct Scope {
+    /// Id of a zone: a token for one zone may read it and not list zones.
+    pub zone: Option<String>,
+    /// Id of the account whose zones count.
+    pub account: Option<String>,
+}
+
 /// One token's view of the API.
 pub struct Client {
     http: Http,
+    scope: Scope,
     zones: tokio::sync::Mutex<HashMap<String, String>>,
     snapshots: Mutex<HashMap<String, Slot>>,
 }
@@ -152,8 +164,37 @@ impl Client {
     pub fn new(http: Http) -> Self {
         Self {
             http,
+            scope: Scope::default(),
             zones: tokio::sync::Mutex::default(),
             snapshots: Mutex::default(),
+        }
+    }
+
+    /// The same, knowing more about the zone.
+    #[must_use]
+    pub fn within(self, scope: Scope) -> Self {
+        Self { scope, ..self }
+    }
+
+    /// The zone whose id is known, if it is the one of this name.
+    async fn known_zone(&self, name: &str) -> Result<Option<String>, Error> {
+        let Some(id) = &self.scope.zone else {
+            return Ok(None);
+        };
+        match self.http.get(format!("zones/{}", escape(id))).send().await {
+            Ok(envelope) => {
+                let zone: Zone = open(envelope)?;
+                Ok((zone.name == name).then_some(zone.id))
+            }
+            // An id that the token does not know: the name decides.
+            Err(error)
+                if error
+                    .status()
+                    .is_some_and(|status| status.is_client_error()) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -190,9 +231,14 @@ impl Client {
         if let Some(id) = zones.get(name) {
             return Ok(id.clone());
         }
-        let mut found: Vec<Zone> = self
-            .all("zones", &format!("&name={}", escape(name)), 50)
-            .await?;
+        if let Some(id) = self.known_zone(name).await? {
+            zones.insert(name.into(), id.clone());
+            return Ok(id);
+        }
+        let account = self.scope.account.as_ref();
+        let account = account.map(|id| format!("&account.id={}", escape(id)));
+        let query = format!("&name={}{}", escape(name), account.unwrap_or_default());
+        let mut found: Vec<Zone> = self.all("zones", &query, 50).await?;
         found.retain(|zone| zone.name == name);
         match found.as_slice() {
             [] => Err(Error::NoZone(name.into())),
@@ -320,4 +366,60 @@ fn open<T>(envelope: Envelope<T>) -> Result<T, Error> {
     envelope
         .result
         .ok_or_else(|| Error::Refused("the answer has no result".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::client::Settings;
+    use crate::lab_test::World;
+    use crate::secret::Secret;
+
+    async fn client(world: &World, scope: Scope) -> Client {
+        let environment = world.environment().await;
+        let settings = Settings {
+            service: "cloudflare",
+            base: environment.get("CLOUDFLARE_BASE_URL").unwrap().to_owned(),
+            header: http::header::AUTHORIZATION,
+            token: Secret::new(environment.get("CLOUDFLARE_API_TOKEN").unwrap().to_owned()),
+            speed: environment.speed(),
+        };
+        let http = Http::new(environment.dialer().clone(), settings).unwrap();
+        Client::new(http).within(scope)
+    }
+
+    #[tokio::test]
+    async fn a_known_zone_is_not_listed_and_an_account_narrows_the_list() {
+        let world = World::start().await;
+        let anybody = client(&world, Scope::default()).await;
+        let zones: Vec<Zone> = anybody.all("zones", "", 50).await.unwrap();
+        let (id, zone) = (zones[0].id.clone(), zones[0].name.clone());
+        world.calls("").await;
+
+        let known = |id: &str| Scope {
+            zone: Some(id.to_owned()),
+            account: None,
+        };
+        let narrow = client(&world, known(&id)).await;
+        assert_eq!(narrow.zone(&zone).await.unwrap(), id);
+        let calls = world.all_calls().await;
+        assert!(
+            !calls.contains_key("cloudflare GET /client/v4/zones"),
+            "{calls:?}"
+        );
+        // An id of nothing, or of another zone, leaves the decision to the name.
+        let wrong = client(&world, known("0123456789abcdef0123456789abcdef")).await;
+        assert_eq!(wrong.zone(&zone).await.unwrap(), id);
+        assert!(matches!(
+            narrow.zone("nowhere.test").await,
+            Err(Error::NoZone(_))
+        ));
+
+        let elsewhere = Scope {
+            zone: None,
+            account: Some("0123456789abcdef0123456789abcdef".into()),
+        };
+        let other = client(&world, elsewhere).await;
+        assert!(matches!(other.zone(&zone).await, Err(Error::NoZone(_))));
+    }
 }
