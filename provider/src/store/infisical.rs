@@ -1,7 +1,9 @@
 //! Store `infisical`: a folder of one environment of an Infisical project, reached as a machine identity (universal auth).
 //!
 //! - Entry `nodes/cp-1/host-key` is the key `host-key` in the folder `<path>/nodes/cp-1`. Its value stands there as people read it ([`value`]).
-//! - Put-if-absent is the creation of a key, which Infisical refuses when it exists: it holds between all who use the project.
+//! - Put-if-absent is the creation of a key, which Infisical refuses when it exists. It looks before it inserts, and no more, so two creations at
+//!   the same moment may both succeed. Therefore a creator looks again after [`SETTLE`]: of several secrets of one key all take the same for the
+//!   first, and whoever made another one writes the first's content over it. So it holds between all who use the project.
 //! - The nonce of a put is in the secret's metadata (`strata-nonce`), and callers see it with the version, so a change by hand is a change, too.
 //!   Servers that keep no metadata are served as well; there a lost reply of a creation is taken for somebody else's win.
 //! - Infisical has no conditional delete. Ours looks first, and what is put between look and delete is deleted with it: a window of one call.
@@ -12,10 +14,12 @@ mod name;
 mod session;
 mod value;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
 
-use self::api::{Created, Secret as Found};
+use self::api::{Created, Secret as Found, View};
 use self::session::{Fault, Session, Target};
 use super::{Condition, Deleted, Description, Entry, Error, Name, Put, Result, Store};
 use crate::environment::OnDemand;
@@ -24,9 +28,13 @@ use crate::secret::Secret;
 /// Rounds of one put before it gives up: each was lost to somebody who made or deleted the same meanwhile.
 const ROUNDS: usize = 5;
 
+/// Longer than Infisical takes between looking for a key and inserting it.
+const SETTLE: Duration = Duration::from_secs(1);
+
 /// A folder of an Infisical project.
 pub(super) struct Infisical {
     target: Target,
+    settle: Duration,
     environment: OnDemand,
     session: OnceCell<Session>,
 }
@@ -40,6 +48,7 @@ impl Infisical {
     ) -> Self {
         Self {
             target: Target::new(settings, cluster),
+            settle: SETTLE,
             environment,
             session: OnceCell::new(),
         }
@@ -110,6 +119,41 @@ impl Infisical {
         }
     }
 
+    /// Whether the secret that we just made is the one that counts. Where another one of its key counts, ours becomes what that one is.
+    async fn is_first(&self, entry: &Name, nonce: &str) -> Result<bool> {
+        let session = self.session().await?;
+        let failed = |fault: Fault| fault.of("write", entry, &self.target);
+        let (folder, key) = name::place(&self.target.path, entry);
+        tokio::time::sleep(session.scaled(self.settle)).await;
+        let same = async |view: View| -> Result<Vec<Found>> {
+            let mut found = session.secrets(&folder, view).await.map_err(failed)?;
+            found.retain(|found| found.place().1 == key);
+            Ok(found)
+        };
+        let found = same(View::Names).await?;
+        let first = found.iter().min_by_key(|found| found.rank());
+        if found.len() < 2 || first.is_some_and(|first| first.nonce() == Some(nonce)) {
+            return Ok(true);
+        }
+        tracing::warn!(entry = %entry, "somebody made this entry of the store at the same moment; theirs counts");
+        // Only what is read by name can be written by name, so there is nothing to do when that is the first already.
+        let read = self.read("read", entry).await?;
+        if read.is_some_and(|read| read.nonce() == Some(nonce)) {
+            let found = same(View::Values).await?;
+            let first = found.iter().min_by_key(|found| found.rank());
+            if let Some((text, mark)) =
+                first.and_then(|first| Some((first.text()?, first.nonce()?)))
+            {
+                let metadata = serde_json::json!([{ "key": api::NONCE, "value": mark }]);
+                session
+                    .update(&folder, &key, text, metadata)
+                    .await
+                    .map_err(failed)?;
+            }
+        }
+        Ok(false)
+    }
+
     fn gave_up(&self, entry: &Name) -> Error {
         Error::Failed {
             verb: "write",
@@ -142,7 +186,9 @@ impl Store for Infisical {
     async fn put_if_absent(&self, name: &Name, value: &Secret<String>) -> Result<Put> {
         let (text, nonce) = (value::encode(value.expose()), fresh());
         for _ in 0..ROUNDS {
-            if let Some(tag) = self.create(name, &text, &nonce).await? {
+            if let Some(tag) = self.create(name, &text, &nonce).await?
+                && self.is_first(name, &nonce).await?
+            {
                 return Ok(Put::Written(tag));
             }
             match self.read("read", name).await? {
@@ -192,7 +238,7 @@ impl Store for Infisical {
         let session = self.session().await?;
         let base = &self.target.path;
         let found = session
-            .secrets(base)
+            .secrets(base, View::NamesBelow)
             .await
             .map_err(|fault| fault.of_all("list", &format!("{prefix}*"), &self.target))?;
         let mut names: Vec<Name> = found

@@ -16,7 +16,7 @@ const ROUNDS: usize = 1000;
 const WRITERS: [&str; 2] = ["cp-1", "cp-2"];
 
 /// Both do it at the same time, each in a task of its own.
-async fn both<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
+pub(super) async fn both<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
     act: impl Fn(usize) -> F,
 ) -> [T; 2] {
     let [one, two] = [0, 1].map(|writer| tokio::spawn(act(writer)));

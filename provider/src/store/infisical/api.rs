@@ -66,6 +66,12 @@ impl Secret {
         (!self.hidden && text != HIDDEN).then_some(text)
     }
 
+    /// Among secrets of one key everybody takes the smallest for the first: what a person made, then by nonce.
+    pub(super) fn rank(&self) -> (bool, Option<&str>) {
+        let id = self.id.as_deref().or(self.old_id.as_deref());
+        (self.nonce().is_some(), self.nonce().or(id))
+    }
+
     /// Folder and key.
     pub(super) fn place(&self) -> (Option<&str>, &str) {
         (self.path.as_deref(), &self.key)
@@ -80,6 +86,17 @@ impl Secret {
             .chain([json!({ "key": NONCE, "value": nonce })])
             .collect()
     }
+}
+
+/// What a listing shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum View {
+    /// Secrets of the folder and of those below, without values.
+    NamesBelow,
+    /// Secrets of the folder alone, without values.
+    Names,
+    /// The same with values.
+    Values,
 }
 
 /// What a creation came to.
@@ -197,19 +214,20 @@ impl Session {
         }
     }
 
-    /// All secrets in a folder and below, without their values.
-    pub(super) async fn secrets(&self, folder: &str) -> Result<Vec<Secret>, Fault> {
+    /// The secrets of a folder, or of it and those below.
+    pub(super) async fn secrets(&self, folder: &str, view: View) -> Result<Vec<Secret>, Fault> {
         #[derive(Deserialize)]
         struct All {
             secrets: Vec<Secret>,
         }
         let answer = self
             .either::<All>(|client, version| {
-                let query = self.query(
-                    version,
-                    folder,
-                    "recursive=true&viewSecretValue=false&expandSecretReferences=false",
+                let rest = format!(
+                    "recursive={}&viewSecretValue={}&expandSecretReferences=false",
+                    view == View::NamesBelow,
+                    view == View::Values
                 );
+                let query = self.query(version, folder, &rest);
                 client.get(format!("{}?{query}", version.secrets))
             })
             .await;

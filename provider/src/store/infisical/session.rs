@@ -359,7 +359,7 @@ impl Session {
             .map_err(|error| Fault::Unusable(error.to_string()))
     }
 
-    fn scaled(&self, duration: Duration) -> Duration {
+    pub(super) fn scaled(&self, duration: Duration) -> Duration {
         duration.div_f64(self.speed.max(1.0))
     }
 }

@@ -65,6 +65,54 @@ async fn one_of_two_writers_wins_whatever_goes_wrong() {
     race::with_faults(&world, "infisical", &faults, stores).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_creations_that_both_succeed_one_counts_for_everybody() {
+    let world = World::start().await;
+    // 40 ms between look and insert, and nobody decides before 200 ms have passed.
+    let slowly = json!({ "slow_insert": { "seconds": 60 } });
+    let patient = async || Infisical {
+        settle: std::time::Duration::from_mins(5),
+        ..open(&world).await
+    };
+    let stores: [Arc<dyn Store>; 2] = [Arc::new(patient().await), Arc::new(patient().await)];
+    // Folder and logins are there, so that nothing but the creations takes time.
+    for store in &stores {
+        store.put(&name("claim/other"), &secret("x")).await.unwrap();
+    }
+    world
+        .fault_for_ever("infisical", "POST /api/v4/secrets/{name}", slowly)
+        .await;
+    for round in 0..8 {
+        let entry = name(&format!("claim/{round}"));
+        let puts = race::both(|writer| {
+            let (store, entry) = (stores[writer].clone(), entry.clone());
+            async move {
+                let value = secret(&format!("writer {writer}"));
+                store.put_if_absent(&entry, &value).await.unwrap()
+            }
+        })
+        .await;
+        let read = stores[0].get(&entry).await.unwrap().unwrap();
+        let winners: Vec<usize> = (0..2)
+            .filter(|writer| matches!(puts[*writer], Put::Written(_)))
+            .collect();
+        assert_eq!(winners.len(), 1, "round {round}: {puts:?}");
+        assert_eq!(
+            *read.value.expose(),
+            format!("writer {}", winners[0]),
+            "round {round}"
+        );
+        if let Put::Exists(found) = &puts[1 - winners[0]] {
+            assert_eq!(found.value.expose(), read.value.expose());
+        }
+    }
+    let twice = world.estate().await["infisical"]["secrets"]
+        .as_array()
+        .unwrap()
+        .len();
+    assert!(twice > 9, "no two creations ever succeeded: {twice}");
+}
+
 #[tokio::test]
 async fn keys_stand_where_people_look_for_them() {
     let world = World::start().await;

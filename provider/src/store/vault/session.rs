@@ -201,7 +201,7 @@ impl Session {
         if status == 403 {
             let reason = match self.token().await {
                 Ok(token) => format!(
-                    "the token is valid, and none of its policies ({}) lets it {verb} this; a store needs create, read and update on {}/data/{}/*, update on {}/delete/{}/*, list on {}/metadata/{}/*",
+                    "the token is valid, and none of its policies ({}) lets it {verb} this; a store needs create, read, update and delete on {}/data/{}/*, update on {}/delete/{}/*, list on {}/metadata/{}/*",
                     token.policies.join(", "),
                     self.target.mount,
                     self.target.path,
