@@ -136,8 +136,8 @@
 //!
 //! Required, read-only and validator checks; defaults; nulling write-only values; unknown for computed values on a
 //! change; replacement paths; private state kept through every call; deadlines from `timeouts`; each operation in its own
-//! task, so a lost connection or a panic never loses what [`Cx::save`] was given; checking plans and results against
-//! core's rules.
+//! task, so a lost connection or a panic never loses what [`Cx::save`] was given (but a second panic, in a `Drop` while the
+//! first unwinds, ends the process: Rust's rule); checking plans and results against core's rules.
 
 // The derive names this crate by its own name, inside it too.
 extern crate self as strata_framework;

@@ -30,7 +30,11 @@ fn one_interrupt_finishes_what_runs_and_begins_nothing() {
     let dependent =
         "resource \"example_thing\" \"b\" {\n  name = \"b\"\n  depends_on = [example_thing.a]\n}\n";
     let space = Workspace::new(&(thing("time", "") + dependent));
-    for stop in [Running::press_control_c, Running::terminate] {
+    for stop in [
+        Running::press_control_c,
+        Running::terminate,
+        Running::terminate_all,
+    ] {
         let running = space.start(&["apply", "-auto-approve"]);
         space.await_file("a.json", MINUTE);
         let plugins = plugins(&running);
@@ -44,7 +48,7 @@ fn one_interrupt_finishes_what_runs_and_begins_nothing() {
         assert!(plugins.iter().all(|plugin| !plugin.exists()));
         assert_eq!(space.attributes("example_thing.a")["ready"], false);
         assert!(space.instances("example_thing.b").is_empty() && !space.file("b.json").exists());
-        // Once more from the start, for the other signal.
+        // Once more from the start, for the next signal.
         std::fs::remove_file(space.file("a.json")).unwrap();
     }
     space.write(&(thing("work", "") + dependent));

@@ -352,6 +352,11 @@ impl Running {
         signal("TERM", &self.0.id().to_string());
     }
 
+    /// SIGTERM to the whole group, as a machine sends it that shuts down.
+    pub(crate) fn terminate_all(&self) {
+        signal("TERM", &format!("-{}", self.0.id()));
+    }
+
     pub(crate) fn ended(self) -> Ran {
         Ran::from(&self.0.wait_with_output().unwrap())
     }
