@@ -3,6 +3,7 @@
 //! Direction of dependency: `http` and `store` know no service; a service's client knows `http`; a resource knows its client and
 //! `store`; `provider.rs` knows all resources. Services never import each other.
 
+pub mod absence;
 pub mod access;
 pub mod claim;
 pub mod configuration;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -195,12 +196,38 @@ fn a_newcomer_gets_a_locked_cluster_keeps_it_destroys_it_and_builds_it_again() {
     );
     assert!(refused.text().contains("workspace"), "{}", refused.text());
 
+    // A destroy whose store is not there stops and forgets nothing, whether it looks first or not.
+    let (store, aside) = (
+        project.path().join(".strata/lab/store"),
+        project.path().join("aside"),
+    );
+    let resources = || project.state(LAB, "01-infrastructure")["resources"].clone();
+    let known = resources();
+    fs::rename(&store, &aside).unwrap();
+    for looks in ["-refresh=true", "-refresh=false"] {
+        let destroy = ["destroy", "-auto-approve", "-input=false", looks];
+        let started = Instant::now();
+        let ran = project.terraform(LAB, &file, "01-infrastructure", &destroy);
+        assert_eq!(ran.code, 1, "{}", ran.text());
+        assert!(started.elapsed() < Duration::from_mins(1), "it hung");
+        assert_eq!(resources(), known, "something was forgotten");
+    }
+    assert!(
+        !store.exists(),
+        "something was written at the store's place"
+    );
+    fs::rename(&aside, &store).unwrap();
+    assert_eq!(lab.servers(), first_servers);
+    let changes = project.changes(LAB, &file, "01-infrastructure");
+    assert_eq!(changes, BTreeMap::new(), "all is as it was");
+    // Core drops the outputs of a layer before it destroys anything; the next run writes them again.
+    project.bootstrap(&["--yes"]).expect_code(0);
+
     // The key that opens sealed values is in the cluster before a controller is; one that made its own gives it up to the store.
     sealing::assert_restored(&project, LAB, &["sealed-secrets-key"]);
     sealing::capture_the_controllers_own(&project, LAB);
 
     // Destroy keeps layer 00 and the persistent secrets, and nothing else.
-    let store = project.path().join(".strata/lab/store");
     let kept = files(&store);
     let auth = serial_and_lineage(&project.state(LAB, "00-auth"));
     project.bootstrap(&["destroy", "--yes"]).expect_code(0);

@@ -9,6 +9,7 @@ use strata_framework::{
     Secret, Timeouts,
 };
 
+use crate::absence;
 use crate::access::Access;
 use crate::claim;
 use crate::kubernetes::{certificates, token};
@@ -21,6 +22,8 @@ const CA_HASH: &str = "K8S_CA_CERT_HASH";
 const CERTIFICATE_KEY: &str = "K8S_CERTIFICATE_KEY";
 const ENDPOINT: &str = "K8S_CONTROL_PLANE_ENDPOINT";
 
+const NOUN: &str = "join information";
+
 /// The life of a token when nothing else is said.
 const DAY: Duration = Duration::from_hours(24);
 
@@ -32,13 +35,15 @@ const DAY: Duration = Duration::from_hours(24);
 ///
 /// # Permissions
 ///
-/// - In the store: read of the PKI, read and write below `join/`.
+/// - In the store: read of the PKI and of the fingerprints' key, read and write below `join/`.
 /// - At the Kubernetes API: none to grant. From the PKI the provider signs itself a client certificate of group `system:masters` that lives
 ///   one hour. It is used for Secrets in `kube-system`: bootstrap tokens (create, patch, delete) and `kubeadm-certs` (patch).
 ///
 /// # Errors
 ///
 /// - "Cannot write join information": the API did not answer or refused; what the store holds is as it was, or of the new token.
+/// - "Cannot find the store of ..." (warning; an error at destroy): the store lacks more than these entries, so it is another one or not there
+///   right now. The state is kept.
 /// - "Cannot revoke join token" (warning, at destroy): the token ends by itself; the message says when.
 ///
 /// # Import
@@ -233,7 +238,12 @@ impl Resource for KubeadmJoinInfo {
         let store = cx.provider.store()?;
         match get(&*store, prior.name.text(), TOKEN).await {
             Ok(Some(_)) => Ok(Found::Present(prior)),
-            Ok(None) => Ok(Found::Gone),
+            Ok(None) => Ok(
+                match absence::doubt(&*store, NOUN, prior.name.text()).await {
+                    Some(found) => Found::Unknown(found),
+                    None => Found::Gone,
+                },
+            ),
             Err(diagnostics) => Ok(Found::Unknown(diagnostics)),
         }
     }
@@ -254,7 +264,13 @@ impl Resource for KubeadmJoinInfo {
         let teardown = claim::is_teardown(store)
             .await
             .map_err(|error| store_failed("read", claim::ENTRY, &error))?;
-        let token = get(store, folder, TOKEN).await?.as_ref().and_then(token_id);
+        let token = get(store, folder, TOKEN).await?;
+        if token.is_none()
+            && let Some(found) = absence::doubt(store, NOUN, folder).await
+        {
+            return Err(found);
+        }
+        let token = token.as_ref().and_then(token_id);
         if let (Some(id), false) = (token, teardown) {
             let client = access.client(prior.cluster.require("cluster")?).await?;
             if let Err(error) = token::revoke(&client, &id).await {

@@ -13,6 +13,7 @@ use strata_framework::{
     WaitError, chain, wait,
 };
 
+use crate::absence;
 use crate::access::Access;
 use crate::claim::{self, State};
 use crate::kubernetes::node::{self, Readiness};
@@ -31,13 +32,15 @@ use crate::services::attribute::Cluster;
 ///
 /// # Permissions
 ///
-/// - In the store: read of the PKI, read and write of `claim/init`.
+/// - In the store: read of the PKI and of the fingerprints' key, read and write of `claim/init`.
 /// - At the Kubernetes API: none to grant. From the PKI the provider signs itself a client certificate of group `system:masters` that lives
 ///   one hour. It is used to read Nodes, the Deployment `coredns` in `kube-system`, and the version.
 ///
 /// # Errors
 ///
 /// - "Cluster ... is not ready yet" (warning): the message names what is missing. Run apply again, or raise `timeouts`.
+/// - "Cannot find the store of ..." (warning; an error at destroy): the store lacks more than the claim, so it is another one or not there right
+///   now. The state is kept.
 /// - "... was forgotten, not marked for tear-down" (warning, at destroy): `STRATA_TEARDOWN` does not name the cluster.
 ///
 /// # Import
@@ -188,7 +191,12 @@ impl Resource for KubernetesCluster {
         let store = cx.provider.store()?;
         match claim::read(&*store).await {
             Ok(Some(_)) => Ok(Found::Present(prior)),
-            Ok(None) => Ok(Found::Gone),
+            Ok(None) => Ok(
+                match absence::doubt(&*store, "cluster", prior.name.text()).await {
+                    Some(found) => Found::Unknown(found),
+                    None => Found::Gone,
+                },
+            ),
             Err(error) => Ok(Found::Unknown(store_failed("read", claim::ENTRY, &error))),
         }
     }
@@ -215,15 +223,52 @@ impl Resource for KubernetesCluster {
             return Ok(());
         }
         let store = cx.provider.store()?;
+        let failed = |verb| move |error| store_failed(verb, claim::ENTRY, &error);
+        // Forgotten without the mark, its nodes could not leave.
+        if claim::read(&*store)
+            .await
+            .map_err(failed("read"))?
+            .is_none()
+            && let Some(found) = absence::doubt(&*store, "cluster", prior.name.text()).await
+        {
+            return Err(found);
+        }
         claim::set(&*store, State::Teardown)
             .await
-            .map_err(|error| store_failed("write", claim::ENTRY, &error))
+            .map_err(failed("write"))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use strata_framework::Harness;
+
     use super::*;
+    use crate::provider::tests::provider;
+
+    #[tokio::test]
+    async fn a_store_that_is_not_there_is_no_proof_that_the_cluster_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let harness = Harness::new(provider(folder.path()));
+        let cluster = KubernetesCluster {
+            name: "home".into(),
+            nodes: Attr::Known(BTreeSet::new()),
+            cluster: Attr::Null,
+            id: "home".into(),
+            ready: true.into(),
+            version: Attr::Null,
+            timeouts: Attr::Null,
+        };
+        let read = async || KubernetesCluster::read(&harness.cx(), cluster.clone()).await;
+        let delete = async || KubernetesCluster::delete(&harness.cx(), cluster.clone()).await;
+        assert!(matches!(read().await.unwrap(), Found::Unknown(_)));
+        assert!(delete().await.is_err());
+        // A store that served before, and has no claim: the last node took it along.
+        let provider = harness.cx::<KubernetesCluster>().provider;
+        provider.fingerprint(b"anything").await.unwrap();
+        assert!(matches!(read().await.unwrap(), Found::Gone));
+        delete().await.unwrap();
+    }
 
     #[test]
     fn what_is_missing_is_named() {

@@ -9,8 +9,9 @@ use strata_framework::{
 };
 
 use super::kind::Kind;
+use crate::absence;
 use crate::provider::{Strata, store_failed};
-use crate::store::{self, Condition, Deleted, Entry, Name, Put, Store};
+use crate::store::{Condition, Deleted, Entry, Name, Put, Store};
 
 /// A secret in the store.
 ///
@@ -30,7 +31,7 @@ use crate::store::{self, Condition, Deleted, Entry, Name, Put, Store};
 /// - "Cannot delete secret ...: `deletion_protection` is true": set it to `false`, apply, then destroy.
 /// - "The store has an entry of this name with another value": import the entry, or choose another `name`.
 /// - "Cannot adopt secret": the entry of this name holds something of another kind.
-/// - "Cannot find the store of secret ..." (warning): the store lacks more than this entry, so it is another one or not there right now. The
+/// - "Cannot find the store of ..." (warning): the store lacks more than this entry, so it is another one or not there right now. The
 ///   state is kept; a destroy stops with this as an error.
 /// - "Cannot import secret ...": the id begins with a word that is no kind.
 /// - "A secret of kind `value` is rotated by a new `value_wo`": `rotation` is for generated secrets.
@@ -277,7 +278,7 @@ impl Resource for StoreSecret {
         let store = cx.provider.store()?;
         let entry = match store.get(&name).await {
             Ok(Some(entry)) => entry,
-            Ok(None) => return prior.absent(&*store).await,
+            Ok(None) => return Ok(prior.absent(&*store).await),
             Err(error) => return kept(store_failed("read", name.as_str(), &error)),
         };
         let imported = prior.fingerprint.is_null();
@@ -356,7 +357,7 @@ impl Resource for StoreSecret {
             store_failed("delete", name.as_str(), &error).left("The secret is still in the store.")
         };
         match store.delete(&name, Condition::Any).await.map_err(failed)? {
-            Deleted::Absent => match prior.absent(&*store).await? {
+            Deleted::Absent => match prior.absent(&*store).await {
                 Found::Unknown(found) => Err(found),
                 _ => Ok(()),
             },
@@ -404,31 +405,15 @@ fn import_id(id: &str) -> (Option<&str>, &str, Option<&str>) {
 }
 
 impl StoreSecret {
-    /// What it means that the entry is not there.
-    ///
-    /// A store that ever held a secret of ours holds the key of its fingerprints, which nothing deletes. A store without both is another one,
-    /// or one that is not there right now, like a folder that is not mounted: no proof that the secret is gone, and to make it anew would be
-    /// a loss.
-    async fn absent(self, store: &dyn Store) -> Result<Found<Self>, Diagnostics> {
-        let key = store::fingerprint::key(store)
-            .await
-            .map_err(|error| store_failed("read", store::fingerprint::KEY, &error));
-        let name = self.name.text();
-        Ok(match key {
-            Ok(None) if !self.fingerprint.is_null() => {
-                let location = store.describe().location;
-                Found::Unknown(
-                    Diagnostics::error(
-                        format!("Cannot find the store of secret \"{name}\""),
-                        format!("{location} has neither this entry nor `{}`, which every store with secrets has: it is another store, or not there right now.", store::fingerprint::KEY),
-                    )
-                    .left("The last known state is kept.")
-                    .hint("Look whether `store` of the provider block names the right place and whether it is mounted. If the secret is really lost, run `terraform state rm` for it."),
-                )
-            }
-            Ok(_) => Found::Gone,
-            Err(found) => Found::Unknown(found.left("The last known state is kept.")),
-        })
+    /// What it means that the entry is not there. Straight after an import nothing is known of the store yet.
+    async fn absent(self, store: &dyn Store) -> Found<Self> {
+        if self.fingerprint.is_null() {
+            return Found::Gone;
+        }
+        match absence::doubt(store, "secret", self.name.text()).await {
+            Some(found) => Found::Unknown(found),
+            None => Found::Gone,
+        }
     }
 
     /// The entry that is there already, if it may become ours.
