@@ -1,6 +1,6 @@
 //! From nothing to a locked cluster, a second run, destroy, and a second life; by hand and by script.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -343,9 +343,11 @@ fn anonymous(word: &str) -> String {
     }
 }
 
-/// The estate to compare: bootstrap tokens by number.
+/// The estate to compare: bootstrap tokens by number, without the services that hold stores.
 fn comparable(lab: &Lab) -> Value {
     let mut estate = lab.estate();
+    let services = estate.as_object_mut().unwrap();
+    services.retain(|name, _| !["infisical", "vault"].contains(&name.as_str()));
     for cluster in estate["clusters"].as_array_mut().unwrap() {
         cluster["bootstrap_tokens"] = cluster["bootstrap_tokens"].as_array().unwrap().len().into();
     }
@@ -371,18 +373,46 @@ fn differences(left: &Value, right: &Value, path: &str, found: &mut Vec<String>)
     }
 }
 
+/// The names of what a cluster keeps in Infisical.
+fn in_infisical(lab: &Lab) -> BTreeSet<String> {
+    let estate = lab.estate();
+    let secrets = estate["infisical"]["secrets"].as_array().unwrap();
+    let name = |secret: &Value| format!("{}/{}", text(&secret["path"]), text(&secret["key"]));
+    let below = |name: String| name.strip_prefix("/clusters/twin/").unwrap().to_owned();
+    secrets.iter().map(name).map(below).collect()
+}
+
+/// The names of what a cluster keeps in Vault.
+fn in_vault(lab: &Lab) -> BTreeSet<String> {
+    let estate = lab.estate();
+    let secrets = estate["vault"].as_array().unwrap();
+    let live = secrets.iter().filter(|secret| secret["state"] == "live");
+    let below = |secret: &Value| {
+        let path = text(&secret["path"]);
+        path.strip_prefix("clusters/twin/").unwrap().to_owned()
+    };
+    live.map(below).collect()
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap()
+}
+
+const TWIN: &str = "strata: 1\nname: twin\nlab: {speed: 300}\nplatform: scaleway\ndns: {cloudflare: {zone: strata.test}}\nendpoint: {name: api.twin.strata.test}\nnodes:\n  cp-1: control-plane\n  w-1: worker\n";
+
 #[test]
-fn the_loop_by_hand_gives_the_same_estate_as_the_script() {
-    let text = "strata: 1\nname: twin\nlab: {speed: 300}\nplatform: scaleway\ndns: {cloudflare: {zone: strata.test}}\nendpoint: {name: api.twin.strata.test}\nnodes:\n  cp-1: control-plane\n  w-1: worker\n";
+fn the_loop_by_hand_gives_the_same_estate_as_the_script_whatever_the_store() {
+    let twin = |store: &str| format!("{TWIN}store: {store}\n");
     let scripted = Project::new();
-    let file = scripted.cluster_file("twin", text);
+    let file = scripted.cluster_file("twin", &twin("infisical"));
     scripted
         .bootstrap(&["-c", file.to_str().unwrap(), "--yes"])
         .expect_code(0);
     let wanted = comparable(&scripted.lab("twin"));
+    let kept = in_infisical(&scripted.lab("twin"));
 
     let by_hand = Project::new();
-    let file = by_hand.cluster_file("twin", text);
+    let file = by_hand.cluster_file("twin", &twin("vault"));
     let folder = by_hand.path().join(".strata/twin/lab");
     let binaries = Path::new(env!("CARGO_BIN_EXE_strata"))
         .parent()
@@ -425,6 +455,14 @@ fn the_loop_by_hand_gives_the_same_estate_as_the_script() {
 "
         )
     );
+    // The estate and the way in, the PKI, the claim: the same entries in either store, and none in a folder.
+    assert_eq!(kept, in_vault(&by_hand.lab("twin")));
+    for entry in ["estate", "pki", "claim/init"] {
+        assert!(kept.contains(entry), "{entry} is not among {kept:?}");
+    }
+    for project in [&scripted, &by_hand] {
+        assert!(!project.path().join(".strata/twin/store").exists());
+    }
     lab.kill().unwrap();
     lab.wait().unwrap();
 }
