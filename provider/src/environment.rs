@@ -303,6 +303,14 @@ fn scaleway_file(process: &BTreeMap<String, String>) -> BTreeMap<String, String>
         .map(String::as_str)
         .or_else(|| file["active_profile"].as_str())
         .unwrap_or("default");
+    // Another profile's key would order at another account.
+    if profile != "default" && file["profiles"][profile].is_null() {
+        tracing::warn!(
+            profile,
+            "Scaleway's configuration file has no such profile; nothing is taken from it"
+        );
+        return BTreeMap::new();
+    }
     let keys = [
         ("secret_key", "SCW_SECRET_KEY"),
         ("default_project_id", "SCW_DEFAULT_PROJECT_ID"),
@@ -351,6 +359,8 @@ mod tests {
         assert_eq!(scaleway_file(&process)["SCW_DEFAULT_ZONE"], "fr-par-1");
         process.insert("SCW_PROFILE".into(), "default".into());
         assert_eq!(scaleway_file(&process)["SCW_SECRET_KEY"], "top");
+        process.insert("SCW_PROFILE".into(), "wrok".into());
+        assert!(scaleway_file(&process).is_empty());
     }
 
     #[tokio::test]
