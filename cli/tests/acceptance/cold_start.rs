@@ -463,6 +463,19 @@ fn the_loop_by_hand_gives_the_same_estate_as_the_script_whatever_the_store() {
     for project in [&scripted, &by_hand] {
         assert!(!project.path().join(".strata/twin/store").exists());
     }
+    // What belongs to the machines goes with them, the rest outlives them.
+    let file = scripted.path().join("twin.yaml");
+    scripted
+        .bootstrap(&["destroy", "-c", file.to_str().unwrap(), "--yes"])
+        .expect_code(0);
+    let left = in_infisical(&scripted.lab("twin"));
+    let of_machines = |name: &&String| {
+        ["claim/", "join/", "nodes/"]
+            .iter()
+            .any(|start| name.starts_with(start))
+    };
+    assert_eq!(left.iter().find(of_machines), None);
+    assert!(left.contains("pki") && left.contains("estate"), "{left:?}");
     lab.kill().unwrap();
     lab.wait().unwrap();
 }
