@@ -327,7 +327,40 @@ pub async fn require(store: &dyn Store, name: &Name) -> Result<Entry> {
 
 #[cfg(test)]
 mod tests {
-    use super::Name;
+    use super::*;
+
+    #[test]
+    fn a_store_that_cannot_be_is_refused_before_it_is_used() {
+        let refusal = |kind: &str, environment: OnDemand| {
+            let settings = strata_cluster::Store {
+                kind: kind.into(),
+                ..strata_cluster::Store::default()
+            };
+            let opened = open(Opening {
+                settings: &settings,
+                cluster: "home",
+                root: Path::new("/"),
+                environment,
+            });
+            opened.err().map(|error| error.to_string())
+        };
+        let in_the_lab = refusal("keyring", OnDemand::lab(None)).unwrap();
+        assert!(in_the_lab.contains("your own keyring"), "{in_the_lab}");
+        assert!(
+            refusal("file", OnDemand::real())
+                .unwrap()
+                .contains("`path`")
+        );
+        assert!(
+            refusal("etcd", OnDemand::real())
+                .unwrap()
+                .contains("no such kind")
+        );
+        // Opening contacts nobody, so these cannot fail yet.
+        for kind in ["keyring", "infisical", "vault"] {
+            assert_eq!(refusal(kind, OnDemand::real()), None, "{kind}");
+        }
+    }
 
     #[test]
     fn names_that_leave_the_store_are_refused() {

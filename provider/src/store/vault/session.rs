@@ -1,7 +1,7 @@
 //! A Vault that was found, with a token for it: where address, token, namespace and CA come from, and what is looked at before the first use.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use http::header::{HeaderName, HeaderValue};
@@ -95,7 +95,8 @@ impl Session {
                 "{base} is not https, and secrets would travel in the clear; give Vault a certificate and use https"
             )));
         }
-        let (token, source) = token(environment).ok_or_else(|| unusable(
+        let home = std::env::var_os("HOME").map(PathBuf::from);
+        let (token, source) = token(environment, home.as_deref()).ok_or_else(|| unusable(
             "no token is known; set VAULT_TOKEN, or run `vault login`, which writes ~/.vault-token (token helpers are not run)".into(),
         ))?;
         tracing::info!(
@@ -236,7 +237,7 @@ impl Session {
 }
 
 /// The token and where it was found.
-fn token(environment: &Environment) -> Option<(Secret<String>, &'static str)> {
+fn token(environment: &Environment, home: Option<&Path>) -> Option<(Secret<String>, &'static str)> {
     if let Some(token) = environment.get("VAULT_TOKEN") {
         return Some((Secret::new(token.trim().to_owned()), "VAULT_TOKEN"));
     }
@@ -244,8 +245,7 @@ fn token(environment: &Environment) -> Option<(Secret<String>, &'static str)> {
     if environment.is_lab() {
         return None;
     }
-    let path = PathBuf::from(std::env::var_os("HOME")?).join(".vault-token");
-    let text = std::fs::read_to_string(path).ok()?;
+    let text = std::fs::read_to_string(home?.join(".vault-token")).ok()?;
     let token = text.trim();
     (!token.is_empty()).then(|| (Secret::new(token.to_owned()), "~/.vault-token"))
 }
@@ -283,4 +283,71 @@ fn trust(environment: &Environment) -> Result<Option<Arc<rustls::ClientConfig>>,
     .with_root_certificates(roots)
     .with_no_client_auth();
     Ok(Some(Arc::new(config)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn environment(variables: &[(&str, &str)]) -> Environment {
+        Environment::of(BTreeMap::new(), BTreeMap::new()).with(variables)
+    }
+
+    #[test]
+    fn the_variable_beats_the_file_that_login_writes() {
+        let home = tempfile::tempdir().unwrap();
+        let find = |variables: &[(&str, &str)]| {
+            let found = token(&environment(variables), Some(home.path()));
+            found.map(|(token, source)| (token.expose().clone(), source))
+        };
+        assert_eq!(find(&[]), None);
+        std::fs::write(home.path().join(".vault-token"), "hvs.file\n").unwrap();
+        assert_eq!(find(&[]), Some(("hvs.file".into(), "~/.vault-token")));
+        let both = find(&[("VAULT_TOKEN", " hvs.variable ")]);
+        assert_eq!(both, Some(("hvs.variable".into(), "VAULT_TOKEN")));
+    }
+
+    #[test]
+    fn a_ca_of_ones_own_is_read_from_file_or_variable_and_never_ignored() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = rcgen::CertificateParams::new(vec!["vault.example.org".into()])
+            .unwrap()
+            .self_signed(&key)
+            .unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        std::fs::write(&path, certificate.pem()).unwrap();
+        let path = path.display().to_string();
+        assert!(trust(&environment(&[])).unwrap().is_none());
+        for (name, value) in [
+            ("VAULT_CACERT", path.as_str()),
+            ("VAULT_CACERT_BYTES", certificate.pem().as_str()),
+        ] {
+            assert!(
+                trust(&environment(&[(name, value)])).unwrap().is_some(),
+                "{name}"
+            );
+        }
+        for (name, value) in [
+            ("VAULT_CACERT", "/nowhere/ca.pem"),
+            ("VAULT_CACERT_BYTES", "no certificate"),
+        ] {
+            let error = trust(&environment(&[(name, value)])).unwrap_err();
+            assert!(error.starts_with(name), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn secrets_do_not_travel_in_the_clear() {
+        let settings = strata_cluster::Store {
+            url: Some("http://vault.example.org:8200".into()),
+            ..strata_cluster::Store::default()
+        };
+        let world = OnDemand::of(environment(&[("VAULT_TOKEN", "hvs.x")]));
+        let opened = Session::open(&Target::new(&settings, "home"), &world).await;
+        let error = opened.err().unwrap().to_string();
+        assert!(error.contains("not https"), "{error}");
+    }
 }
