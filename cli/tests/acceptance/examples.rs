@@ -185,6 +185,18 @@ fn what_a_reader_copies_works() {
     let servers = lab.servers();
     assert_eq!(servers.keys().collect::<Vec<_>>(), ["home-cp-1"]);
 
+    // A rotation reaches exactly its consumers, in the same apply.
+    let update = serde_json::json!(["update"]);
+    let lab_block = "provider \"strata\" {\n  lab = true\n}\n";
+    world.overlay(&format!(
+        "{lab_block}resource \"strata_secret\" \"sealing\" {{\n  rotation = \"2027-11\"\n}}\n"
+    ));
+    let rotated = ["strata_kubernetes_secret.sealing", "strata_secret.sealing"];
+    let rotated = rotated.map(|address| (address.to_owned(), update.clone()));
+    assert_eq!(world.changes(), BTreeMap::from(rotated));
+    world.terraform(&["apply", "plan"]).expect_code(0);
+    assert_eq!(world.changes(), BTreeMap::new(), "after the rotation");
+
     // Import, as each page says.
     let state = world.state();
     let imports = world.sources.imports();
@@ -204,7 +216,6 @@ fn what_a_reader_copies_works() {
             .expect_text("Import successful!");
     }
     // What no service knows is recorded by the first apply; nothing else is to do, and nothing is made or replaced.
-    let update = serde_json::json!(["update"]);
     let expected = [
         "strata_kubeadm_node.cp",
         "strata_scaleway_baremetal_server.cp",
@@ -225,9 +236,9 @@ fn what_a_reader_copies_works() {
         .expect_code(1)
         .expect_text("`deletion_protection` is true");
     assert_eq!(lab.servers(), servers, "a refused destroy touches nothing");
-    world.overlay(
-        "provider \"strata\" {\n  lab = true\n}\nresource \"strata_secret\" \"pki\" {\n  deletion_protection = false\n}\n",
-    );
+    world.overlay(&format!(
+        "{lab_block}resource \"strata_secret\" \"pki\" {{\n  deletion_protection = false\n}}\n"
+    ));
     world.apply();
     world
         .terraform(&["destroy", "-auto-approve"])
