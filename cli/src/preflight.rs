@@ -12,7 +12,7 @@ use strata_provider::{
     credential::{self, CLOUDFLARE},
     environment::{Environment, OnDemand},
     services::scaleway::wire::Server,
-    store::{self, Name, Store, file::File},
+    store::{self, Description, Name, Store, file::File},
 };
 
 use crate::{
@@ -84,7 +84,12 @@ async fn check_store(project: &Project, cluster: &Cluster, report: &mut Report) 
             return None;
         }
     };
-    let kind = store.describe().kind;
+    let description = store.describe();
+    let kind = description.kind;
+    let shares_state = Layer::ALL
+        .into_iter()
+        .any(|layer| project.backend(layer).is_some());
+    report.check(private_store(&description, shares_state));
     report.check(recency::finding(project, cluster, &*store).await);
     match store
         .get(&Name::parse("estate").expect("a constant that parses"))
@@ -109,6 +114,21 @@ async fn check_store(project: &Project, cluster: &Cluster, report: &mut Report) 
             None
         }
     }
+}
+
+/// STORE-04: several operators share the state, and the store cannot keep them apart.
+fn private_store(store: &Description, shares_state: bool) -> Option<Finding> {
+    (shares_state && !store.exclusive_across_machines).then(|| {
+        Finding::warning(
+            "STORE-04",
+            format!(
+                "the state is shared and store {} is not: {}",
+                store.kind,
+                store.promise()
+            ),
+            "let one person at a time run `up`, or choose a store that several can share: infisical or vault",
+        )
+    })
 }
 
 /// What gives access to a store of this kind.
@@ -414,6 +434,22 @@ mod tests {
             price(&nodes, &offers).map(euro_per_hour).as_deref(),
             Some("0.37 EUR/h")
         );
+    }
+
+    #[test]
+    fn who_shares_the_state_learns_what_the_store_cannot_do() {
+        let store = |kind, exclusive_across_machines| Description {
+            kind,
+            location: String::new(),
+            exclusive_across_machines,
+        };
+        let finding = private_store(&store("file", false), true).unwrap();
+        assert!(
+            finding.code == "STORE-04" && finding.message.contains("marks of the servers"),
+            "{finding}"
+        );
+        assert_eq!(private_store(&store("file", false), false), None);
+        assert_eq!(private_store(&store("vault", true), true), None);
     }
 
     #[test]
