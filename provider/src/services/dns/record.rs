@@ -40,8 +40,9 @@ use crate::services::cloudflare::client::{Client, Error, NewRecord, Patch, Recor
 ///
 /// # Import
 ///
-/// The id is `zone|name|type`: the zone with its backend, the name as in the configuration, the type. All records of that name and type that carry this
-/// estate's comment are imported.
+/// The id is `zone|name|type` or `zone|name|type|purpose`: the zone with its backend, the name as in the configuration, the type. All records of that
+/// name and type that carry this estate's comment are imported, or only those of that purpose: where several resources share a name, say it,
+/// or the first apply removes what belongs to the others.
 #[derive(Schema, Clone, Debug, PartialEq)]
 #[schema(name = "dns_record", version = 0)]
 #[allow(clippy::struct_field_names)] // the name is the attribute's
@@ -97,6 +98,11 @@ async fn turn(name: &str) -> OwnedMutexGuard<()> {
         .or_default()
         .clone();
     lock.lock_owned().await
+}
+
+/// The purpose in an id that was imported.
+fn import_purpose(id: &str) -> Option<&str> {
+    id.split('|').nth(3)
 }
 
 /// The zone's name without its backend.
@@ -452,7 +458,11 @@ impl Resource for Record {
             Err(error) => return Err(wanted.failed("read", &error)),
         };
         let own = prior.record_ids.or_default();
-        let by_import = prior.record_ids.is_null();
+        let is_import = prior.record_ids.is_null();
+        let only = import_purpose(prior.id.text());
+        let by_import = |record: &ApiRecord| {
+            is_import && (only.is_none() || record.comment.as_deref() == Some(&wanted.comment()))
+        };
         let (mut ids, mut ttl, mut comment) = (BTreeMap::new(), None, None);
         for record in records
             .iter()
@@ -463,7 +473,7 @@ impl Resource for Record {
                 .keys()
                 .find(|value| plain(wanted.kind, value) == plain(wanted.kind, &record.content));
             if own.values().any(|id| *id == record.id)
-                || (wanted.is_ours(record) && (written.is_some() || by_import))
+                || (wanted.is_ours(record) && (written.is_some() || by_import(record)))
             {
                 ids.insert(
                     written.cloned().unwrap_or_else(|| record.content.clone()),
@@ -484,7 +494,11 @@ impl Resource for Record {
         if ids.is_empty() {
             return Ok(Found::Gone);
         }
+        let id = only.map(|_| format!("{}|{}|{}", prior.zone.text(), wanted.name, wanted.kind));
         drop(wanted);
+        if let Some(id) = id {
+            prior.id = Attr::Known(id);
+        }
         prior.values = Attr::Known(ids.keys().cloned().collect());
         prior.record_ids = Attr::Known(ids);
         prior.ttl = ttl.into();
@@ -527,10 +541,11 @@ impl Resource for Record {
     }
 
     async fn import(_: &Of<'_, Self>, id: &str) -> Result<Self, Diagnostics> {
-        let [zone, name, kind] = id.split('|').collect::<Vec<_>>()[..] else {
+        let parts: Vec<&str> = id.split('|').collect();
+        let ([zone, name, kind] | [zone, name, kind, _]) = parts[..] else {
             return Err(Diagnostics::error(
                 format!("Cannot import DNS record \"{id}\""),
-                "The id of a DNS record is `zone|name|type`, like `cloudflare/example.org|api.example.org|A`.",
+                "The id of a DNS record is `zone|name|type`, like `cloudflare/example.org|api.example.org|A`, or the same with `|purpose`.",
             ));
         };
         check_zone(&zone.to_owned()).map_err(|sentence| {
@@ -542,7 +557,7 @@ impl Resource for Record {
             r#type: kind.into(),
             values: Attr::Null,
             ttl: Attr::Known(300),
-            purpose: "dns".into(),
+            purpose: import_purpose(id).unwrap_or("dns").into(),
             id: id.into(),
             record_ids: Attr::Null,
             timeouts: Attr::Null,

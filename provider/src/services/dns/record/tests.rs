@@ -92,12 +92,11 @@ async fn records_are_made_read_changed_imported_and_removed() {
     );
     assert_eq!(read(&world, &state).await.unwrap(), state);
     // Another resource may own other values of the same name.
-    let other = create(
-        &process,
-        &record("api.home.strata.test", "A", &["192.0.2.9"]),
-    )
-    .await
-    .unwrap();
+    let other = Record {
+        purpose: "endpoint-cp-9".into(),
+        ..record("api.home.strata.test", "A", &["192.0.2.9"])
+    };
+    let other = create(&process, &other).await.unwrap();
     let wanted = Record {
         values: Attr::Known(BTreeSet::from(["192.0.2.2".into(), "192.0.2.3".into()])),
         ..state.clone()
@@ -127,6 +126,14 @@ async fn records_are_made_read_changed_imported_and_removed() {
             .len(),
         3
     );
+    // Where a name is shared, the purpose tells whose: the plan after the import is empty.
+    let imported = Record::import(
+        &process.cx(),
+        "cloudflare/strata.test|api.home.strata.test|A|endpoint-cp-9",
+    )
+    .await
+    .unwrap();
+    assert_eq!(read(&world, &imported).await.unwrap(), other);
     for state in [&next, &other, &next] {
         Record::delete(&process.cx(), (*state).clone())
             .await
