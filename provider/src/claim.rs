@@ -95,8 +95,8 @@ pub fn decide(claim: Option<&Claim>, asker: Asker<'_>, won: bool, pki_present: b
     if claim.owner != asker.owner {
         return Turn::Refuse(format!(
             "The store says that estate {} initialised a cluster here from node {}, and this estate is {}. Nothing was changed. \
-             Use another store path or cluster name, or adopt that estate: terraform import terraform_data.estate {}",
-            claim.owner, claim.node, asker.owner, claim.owner
+             Use another store path or cluster name, or bring the state of that estate back: ./bootstrap.sh adopt, or kit restore",
+            claim.owner, claim.node, asker.owner
         ));
     }
     match claim.state {

@@ -222,10 +222,6 @@ fn a_lost_state(first: &Project, lab: &Lab, file: &Path) {
     assert!(harm.is_empty(), "adopting wrote: {harm:?}");
     assert_eq!(untouched(lab), before, "adopting changed the world");
     assert_unchanged(first, file);
-    first
-        .bootstrap(&["-c", path, "--yes"])
-        .expect_code(0)
-        .expect_text("nothing to do");
     // Its init claim speaks of a cluster that lives: no word of anybody releases it.
     first
         .bootstrap(&["unlock", "-c", path, "--run", "any"])
@@ -264,4 +260,73 @@ fn a_colleague(first: &Project, path: &str) {
         runtime.block_on(store.get(&name)).unwrap().is_some()
     });
     assert!(read.collect::<Vec<_>>().iter().all(|read| *read));
+}
+
+/// The claim of a run that is over goes; that of a run at work, or of nobody knows which, stays. No cluster is needed for that.
+#[test]
+fn a_claim_is_released_only_when_its_run_is_over() {
+    use strata_provider::{
+        claim::{self, Claim, process::Process},
+        store::Store,
+    };
+    let project = Project::new();
+    let name = "claimed";
+    let file = project.cluster_file(name, &cluster_text(name, &[("cp-1", "control-plane")]));
+    let path = file.to_str().unwrap();
+    project.bootstrap(&["preflight", "-c", path]).expect_code(0);
+    let store = project.store(name);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let estate = strata_provider::store::Name::parse("estate").unwrap();
+    let owner = strata_provider::secret::Secret::new("estate-1".to_owned());
+    runtime.block_on(store.put(&estate, &owner)).unwrap();
+    let take = |claim: &Claim| assert!(runtime.block_on(claim::take(&store, claim)).unwrap());
+    let unlock = |more: &[&str]| project.bootstrap(&[&["unlock", "-c", path], more].concat());
+
+    unlock(&[])
+        .expect_code(0)
+        .expect_text("nobody holds the claim");
+    // This very test is the run: it is at work.
+    let mine = Claim::new("estate-1", "cp-1", "run-1");
+    take(&mine);
+    unlock(&[])
+        .expect_code(3)
+        .expect_text("at work on this machine");
+    unlock(&["--run", "run-1"]).expect_code(3);
+    let ended = |mut process: Process| {
+        process.started += 1;
+        process
+    };
+    let (_, nonce) = runtime.block_on(claim::read(&store)).unwrap().unwrap();
+    assert!(runtime.block_on(claim::drop_if(&store, &nonce)).unwrap());
+    take(&Claim {
+        process: mine.process.clone().map(ended),
+        ..mine.clone()
+    });
+    unlock(&[]).expect_code(0).expect_text("has ended");
+    // From elsewhere it takes the name of the run, and who and when are shown.
+    let elsewhere = |mut process: Process| {
+        (process.boot, process.host) = ("another".into(), "tower".into());
+        process
+    };
+    take(&Claim {
+        process: mine.process.clone().map(elsewhere),
+        ..mine.clone()
+    });
+    unlock(&[])
+        .expect_code(3)
+        .expect_text("node cp-1")
+        .expect_text("tower")
+        .expect_text("--run run-1");
+    unlock(&["--run", "run-2"]).expect_code(3);
+    unlock(&["--run", "run-1"])
+        .expect_code(0)
+        .expect_text("released");
+    // Nobody else's, whatever is said.
+    take(&Claim::new("estate-2", "cp-1", "run-1"));
+    unlock(&["--run", "run-1"])
+        .expect_code(3)
+        .expect_text("estate-2");
+    assert!(runtime.block_on(claim::read(&store)).unwrap().is_some());
 }

@@ -85,7 +85,7 @@ pub enum Error {
     #[error(
         "server {id} ({name}) belongs to a cluster of the same name with another owner ({owner}, ours is {ours}); \
          nothing was ordered. Rename this cluster, or take the other one over with its store: \
-         `terraform import terraform_data.estate {owner}`"
+         ./bootstrap.sh kit restore FILE, then ./bootstrap.sh adopt"
     )]
     OtherOwner {
         /// Their server.

@@ -220,3 +220,41 @@ async fn a_tear_down_that_took_every_control_plane_leaves_room_for_a_new_cluster
     assert_eq!(new.initialised, Attr::Known(true));
     assert_eq!(site.claim().await, Some(State::Initialised));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_lost_state_is_taken_over_without_a_touch() {
+    let mut site = site(&["cp-1", "w-1"]).await;
+    site.join_all(&["cp-1"]).await;
+    site.apply("cilium", CILIUM).await;
+    let locked = site
+        .lock("cp-1")
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+    let provider = site.world.provider("estate-1").await.adopting();
+    site.process = Harness::new(provider).with(Limits::within(Duration::from_mins(5)));
+    site.world.calls("").await;
+    let node = site
+        .join("cp-1")
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(node.initialised, Attr::Known(true));
+    let taken = site
+        .lock("cp-1")
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(taken, locked, "its rules, and what was seen of them");
+    assert_eq!(site.port22("cp-1").await, Seen::Silent);
+    assert!(
+        site.process
+            .warnings()
+            .to_string()
+            .contains("Adopted the lockdown")
+    );
+    // A machine that is no member stays none.
+    let error = site.join("w-1").await.unwrap_err().to_string();
+    assert!(
+        error.contains("Cannot adopt node") && error.contains("no node of this name"),
+        "{error}"
+    );
+    assert_eq!(site.world.calls("ssh").await, 0);
+}

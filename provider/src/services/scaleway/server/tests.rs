@@ -631,3 +631,58 @@ async fn a_host_key_lost_with_its_run_is_made_again_by_a_reinstallation() {
     assert!(second.warnings().to_string().contains("again"));
     assert_eq!(servers(&world).await.len(), 1);
 }
+
+#[tokio::test]
+async fn while_a_lost_state_is_rebuilt_nothing_is_ordered() {
+    let world = World::start().await;
+    let adopting: Process = Harness::new(world.provider("estate-1").await.adopting());
+    let config = keyed(&adopting, config("cp-1")).await;
+    world.calls("").await;
+    let error = create(&adopting, &config).await.unwrap_err().to_string();
+    assert!(
+        error.contains("Cannot adopt server") && error.contains("Nothing was ordered"),
+        "{error}"
+    );
+    assert_eq!(world.calls(&format!("scaleway {ORDER}")).await, 0);
+    let made = create(&process(&world, "estate-1").await, &config)
+        .await
+        .unwrap();
+    world.calls("").await;
+    let adopted = create(&adopting, &config).await.unwrap();
+    assert_eq!((&adopted.id, &adopted.ready), (&made.id, &made.ready));
+    assert!(adopting.warnings().to_string().contains("Adopted server"));
+    assert_eq!(world.calls("scaleway POST").await, 0);
+    // Another estate's server of the same node is nobody's to take.
+    let stranger: Process = Harness::new(world.provider("estate-2").await.adopting());
+    let error = create(&stranger, &config).await.unwrap_err().to_string();
+    assert!(error.contains("another owner (estate-1"), "{error}");
+}
+
+#[tokio::test]
+async fn a_machine_whose_host_key_nobody_has_is_neither_contacted_nor_installed_again() {
+    let world = World::start().await;
+    let first = process(&world, "estate-1").await;
+    let config = keyed(&first, config("cp-1")).await;
+    create(&first, &config).await.unwrap();
+    let adopting: Process = Harness::new(world.provider("estate-1").await.adopting());
+    let with_contact = BaremetalServer {
+        first_contact: Attr::Known(FirstContact {
+            user: "core".into(),
+            private_key: "ssh/operator".into(),
+            host_key: "nodes/cp-1/host-key".into(),
+            host_key_current: "nodes/cp-1/host-key-current".into(),
+        }),
+        ..config
+    };
+    world.calls("").await;
+    let state = create(&adopting, &with_contact).await.unwrap();
+    assert_eq!(state.ready, Attr::Known(false));
+    assert!(
+        state
+            .last_seen
+            .text()
+            .contains("no host key of this machine"),
+        "{state:?}"
+    );
+    assert_eq!(world.calls("scaleway POST").await, 0);
+}

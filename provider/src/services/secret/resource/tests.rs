@@ -210,3 +210,26 @@ async fn an_unreadable_store_keeps_the_state() {
         Found::Unknown(_)
     ));
 }
+
+#[tokio::test]
+async fn while_a_lost_state_is_rebuilt_nothing_is_generated() {
+    let folder = tempfile::tempdir().unwrap();
+    let adopting = Harness::new(provider(folder.path()).adopting());
+    let config = secret("pki", "kubeadm_pki");
+    let error = StoreSecret::create(&adopting.cx(), config.clone(), config.clone())
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("Cannot adopt secret") && error.contains("kit restore"),
+        "{error}"
+    );
+    let made = Harness::new(provider(folder.path()));
+    let made = StoreSecret::create(&made.cx(), config.clone(), config.clone())
+        .await
+        .unwrap();
+    let adopted = StoreSecret::create(&adopting.cx(), config.clone(), config)
+        .await
+        .unwrap();
+    assert_eq!(adopted, made);
+}
