@@ -1,7 +1,7 @@
 # Layer 00: what outlives a rebuild of the cluster. The estate's id, its secrets (in the store; here are names and fingerprints) and what
 # is registered with platforms before anything can be ordered.
 
-# The estate: its random id marks everything that belongs to this cluster. Lost state: terraform import terraform_data.estate <owner>.
+# The estate: its random id marks everything that belongs to this cluster. Lost state: ./bootstrap.sh adopt.
 resource "terraform_data" "estate" {
   lifecycle {
     # A forgotten workspace plans nothing: the provider block reads the id from here, so all else waits for this check.
