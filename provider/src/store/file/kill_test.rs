@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::RngExt as _;
 
@@ -18,7 +18,10 @@ const VICTIM: &str = "STRATA_TEST_VICTIM";
 const FROM: &str = "STRATA_TEST_VICTIM_FROM";
 /// File with the recipient that it shares the store with.
 const READER: &str = "reader.txt";
-const LENGTH: Duration = Duration::from_secs(3);
+/// How often it is killed at least: about three seconds on a machine with nothing else to do.
+const ROUNDS: u64 = 20;
+/// How much it has to have been promised by then: on a busy machine it takes more rounds.
+const PROMISES: usize = 100;
 
 fn open(folder: &Path) -> File {
     let identity = folder.join("identity.txt");
@@ -135,8 +138,8 @@ fn a_writer_that_is_killed_at_any_moment_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let reader = Identity::generate().to_public().to_string();
     fs::write(folder.path().join(READER), reader).unwrap();
-    let (start, mut promised, mut rounds) = (Instant::now(), Promised::default(), 0_u64);
-    while start.elapsed() < LENGTH {
+    let (mut promised, mut rounds) = (Promised::default(), 0);
+    while rounds < ROUNDS || promised.count < PROMISES {
         rounds += 1;
         let mut victim = Command::new(std::env::current_exe().unwrap())
             .args([
@@ -178,9 +181,4 @@ fn a_writer_that_is_killed_at_any_moment_loses_nothing() {
         }
         promised.check(folder.path());
     }
-    assert!(
-        rounds >= 5 && promised.count >= 50,
-        "{rounds} rounds, {} promises",
-        promised.count
-    );
 }
