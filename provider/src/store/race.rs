@@ -23,6 +23,14 @@ pub(super) async fn both<T: Send + 'static, F: Future<Output = T> + Send + 'stat
     [one.await.unwrap(), two.await.unwrap()]
 }
 
+/// The claim of a writer. Always the same text: every new secret of a process costs its log a little, and there would be thousands.
+fn of(writer: &str) -> Claim {
+    Claim {
+        at: jiff::Timestamp::UNIX_EPOCH,
+        ..Claim::new("estate", writer, "run")
+    }
+}
+
 /// The one that wrote. A change that waits for approval was not written; no other error is expected.
 fn winner(round: usize, won: &[Result<bool>; 2]) -> usize {
     for error in won.iter().filter_map(|won| won.as_ref().err()) {
@@ -66,7 +74,7 @@ pub(super) async fn for_entries_and_the_claim(
         }
         let taken = both(|writer| {
             let store = stores[writer].clone();
-            let claim = Claim::new("estate", WRITERS[writer], "run");
+            let claim = of(WRITERS[writer]);
             async move { claim::take(&*store, &claim).await }
         })
         .await;
@@ -183,7 +191,7 @@ async fn take_part(folder: &Path) {
     }
     let mut wins = String::new();
     for round in 0..ROUNDS {
-        let claim = Claim::new("estate", &writer, "run");
+        let claim = of(&writer);
         let won = claim::take(&store(folder, &round.to_string()), &claim)
             .await
             .unwrap();
