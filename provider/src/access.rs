@@ -40,6 +40,9 @@ pub struct Shared {
     failed: Mutex<HashSet<String>>,
 }
 
+/// What a refresh says of things it could not look at: without the store or the API nothing is known to be gone.
+pub const UNSEEN: &str = "What depends on its API was not observed; its state is kept as it was.";
+
 impl Default for Shared {
     fn default() -> Self {
         Self {

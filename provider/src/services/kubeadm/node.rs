@@ -13,7 +13,7 @@ use strata_framework::{
 use super::bring_up::Newcomer;
 use super::config::{self, Taint};
 use super::leave::Leaver;
-use crate::access::Access;
+use crate::access::{Access, UNSEEN};
 use crate::kubernetes::node;
 use crate::provider::Strata;
 use crate::services::attribute::{Cluster, Ssh};
@@ -198,15 +198,17 @@ impl Resource for KubeadmNode {
             return Ok(Found::Present(prior));
         };
         let access = Access::of(cx.provider).await?;
-        let client = access.client(cluster).await?;
+        let client = match access.client(cluster).await {
+            Ok(client) => client,
+            Err(found) => return Ok(Found::Unknown(found.left(UNSEEN))),
+        };
         match cx.provider.shared().nodes(&client).await {
             Ok(nodes) if nodes.iter().any(|node| node.name == prior.name.text()) => {
                 Ok(Found::Present(prior))
             }
             Ok(_) => Ok(Found::Gone),
             Err(error) => Ok(Found::Unknown(
-                Diagnostics::failed("observe", "cluster", client.endpoint(), &error)
-                    .left("What depends on its API was not observed; its state is kept as it was."),
+                Diagnostics::failed("observe", "cluster", client.endpoint(), &error).left(UNSEEN),
             )),
         }
     }

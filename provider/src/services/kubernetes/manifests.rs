@@ -15,7 +15,7 @@ use strata_framework::{
     chain, wait,
 };
 
-use crate::access::{Access, waited};
+use crate::access::{Access, UNSEEN, waited};
 use crate::claim;
 use crate::kubernetes::apply::{self, Id, Object};
 use crate::kubernetes::{Client, Error, compare};
@@ -326,7 +326,10 @@ impl Resource for KubernetesManifests {
 
     async fn read(cx: &Of<'_, Self>, mut prior: Self) -> Result<Found<Self>, Diagnostics> {
         let access = Access::of(cx.provider).await?;
-        let client = access.client(prior.cluster.require("cluster")?).await?;
+        let client = match access.client(prior.cluster.require("cluster")?).await {
+            Ok(client) => client,
+            Err(found) => return Ok(Found::Unknown(found.left(UNSEEN))),
+        };
         let objects = parse(&prior.documents.or_default())?;
         match drift(&client, objects).await {
             Ok(drift) if drift.is_empty() => {}
@@ -337,9 +340,8 @@ impl Resource for KubernetesManifests {
             }
             Err(error) => {
                 return Ok(Found::Unknown(
-                    Diagnostics::failed("observe", "cluster", client.endpoint(), &error).left(
-                        "What depends on its API was not observed; its state is kept as it was.",
-                    ),
+                    Diagnostics::failed("observe", "cluster", client.endpoint(), &error)
+                        .left(UNSEEN),
                 ));
             }
         }
