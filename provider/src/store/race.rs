@@ -1,11 +1,15 @@
-//! Two writers and one entry: whatever goes wrong, exactly one of them has written it.
+//! Two processes and one entry: whatever goes wrong, exactly one of them has written it.
+//!
+//! A test of a race runs itself twice more. [`invited`] tells the two that they take part, and where the store is; each connects to the
+//! referee's socket, does what it says and answers how it went. The referee tells both at the same time, looks, and cleans up.
 
-use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
 
 use super::{Name, Put, Result, Store};
 use crate::claim::{self, Claim};
@@ -14,6 +18,12 @@ use crate::secret::Secret;
 
 const ROUNDS: usize = 1000;
 const WRITERS: [&str; 2] = ["cp-1", "cp-2"];
+/// What is raced for when it is not an entry.
+const CLAIM: &str = "claim";
+/// Socket of the referee, where the store is, and which of the two it is: for a process that takes part.
+const SOCKET: &str = "STRATA_TEST_RACE";
+const PLACE: &str = "STRATA_TEST_RACE_PLACE";
+const WRITER: &str = "STRATA_TEST_RACE_WRITER";
 
 /// Both do it at the same time, each in a task of its own.
 pub(super) async fn both<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
@@ -31,79 +41,157 @@ fn of(writer: &str) -> Claim {
     }
 }
 
-/// The one that wrote. A change that waits for approval was not written; no other error is expected.
-fn winner(round: usize, won: &[Result<bool>; 2]) -> usize {
-    for error in won.iter().filter_map(|won| won.as_ref().err()) {
-        assert!(error.is_pending(), "round {round}: {error}");
+/// Where the store is, when this process is one of the two.
+pub(super) fn invited() -> Option<String> {
+    std::env::var(PLACE).ok()
+}
+
+/// Does what the referee says until it hangs up.
+pub(super) async fn take_part(store: &dyn Store) {
+    let variable = |name| std::env::var(name).unwrap();
+    let (socket, writer) = (variable(SOCKET), variable(WRITER));
+    let (read, mut write) = UnixStream::connect(socket).await.unwrap().into_split();
+    let mut orders = BufReader::new(read).lines();
+    write
+        .write_all(format!("{writer}\n").as_bytes())
+        .await
+        .unwrap();
+    while let Ok(Some(order)) = orders.next_line().await {
+        let answer = match written(store, &order, &writer).await {
+            Ok(true) => "won".to_owned(),
+            Ok(false) => "lost".to_owned(),
+            Err(error) if error.is_pending() => "pending".to_owned(),
+            Err(error) => format!("failed: {error}").replace('\n', " "),
+        };
+        write
+            .write_all(format!("{answer}\n").as_bytes())
+            .await
+            .unwrap();
     }
-    let winners: Vec<usize> = (0..2)
-        .filter(|writer| matches!(won[*writer], Ok(true)))
-        .collect();
-    assert_eq!(winners.len(), 1, "round {round}: {won:?}");
-    winners[0]
 }
 
-/// Races for an entry that never was.
-async fn for_an_entry(stores: &[Arc<dyn Store>; 2], round: usize, entry: &Name) {
-    let puts = both(|writer| {
-        let (store, entry) = (stores[writer].clone(), entry.clone());
-        async move {
-            let value = Secret::new(WRITERS[writer].to_owned());
-            store.put_if_absent(&entry, &value).await
-        }
-    })
-    .await;
-    let won = puts.map(|put| put.map(|put| matches!(put, Put::Written(_))));
-    let writer = winner(round, &won);
-    let read = stores[1 - writer].get(entry).await.unwrap().unwrap();
-    assert_eq!(read.value.expose(), WRITERS[writer], "round {round}");
-}
-
-/// Races for the claim, which was deleted in the round before, and now and then for a fresh entry; `before` arranges what goes wrong in a
-/// round.
-pub(super) async fn for_entries_and_the_claim(
-    stores: [Arc<dyn Store>; 2],
-    before: impl AsyncFn(usize),
-) {
-    let mut wins = [0, 0];
-    for round in 0..ROUNDS {
-        before(round).await;
-        if round.is_multiple_of(5) {
-            let entry = Name::parse(&format!("race/{round}")).unwrap();
-            for_an_entry(&stores, round, &entry).await;
-        }
-        let taken = both(|writer| {
-            let store = stores[writer].clone();
-            let claim = of(WRITERS[writer]);
-            async move { claim::take(&*store, &claim).await }
-        })
-        .await;
-        let writer = winner(round, &taken);
-        wins[writer] += 1;
-        let (claim, nonce) = claim::read(&*stores[writer]).await.unwrap().unwrap();
-        assert_eq!(claim.node, WRITERS[writer], "round {round}");
-        // A fault that is still there may meet the deletion; it happens once.
-        if claim::drop_if(&*stores[writer], &nonce).await.is_err() {
-            assert!(claim::drop_if(&*stores[writer], &nonce).await.unwrap());
-        }
+async fn written(store: &dyn Store, order: &str, writer: &str) -> Result<bool> {
+    if order == CLAIM {
+        return claim::take(store, &of(writer)).await;
     }
-    assert!(wins[0] > 0 && wins[1] > 0, "no race at all: {wins:?}");
+    let value = Secret::new(writer.to_owned());
+    let put = store.put_if_absent(&Name::parse(order)?, &value).await?;
+    Ok(matches!(put, Put::Written(_)))
 }
 
-/// Every fourth round something goes wrong, a different thing each time.
-pub(super) async fn with_faults(
-    world: &World,
-    service: &str,
-    faults: &[Value],
-    stores: [Arc<dyn Store>; 2],
-) {
-    let before = async |round: usize| {
-        if round.is_multiple_of(4) {
-            let fault = &faults[round / 4 % faults.len()];
-            world.fault(service, "*", fault.clone()).await;
+/// One of the two processes, from the referee's side.
+struct Writer {
+    process: Child,
+    stream: BufReader<UnixStream>,
+}
+
+impl Writer {
+    async fn answer(&mut self) -> String {
+        let mut line = String::new();
+        let read = self.stream.read_line(&mut line);
+        let read = tokio::time::timeout(Duration::from_mins(2), read).await;
+        assert!(
+            read.expect("a writer that answers").unwrap() > 0,
+            "a writer ended"
+        );
+        line.trim_end().to_owned()
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Of a race that was lost to a failed check; one that ended has ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Two processes and whoever watches them.
+pub(super) struct Race {
+    writers: [Writer; 2],
+    referee: Arc<dyn Store>,
+}
+
+impl Race {
+    /// `test` is the path of the test that calls this, `place` what [`invited`] gives there.
+    pub(super) async fn start(test: &str, place: &str, referee: Arc<dyn Store>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("referee");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let start = |writer: &str| -> Child {
+            Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", test])
+                .env(SOCKET, &socket)
+                .env(PLACE, place)
+                .env(WRITER, writer)
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap()
+        };
+        let mut writers = Vec::new();
+        // One after the other: who connects is who was started last.
+        for name in WRITERS {
+            let process = start(name);
+            let accepted = tokio::time::timeout(Duration::from_mins(1), listener.accept()).await;
+            let (stream, _) = accepted.expect("a writer that comes").unwrap();
+            let stream = BufReader::new(stream);
+            let mut writer = Writer { process, stream };
+            assert_eq!(writer.answer().await, name);
+            writers.push(writer);
         }
-    };
-    for_entries_and_the_claim(stores, before).await;
+        let writers = writers.try_into().ok().expect("as many as there are names");
+        Self { writers, referee }
+    }
+
+    /// Tells both, and gives the one that wrote. A change that waits for approval was not written; no other error is expected.
+    async fn winner(&mut self, round: usize, order: &str) -> usize {
+        for writer in &mut self.writers {
+            let line = format!("{order}\n");
+            writer.stream.write_all(line.as_bytes()).await.unwrap();
+        }
+        let [one, two] = &mut self.writers;
+        let answers = [one.answer().await, two.answer().await];
+        let known = |answer: &String| ["won", "lost", "pending"].contains(&answer.as_str());
+        assert!(answers.iter().all(known), "round {round}: {answers:?}");
+        let winners: Vec<usize> = (0..2).filter(|at| answers[*at] == "won").collect();
+        assert_eq!(winners.len(), 1, "round {round}: {answers:?}");
+        winners[0]
+    }
+
+    /// Races for the claim, which was deleted in the round before, and now and then for a fresh entry; `before` arranges what goes wrong in
+    /// a round.
+    pub(super) async fn run(mut self, before: impl AsyncFn(usize)) {
+        let mut wins = [0, 0];
+        for round in 0..ROUNDS {
+            before(round).await;
+            if round.is_multiple_of(5) {
+                let entry = Name::parse(&format!("race/{round}")).unwrap();
+                let writer = self.winner(round, entry.as_str()).await;
+                let read = self.referee.get(&entry).await.unwrap().unwrap();
+                assert_eq!(read.value.expose(), WRITERS[writer], "round {round}");
+            }
+            let writer = self.winner(round, CLAIM).await;
+            wins[writer] += 1;
+            let (claim, nonce) = claim::read(&*self.referee).await.unwrap().unwrap();
+            assert_eq!(claim.node, WRITERS[writer], "round {round}");
+            // A fault that is still there may meet the deletion; it happens once.
+            if claim::drop_if(&*self.referee, &nonce).await.is_err() {
+                assert!(claim::drop_if(&*self.referee, &nonce).await.unwrap());
+            }
+        }
+        assert!(wins[0] > 0 && wins[1] > 0, "no race at all: {wins:?}");
+    }
+
+    /// The same where every fourth round something goes wrong, a different thing each time.
+    pub(super) async fn run_with(self, world: &World, service: &str, faults: &[Value]) {
+        let before = async |round: usize| {
+            if round.is_multiple_of(4) {
+                let fault = &faults[round / 4 % faults.len()];
+                world.fault(service, "*", fault.clone()).await;
+            }
+        };
+        self.run(before).await;
+    }
 }
 
 /// What can go wrong between any client and any service.
@@ -119,83 +207,4 @@ pub(super) fn usual_faults() -> Vec<Value> {
         json!({ "late_status": { "code": 504 } }),
         json!({ "delay": { "seconds": 20 } }),
     ]
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn one_of_two_openings_of_a_keyring_wins() {
-    let session = super::keyring::tests::Session::start();
-    let open = || -> Arc<dyn Store> { Arc::new(session.store_in_memory()) };
-    for_entries_and_the_claim([open(), open()], async |_| {}).await;
-}
-
-/// Names the folder of a race to a process that takes part in it.
-const FOLDER: &str = "STRATA_TEST_RACE";
-
-/// Runs itself twice: with the variable it is one of the two processes.
-#[tokio::test]
-async fn one_of_two_processes_wins_the_claim_in_a_folder() {
-    if let Some(folder) = std::env::var_os(FOLDER) {
-        return take_part(Path::new(&folder)).await;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    // The first put into an empty store makes the identity; afterwards both processes have it.
-    let (first, name) = (store(folder.path(), "first"), Name::parse("x").unwrap());
-    first
-        .put(&name, &Secret::new("x".to_owned()))
-        .await
-        .unwrap();
-    let start = |writer: &&str| -> Child {
-        Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "store::race::one_of_two_processes_wins_the_claim_in_a_folder",
-            ])
-            .env(FOLDER, folder.path())
-            .env("STRATA_TEST_WRITER", writer)
-            .stdout(std::process::Stdio::null())
-            .spawn()
-            .unwrap()
-    };
-    for mut process in WRITERS.each_ref().map(start) {
-        assert!(process.wait().unwrap().success());
-    }
-    let wins = WRITERS.map(|writer| std::fs::read_to_string(folder.path().join(writer)).unwrap());
-    for round in 0..ROUNDS {
-        let (claim, _) = claim::read(&store(folder.path(), &round.to_string()))
-            .await
-            .unwrap()
-            .unwrap();
-        let won = wins.each_ref().map(|wins| wins.as_bytes()[round]);
-        let expected = if claim.node == WRITERS[0] {
-            *b"10"
-        } else {
-            *b"01"
-        };
-        assert_eq!(won, expected, "round {round}");
-    }
-}
-
-fn store(folder: &Path, round: &str) -> super::file::File {
-    let path = folder.join("stores").join(round);
-    super::file::File::new(path, folder.join("identity.txt"), &[]).unwrap()
-}
-
-async fn take_part(folder: &Path) {
-    let writer = std::env::var("STRATA_TEST_WRITER").unwrap();
-    std::fs::write(folder.join(format!("{writer}.ready")), "").unwrap();
-    while !WRITERS
-        .iter()
-        .all(|writer| folder.join(format!("{writer}.ready")).exists())
-    {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    let mut wins = String::new();
-    for round in 0..ROUNDS {
-        let claim = of(&writer);
-        let won = claim::take(&store(folder, &round.to_string()), &claim)
-            .await
-            .unwrap();
-        wins.push(if won { '1' } else { '0' });
-    }
-    std::fs::write(folder.join(&writer), wins).unwrap();
 }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::environment::Environment;
 use crate::lab_test::World;
-use crate::store::{promises, race};
+use crate::store::promises;
+use crate::store::race::{self, Race};
 
 const LOGIN: &str = "infisical POST /api/v1/auth/universal-auth/login";
 const RENEW: &str = "infisical POST /api/v1/auth/token/renew";
@@ -57,12 +59,17 @@ async fn an_old_server_keeps_them_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_of_two_writers_wins_whatever_goes_wrong() {
+async fn one_of_two_processes_wins_whatever_goes_wrong() {
+    if let Some(lab) = race::invited() {
+        let environment = OnDemand::of(Environment::lab_at(&lab).await.unwrap());
+        return race::take_part(&Infisical::new(&settings(), "home", environment)).await;
+    }
     let world = World::start().await;
-    let stores: [Arc<dyn Store>; 2] = [Arc::new(open(&world).await), Arc::new(open(&world).await)];
     let mut faults = race::usual_faults();
     faults.push(json!("approval_pending"));
-    race::with_faults(&world, "infisical", &faults, stores).await;
+    let test = "store::infisical::tests::one_of_two_processes_wins_whatever_goes_wrong";
+    let race = Race::start(test, world.lab.url(), Arc::new(open(&world).await)).await;
+    race.run_with(&world, "infisical", &faults).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

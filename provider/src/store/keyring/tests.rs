@@ -1,9 +1,12 @@
 //! The keyring store against a real gnome-keyring on a bus of its own, and against `secret-tool`.
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
 use super::*;
+use crate::store::race::{self, Race};
 
 /// A session bus with an unlocked keyring; both end with it.
 pub(in crate::store) struct Session {
@@ -59,20 +62,7 @@ impl Session {
 
     /// The store as another process would open it.
     pub(in crate::store) fn store(&self) -> Keyring {
-        Keyring {
-            bus: Some(self.address.clone()),
-            limit: Duration::from_secs(20),
-            line: Line::new(self.folder.path(), "home"),
-            ..Keyring::new("home")
-        }
-    }
-
-    /// The same with items that are never written to a disk.
-    pub(in crate::store) fn store_in_memory(&self) -> Keyring {
-        Keyring {
-            collection: "session",
-            ..self.store()
-        }
+        store(&self.address, self.folder.path())
     }
 
     fn secret_tool(&self, arguments: &[&str], input: &str) -> String {
@@ -99,6 +89,23 @@ impl Drop for Session {
         // The script ends when its input does, the bus with the script, the keyring with the bus.
         drop(self.bus.stdin.take());
         let _ended = self.bus.wait();
+    }
+}
+
+fn store(address: &str, folder: &Path) -> Keyring {
+    Keyring {
+        bus: Some(address.to_owned()),
+        limit: Duration::from_secs(20),
+        line: Line::new(folder, "home"),
+        ..Keyring::new("home")
+    }
+}
+
+/// The same with items that are never written to a disk.
+fn in_memory(address: &str, folder: &Path) -> Keyring {
+    Keyring {
+        collection: "session",
+        ..store(address, folder)
     }
 }
 
@@ -216,4 +223,18 @@ async fn who_waits_in_line_too_long_is_told() {
     };
     let error = waiting.get(&operator()).await.unwrap_err();
     assert!(error.to_string().contains("within 0.05 s"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_two_processes_wins() {
+    if let Some(place) = race::invited() {
+        let (address, folder) = place.split_once(' ').unwrap();
+        return race::take_part(&in_memory(address, Path::new(folder))).await;
+    }
+    let session = Session::start();
+    let place = format!("{} {}", session.address, session.folder.path().display());
+    let referee = Arc::new(in_memory(&session.address, session.folder.path()));
+    let test = "store::keyring::tests::one_of_two_processes_wins";
+    let race = Race::start(test, &place, referee).await;
+    race.run(async |_| {}).await;
 }

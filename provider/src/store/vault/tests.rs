@@ -5,8 +5,10 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::environment::Environment;
 use crate::lab_test::World;
-use crate::store::{promises, race};
+use crate::store::promises;
+use crate::store::race::{self, Race};
 
 fn settings(mount: &str) -> strata_cluster::Store {
     strata_cluster::Store {
@@ -42,15 +44,20 @@ async fn the_promises_of_a_store_are_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_of_two_writers_wins_whatever_goes_wrong() {
+async fn one_of_two_processes_wins_whatever_goes_wrong() {
+    if let Some(lab) = race::invited() {
+        let environment = OnDemand::of(Environment::lab_at(&lab).await.unwrap());
+        return race::take_part(&Vault::new(&settings("secret"), "home", environment)).await;
+    }
     let world = World::start().await;
-    let stores: [Arc<dyn Store>; 2] = [Arc::new(open(&world).await), Arc::new(open(&world).await)];
     let mut faults = race::usual_faults();
     faults.extend([
         json!({ "status": { "code": 412 } }),
         json!({ "redirect": {} }),
     ]);
-    race::with_faults(&world, "vault", &faults, stores).await;
+    let test = "store::vault::tests::one_of_two_processes_wins_whatever_goes_wrong";
+    let race = Race::start(test, world.lab.url(), Arc::new(open(&world).await)).await;
+    race.run_with(&world, "vault", &faults).await;
 }
 
 #[tokio::test]
