@@ -36,6 +36,19 @@ use crate::secret::Secret;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Less patience, for a process that has not so much time: a test's.
+#[cfg(test)]
+pub(crate) static PATIENCE: std::sync::OnceLock<Duration> = std::sync::OnceLock::new();
+
+/// How long one request may take, with its answer.
+fn patience() -> Duration {
+    #[cfg(test)]
+    if let Some(patience) = PATIENCE.get() {
+        return *patience;
+    }
+    REQUEST_TIMEOUT
+}
 /// Requests of one credential at the same time: more only meet the service's limits.
 const CONCURRENT: usize = 16;
 /// Tries of one idempotent request, the first included.
@@ -473,9 +486,10 @@ impl Request<'_> {
                 return Ok((head, body));
             }
         };
-        let (head, body) = tokio::time::timeout(REQUEST_TIMEOUT, exchange)
+        let limit = patience();
+        let (head, body) = tokio::time::timeout(limit, exchange)
             .await
-            .unwrap_or_else(|_| Err(lost(format!("nothing within {} s", REQUEST_TIMEOUT.as_secs()))))
+            .unwrap_or_else(|_| Err(lost(format!("nothing within {} s", limit.as_secs()))))
             .inspect_err(|error| tracing::debug!(service, method = %self.method, path = %self.path, attempt, %error, "request failed"))?;
         let header = |name: &str| {
             head.headers

@@ -13,6 +13,7 @@ use tokio::net::{UnixListener, UnixStream};
 
 use super::{Name, Put, Result, Store};
 use crate::claim::{self, Claim};
+use crate::http::client::PATIENCE;
 use crate::lab_test::World;
 use crate::secret::Secret;
 
@@ -48,6 +49,9 @@ pub(super) fn invited() -> Option<String> {
 
 /// Does what the referee says until it hangs up.
 pub(super) async fn take_part(store: &dyn Store) {
+    PATIENCE
+        .set(Duration::from_secs(2))
+        .expect("nobody else in this process");
     let variable = |name| std::env::var(name).unwrap();
     let (socket, writer) = (variable(SOCKET), variable(WRITER));
     let (read, mut write) = UnixStream::connect(socket).await.unwrap().into_split();
@@ -182,10 +186,14 @@ impl Race {
         assert!(wins[0] > 0 && wins[1] > 0, "no race at all: {wins:?}");
     }
 
-    /// The same where every fourth round something goes wrong, a different thing each time.
+    /// The same where every fourth round something goes wrong, a different thing each time, and three times nothing comes at all.
     pub(super) async fn run_with(self, world: &World, service: &str, faults: &[Value]) {
         let before = async |round: usize| {
-            if round.is_multiple_of(4) {
+            if round % 300 == 100 {
+                // Three seconds of the wall: longer than a writer waits.
+                let silence = json!({ "delay": { "seconds": 4500 } });
+                world.fault(service, "*", silence).await;
+            } else if round.is_multiple_of(4) {
                 let fault = &faults[round / 4 % faults.len()];
                 world.fault(service, "*", fault.clone()).await;
             }
