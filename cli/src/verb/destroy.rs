@@ -5,7 +5,7 @@ use strata_provider::store::{Condition, Name};
 
 use crate::{
     arguments::DestroyOptions,
-    finding::counted,
+    finding::{Finding, counted},
     lab, layers,
     outcome::Outcome,
     platform::{Platform, mark},
@@ -40,19 +40,40 @@ pub(crate) async fn run(options: &DestroyOptions) -> anyhow::Result<Outcome> {
     if !confirmed(&session, options)? {
         return Ok(Outcome::Refused);
     }
-    let owner = if session.project.has_state(Layer::Auth) {
-        terraform.outputs(Layer::Auth).await?["owner"]
-            .as_str()
-            .map(str::to_owned)
-    } else {
-        None
-    };
+    let owner = owner(&session).await?;
+    if !session.project.has_state(Layer::Infrastructure)
+        && let Ok(ours) = ours(&session, &world, owner.as_deref()).await
+        && !ours.is_empty()
+    {
+        session.console.plain(&lost(&ours).to_string());
+        session.console.plain("Nothing was changed.");
+        return Ok(Outcome::Preflight);
+    }
     for layer in [Layer::Configuration, Layer::Services, Layer::Infrastructure] {
         if !session.project.has_state(layer) {
             continue;
         }
         if let Some(outcome) = take_down(&session, &terraform, layer).await? {
             return Ok(outcome);
+        }
+    }
+    match ours(&session, &world, owner.as_deref()).await {
+        Ok(ours) if ours.is_empty() => {}
+        Ok(ours) => {
+            session.say(
+                "stopped",
+                format!("still there with our mark: {}", ours.join(" ")),
+            );
+            session.console.add("next", &session.again("destroy"));
+            return Ok(Outcome::Stopped);
+        }
+        // What a server needs stays in the store as long as there may be one.
+        Err(error) => {
+            session.say(
+                "done",
+                format!("destroyed; whether a server is left was not observed, so layer 00 and the store are as they were: {error:#}"),
+            );
+            return Ok(Outcome::Unobserved);
         }
     }
     sweep(&session).await?;
@@ -62,7 +83,47 @@ pub(crate) async fn run(options: &DestroyOptions) -> anyhow::Result<Outcome> {
     {
         return Ok(outcome);
     }
-    finish(&session, &world, options, owner.as_deref()).await
+    finish(&session, options, owner.as_deref()).await
+}
+
+/// Whose machines are looked for: the estate of layer 00, or the one that the store remembers when that state is lost.
+async fn owner(session: &Session) -> anyhow::Result<Option<String>> {
+    if let Some(recorded) = session.project.estate() {
+        return Ok(Some(recorded));
+    }
+    let store = open_store(&session.project, &session.cluster)?;
+    let estate = Name::parse("estate").expect("a constant that parses");
+    let stored = store.get(&estate).await?;
+    Ok(stored.map(|entry| entry.value.expose().clone()))
+}
+
+/// Names of the servers that carry the estate's mark.
+async fn ours(
+    session: &Session,
+    world: &World,
+    owner: Option<&str>,
+) -> anyhow::Result<Vec<String>> {
+    let Some(owner) = owner else {
+        return Ok(Vec::new());
+    };
+    let platform = Platform::new(&session.project, &world.environment, &session.cluster).await?;
+    let servers = platform.servers().await?;
+    let ours = servers
+        .iter()
+        .filter(|server| mark(server, "strata-owner") == Some(owner) && !server.is_leaving());
+    Ok(ours.map(|server| server.name.clone()).collect())
+}
+
+/// OWN-03: Terraform would destroy nothing of them, and what their nodes need would go from the store.
+fn lost(ours: &[String]) -> Finding {
+    Finding::error(
+        "OWN-03",
+        format!(
+            "layer 01 has no state here, and servers of this estate are there: {}. The state was lost, or is somewhere else",
+            ours.join(" ")
+        ),
+        "./bootstrap.sh adopt rebuilds it from the store and the platform's marks; or bring it back: ./bootstrap.sh kit restore FILE",
+    )
 }
 
 /// Entries of the store that belong to layer 01 and outlived it, because what wrote them failed before Terraform knew of it.
@@ -229,57 +290,26 @@ fn confirmed(session: &Session, options: &DestroyOptions) -> anyhow::Result<bool
         )?)
 }
 
-/// Looks for what the mark would still find.
+/// The last words, and the end of what described the cluster.
 async fn finish(
     session: &Session,
-    world: &World,
     options: &DestroyOptions,
     owner: Option<&str>,
 ) -> anyhow::Result<Outcome> {
-    let name = session.cluster.name();
-    let left = match Platform::new(&session.project, &world.environment, &session.cluster).await {
-        Ok(platform) => platform.servers().await,
-        Err(error) => Err(error),
+    let after = if options.all {
+        "layer 00 is gone too"
+    } else {
+        "`up` rebuilds with the same PKI; --all removes layer 00"
     };
-    let outcome = match left {
-        Ok(servers) => {
-            let ours: Vec<_> = servers
-                .iter()
-                .filter(|server| mark(server, "strata-owner") == owner && !server.is_leaving())
-                .map(|server| server.name.as_str())
-                .collect();
-            if ours.is_empty() {
-                let after = if options.all {
-                    "layer 00 is gone too"
-                } else {
-                    "`up` rebuilds with the same PKI; --all removes layer 00"
-                };
-                session.say(
-                    "done",
-                    format!(
-                        "no server of {name} is left (looked for owner mark {}); {after}",
-                        owner.unwrap_or("-")
-                    ),
-                );
-                Outcome::Done
-            } else {
-                session.say(
-                    "stopped",
-                    format!("still there with our mark: {}", ours.join(" ")),
-                );
-                session.console.add("next", &session.again("destroy"));
-                Outcome::Stopped
-            }
-        }
-        Err(error) => {
-            session.say(
-                "done",
-                format!("destroyed; whether a server is left was not observed: {error:#}"),
-            );
-            Outcome::Unobserved
-        }
-    };
-    if options.all && outcome == Outcome::Done {
+    session.say(
+        "done",
+        format!(
+            "no server of {} is left (looked for owner mark {}); {after}",
+            session.cluster.name(),
+            owner.unwrap_or("-")
+        ),
+    );
+    if options.all {
         // The key of fingerprints describes nothing any more.
         open_store(&session.project, &session.cluster)?
             .delete(
@@ -290,10 +320,9 @@ async fn finish(
     }
     if options.all
         && session.cluster.is_lab()
-        && outcome == Outcome::Done
         && let Some(line) = lab::stop(&session.project).await
     {
         session.console.say(&line);
     }
-    Ok(outcome)
+    Ok(Outcome::Done)
 }

@@ -201,7 +201,7 @@ fn a_new_laptop(first: &Project, kit: &Path) {
     assert_eq!(fs::read_to_string(&file).unwrap(), text());
 }
 
-/// The state alone is gone: `up` refuses to begin a second estate, `adopt` takes everything over and touches nothing.
+/// The state alone is gone: `up` refuses to begin a second estate and `destroy` to forget one, `adopt` takes everything over and touches nothing.
 fn a_lost_state(first: &Project, lab: &Lab, file: &Path) {
     let path = file.to_str().unwrap();
     let before = untouched(lab);
@@ -211,6 +211,12 @@ fn a_lost_state(first: &Project, lab: &Lab, file: &Path) {
         .expect_code(2)
         .expect_text("OWN-03")
         .expect_text("adopt");
+    // Nothing in state is not nothing there: the servers stay, and so does what their nodes need.
+    first
+        .bootstrap(&["destroy", "-c", path, "--all", "--yes"])
+        .expect_code(2)
+        .expect_text("OWN-03")
+        .expect_text("servers of this estate are there");
     lab.clear_calls();
     first
         .bootstrap(&["adopt", "-c", path])
