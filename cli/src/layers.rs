@@ -6,6 +6,7 @@ use anyhow::Context as _;
 
 use crate::{
     console::Console,
+    finding::counted,
     progress::{PlannedChanges, Progress},
     project::Layer,
     session::Session,
@@ -237,6 +238,24 @@ fn errors(diagnostics: &[Diagnostic]) -> Vec<Diagnostic> {
         .filter(|diagnostic| diagnostic.is_error())
         .cloned()
         .collect()
+}
+
+/// Says why a layer stopped, and where the whole story is.
+pub(crate) fn tell(session: &Session, stop: &Stop) {
+    session.say(
+        "stopped",
+        format!(
+            "{}: {}",
+            stop.layer.name(),
+            counted(stop.errors.len(), "error")
+        ),
+    );
+    for error in &stop.errors {
+        explain(session.console, "", error);
+    }
+    session
+        .console
+        .add("log", &session.project.relative(&session.project.logs()));
 }
 
 /// Prints a diagnostic under the line that it belongs to.

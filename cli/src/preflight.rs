@@ -91,12 +91,8 @@ async fn check_store(project: &Project, cluster: &Cluster, report: &mut Report) 
         .any(|layer| project.backend(layer).is_some());
     report.check(private_store(&description, shares_state));
     report.check(recency::finding(project, cluster, &*store).await);
-    match store
-        .get(&Name::parse("estate").expect("a constant that parses"))
-        .await
-    {
-        Ok(entry) => {
-            let stored = entry.map(|entry| entry.value.expose().clone());
+    match stored_estate(&*store).await {
+        Ok(stored) => {
             let recorded = project.estate();
             report.check(other_estate(stored.as_deref(), recorded.as_deref()));
             if project.backend(Layer::Auth).is_none() {
@@ -167,6 +163,13 @@ fn lost_state(stored: Option<&str>, recorded: Option<&str>) -> Option<Finding> {
         ),
         "./bootstrap.sh adopt rebuilds it from the store and the platform's marks; or bring it back: ./bootstrap.sh kit restore FILE",
     ))
+}
+
+/// The estate that the store belongs to, if it remembers one.
+pub(crate) async fn stored_estate(store: &dyn Store) -> store::Result<Option<String>> {
+    let name = Name::parse("estate").expect("a constant that parses");
+    let entry = store.get(&name).await?;
+    Ok(entry.map(|entry| entry.value.expose().clone()))
 }
 
 /// The cluster's store. Touches nothing.

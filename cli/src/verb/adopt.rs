@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use strata_provider::{services::scaleway::wire::Server, store::Name};
+use strata_provider::services::scaleway::wire::Server;
 
 use crate::{
     arguments::Common,
@@ -12,7 +12,7 @@ use crate::{
     layers::{self, Stop},
     outcome::Outcome,
     platform::{Platform, mark},
-    preflight::open_store,
+    preflight::{open_store, stored_estate},
     project::Layer,
     session::{Purpose, Session, World},
     terraform::Terraform,
@@ -108,20 +108,7 @@ async fn adopt(
 }
 
 fn stopped(session: &Session, stop: &Stop) -> Outcome {
-    session.say(
-        "stopped",
-        format!(
-            "{}: {}",
-            stop.layer.name(),
-            counted(stop.errors.len(), "error")
-        ),
-    );
-    for error in &stop.errors {
-        layers::explain(session.console, "", error);
-    }
-    session
-        .console
-        .add("log", &session.project.relative(&session.project.logs()));
+    layers::tell(session, stop);
     session.console.add(
         "kept",
         "what was taken over stays so; nothing was ordered, nothing was deleted",
@@ -173,11 +160,9 @@ async fn owner(
     recorded: Option<&str>,
 ) -> anyhow::Result<Result<String, Finding>> {
     let store = open_store(&session.project, &session.cluster)?;
-    let entry = store
-        .get(&Name::parse("estate").expect("a constant that parses"))
+    let stored = stored_estate(&*store)
         .await
         .context("reading whose the cluster is from the store")?;
-    let stored = entry.map(|entry| entry.value.expose().clone());
     let servers = Platform::new(&session.project, &world.environment, &session.cluster)
         .await?
         .servers()

@@ -9,7 +9,7 @@ use crate::{
     lab, layers,
     outcome::Outcome,
     platform::{Platform, mark},
-    preflight::open_store,
+    preflight::{open_store, stored_estate},
     project::Layer,
     session::{Purpose, Session, World},
     terraform::Terraform,
@@ -92,9 +92,7 @@ async fn owner(session: &Session) -> anyhow::Result<Option<String>> {
         return Ok(Some(recorded));
     }
     let store = open_store(&session.project, &session.cluster)?;
-    let estate = Name::parse("estate").expect("a constant that parses");
-    let stored = store.get(&estate).await?;
-    Ok(stored.map(|entry| entry.value.expose().clone()))
+    Ok(stored_estate(&*store).await?)
 }
 
 /// Names of the servers that carry the estate's mark.

@@ -2,7 +2,6 @@
 
 use crate::{
     arguments::Common,
-    finding::counted,
     layers::{self, Plan, Stop},
     outcome::Outcome,
     project::Layer,
@@ -60,20 +59,7 @@ fn sentence(plan: &Plan) -> String {
 
 /// Planning failed: the causes, nothing more.
 fn stopped(session: &Session, stop: &Stop) -> Outcome {
-    session.say(
-        "stopped",
-        format!(
-            "{}: {}",
-            stop.layer.name(),
-            counted(stop.errors.len(), "error")
-        ),
-    );
-    for error in &stop.errors {
-        layers::explain(session.console, "", error);
-    }
-    session
-        .console
-        .add("log", &session.project.relative(&session.project.logs()));
+    layers::tell(session, stop);
     if session.interrupted() {
         Outcome::Interrupted
     } else {

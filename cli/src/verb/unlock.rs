@@ -13,14 +13,14 @@ use strata_provider::{
     http::dial::Dialer,
     marker,
     services::scaleway::wire::Server,
-    store::{Name, Store},
+    store::Store,
 };
 
 use crate::{
     arguments::UnlockOptions,
     outcome::Outcome,
     platform::{Platform, mark},
-    preflight::open_store,
+    preflight::{open_store, stored_estate},
     session::{Session, World},
 };
 
@@ -122,12 +122,9 @@ fn show(session: &Session, claim: &Claim) {
 
 /// Whose this checkout is: the store says so, or the state.
 async fn owner(session: &Session, store: &dyn Store) -> anyhow::Result<String> {
-    let entry = store
-        .get(&Name::parse("estate").expect("a constant that parses"))
+    stored_estate(store)
         .await
-        .context("reading whose the store is")?;
-    entry
-        .map(|entry| entry.value.expose().clone())
+        .context("reading whose the store is")?
         .or_else(|| session.project.estate())
         .context("neither the store nor layer 00's state says which estate this is, so nothing is released")
 }
