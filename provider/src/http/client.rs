@@ -2,7 +2,8 @@
 //!
 //! Only idempotent requests (GET, HEAD, PUT, DELETE, and a PATCH or POST that the caller marks as safe to repeat) are sent twice; a
 //! POST that creates something is sent once, and a lost reply is reported as [`Error::Lost`], so that the caller looks before it asks
-//! again. One limiter per client, hence per credential, spaces requests after a 429. Bodies and header values never reach a log.
+//! again. One limiter per client, hence per credential, spaces requests after a 429. A service that answers nothing is not waited for by every
+//! request of a run ([`super::silence`]). Bodies and header values never reach a log.
 //!
 //! ```text
 //! Client::new(dialer, Settings{service, base, header, token, speed})
@@ -29,13 +30,14 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::connect::Connector;
-use super::dial::Dialer;
+use super::dial::{DialError, Dialer};
 use super::pause::{LONGEST, after, backoff};
 use super::redirect;
+use super::silence::{Silences, Turn};
 use crate::secret::Secret;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Less patience, for a process that has not so much time: a test's.
 #[cfg(test)]
@@ -51,7 +53,7 @@ fn patience() -> Duration {
 }
 /// Requests of one credential at the same time: more only meet the service's limits.
 const CONCURRENT: usize = 16;
-/// Tries of one idempotent request, the first included.
+/// Tries of one idempotent request, the first included, unless it says otherwise.
 const ATTEMPTS: u32 = 5;
 /// Tries while the service asks to slow down; more, because it said that waiting helps.
 const SLOW_DOWN_ATTEMPTS: u32 = 10;
@@ -237,6 +239,7 @@ pub struct Client {
     headers: HeaderMap,
     hyper: Hyper<Connector, Full<Bytes>>,
     turns: Semaphore,
+    silences: Arc<Silences>,
     /// No request starts before this moment: set by 429 and `Retry-After`.
     open_at: Mutex<Option<Instant>>,
 }
@@ -251,7 +254,8 @@ pub struct BadCredential(&'static str);
 impl Client {
     /// A client that opens its connections through `dialer`, when they are first needed.
     pub fn new(dialer: Dialer, settings: Settings) -> Result<Self, BadCredential> {
-        Self::over(Connector::new(dialer, CONNECT_TIMEOUT), settings)
+        let silences = dialer.silences().clone();
+        Self::over(Connector::new(dialer, CONNECT_TIMEOUT), silences, settings)
     }
 
     /// A client that trusts what `tls` trusts instead of the platform's roots.
@@ -260,10 +264,16 @@ impl Client {
         tls: Arc<rustls::ClientConfig>,
         settings: Settings,
     ) -> Result<Self, BadCredential> {
-        Self::over(Connector::with_tls(dialer, CONNECT_TIMEOUT, tls), settings)
+        let silences = dialer.silences().clone();
+        let connector = Connector::with_tls(dialer, CONNECT_TIMEOUT, tls);
+        Self::over(connector, silences, settings)
     }
 
-    fn over(connector: Connector, settings: Settings) -> Result<Self, BadCredential> {
+    fn over(
+        connector: Connector,
+        silences: Arc<Silences>,
+        settings: Settings,
+    ) -> Result<Self, BadCredential> {
         let text = if settings.header == AUTHORIZATION {
             format!("Bearer {}", settings.token.expose())
         } else {
@@ -291,6 +301,7 @@ impl Client {
             headers,
             hyper,
             turns: Semaphore::new(CONCURRENT),
+            silences,
             open_at: Mutex::new(None),
         })
     }
@@ -338,6 +349,7 @@ impl Client {
             path: path.into(),
             body: Ok(Bytes::new()),
             repeatable,
+            tries: ATTEMPTS,
         }
     }
 
@@ -351,6 +363,10 @@ impl Client {
         if let Some(open_at) = open_at {
             tokio::time::sleep_until(open_at).await;
         }
+    }
+
+    fn turn(&self) -> Turn {
+        self.silences.turn(&self.settings.base, patience())
     }
 
     fn close_for(&self, pause: Duration) {
@@ -367,6 +383,7 @@ pub struct Request<'a> {
     path: String,
     body: Result<Bytes, serde_json::Error>,
     repeatable: bool,
+    tries: u32,
 }
 
 impl Request<'_> {
@@ -384,8 +401,29 @@ impl Request<'_> {
         self
     }
 
-    /// Sends and reads the answer. An empty answer reads as JSON `null`.
+    /// Sent so often at most, when it may be sent again at all.
+    #[must_use]
+    pub fn tries(mut self, tries: u32) -> Self {
+        self.tries = tries;
+        self
+    }
+
+    /// Sends and reads the answer as JSON. An empty answer reads as `null`.
     pub async fn send<T: DeserializeOwned>(self) -> Result<T, Error> {
+        self.exchange(|bytes| {
+            let text: &[u8] = if bytes.is_empty() { b"null" } else { bytes };
+            serde_json::from_slice(text).map_err(|error| error.to_string())
+        })
+        .await
+    }
+
+    /// Sends and reads the answer as text.
+    pub async fn text(self) -> Result<String, Error> {
+        self.exchange(|bytes| String::from_utf8(bytes.to_vec()).map_err(|error| error.to_string()))
+            .await
+    }
+
+    async fn exchange<T>(self, read: impl Fn(&[u8]) -> Result<T, String>) -> Result<T, Error> {
         let service = self.client.settings.service;
         let (method, path) = (self.method.clone(), self.path.clone());
         let unreadable = |reason: String| Error::Answer {
@@ -398,10 +436,8 @@ impl Request<'_> {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let outcome = self.attempt(attempt).await.and_then(|bytes| {
-                let text: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
-                serde_json::from_slice(text).map_err(|error| unreadable(error.to_string()))
-            });
+            let outcome = self.attempt(attempt).await;
+            let outcome = outcome.and_then(|bytes| read(&bytes).map_err(&unreadable));
             let error = match outcome {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
@@ -412,9 +448,10 @@ impl Request<'_> {
             let tries = if slow_down {
                 SLOW_DOWN_ATTEMPTS
             } else {
-                ATTEMPTS
+                self.tries
             };
-            if !(error.is_transient() && harmless) || attempt >= tries || is_forbidden(&error) {
+            let hopeless = is_forbidden(&error) || self.client.turn() == Turn::Spare;
+            if !(error.is_transient() && harmless) || attempt >= tries || hopeless {
                 return Err(error);
             }
             if !slow_down {
@@ -440,6 +477,16 @@ impl Request<'_> {
             path: self.path.clone(),
             reason,
         };
+        let base = &client.settings.base;
+        let Turn::Send(limit) = client.turn() else {
+            return Err(Error::Unreachable {
+                service,
+                address: base.clone(),
+                method: self.method.clone(),
+                path: self.path.clone(),
+                reason: "it answers nothing, and is asked again later".into(),
+            });
+        };
         let started = Instant::now();
         let exchange = async {
             let mut address: Uri = format!("{}/{}", client.settings.base, self.path)
@@ -451,6 +498,9 @@ impl Request<'_> {
                 let response = client.hyper.request(request).await.map_err(|error| {
                     let reason = chain(&error);
                     if error.is_connect() {
+                        if is_timeout(&error) {
+                            client.silences.silent(base);
+                        }
                         let address = client.settings.base.clone();
                         Error::Unreachable {
                             service,
@@ -463,6 +513,7 @@ impl Request<'_> {
                         lost(reason)
                     }
                 })?;
+                client.silences.answered(base);
                 let (head, body) = response.into_parts();
                 let location = head
                     .headers
@@ -486,10 +537,12 @@ impl Request<'_> {
                 return Ok((head, body));
             }
         };
-        let limit = patience();
         let (head, body) = tokio::time::timeout(limit, exchange)
             .await
-            .unwrap_or_else(|_| Err(lost(format!("nothing within {} s", limit.as_secs()))))
+            .unwrap_or_else(|_| {
+                client.silences.silent(base);
+                Err(lost(format!("nothing within {} s", limit.as_secs())))
+            })
             .inspect_err(|error| tracing::debug!(service, method = %self.method, path = %self.path, attempt, %error, "request failed"))?;
         let header = |name: &str| {
             head.headers
@@ -542,6 +595,16 @@ impl Request<'_> {
         }
         Ok(request)
     }
+}
+
+/// Whether nobody took the connection, as behind a firewall that drops what it does not let pass.
+fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| {
+        let dial = error.downcast_ref::<DialError>();
+        let io = error.downcast_ref::<std::io::Error>();
+        dial.is_some_and(DialError::is_timeout)
+            || io.is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut)
+    })
 }
 
 /// A refusal of our own dialer does not change by asking again.

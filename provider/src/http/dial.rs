@@ -19,6 +19,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::silence::Silences;
+
 /// Why a connection was not made. `Refused` and `TimedOut` are what a firewall probe tells apart.
 #[derive(Debug, thiserror::Error)]
 pub enum DialError {
@@ -104,32 +106,47 @@ enum World {
     Loopback,
 }
 
-/// Opens TCP connections; clones share the rules.
+/// Opens TCP connections; clones share the rules, and what is known of services that do not answer.
 #[derive(Debug, Clone)]
-pub struct Dialer(Arc<World>);
+pub struct Dialer {
+    world: Arc<World>,
+    silences: Arc<Silences>,
+}
 
 impl Dialer {
+    fn of(world: World) -> Self {
+        Self {
+            world: Arc::new(world),
+            silences: Arc::default(),
+        }
+    }
+
     /// For clusters outside the lab.
     pub fn direct() -> Self {
-        Self(Arc::new(World::Direct))
+        Self::of(World::Direct)
     }
 
     /// For clusters in the lab: its CONNECT proxy and the loopback ports of its services.
     pub fn lab(proxy: SocketAddr, services: impl IntoIterator<Item = SocketAddr>) -> Self {
-        Self(Arc::new(World::Lab {
+        Self::of(World::Lab {
             proxy,
             services: services.into_iter().collect(),
-        }))
+        })
     }
 
     #[cfg(test)]
     pub(crate) fn loopback() -> Self {
-        Self(Arc::new(World::Loopback))
+        Self::of(World::Loopback)
+    }
+
+    /// Which services took requests and did not answer.
+    pub(super) fn silences(&self) -> &Arc<Silences> {
+        &self.silences
     }
 
     /// Whether this dialer reaches only the lab.
     pub fn is_lab(&self) -> bool {
-        matches!(*self.0, World::Lab { .. })
+        matches!(*self.world, World::Lab { .. })
     }
 
     /// Connects to `host` (a name or an address, IPv6 without brackets) within `timeout`.
@@ -140,7 +157,7 @@ impl Dialer {
         timeout: Duration,
     ) -> Result<TcpStream, DialError> {
         let attempt = async {
-            match &*self.0 {
+            match &*self.world {
                 World::Direct => self.dial_direct(host, port).await,
                 World::Lab { proxy, services } => dial_lab(*proxy, services, host, port).await,
                 #[cfg(test)]

@@ -11,3 +11,4 @@ pub mod crypto;
 pub mod dial;
 mod pause;
 mod redirect;
+mod silence;

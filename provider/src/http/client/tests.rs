@@ -158,6 +158,44 @@ async fn a_redirect_is_followed_to_the_same_place_and_not_in_circles() {
     }
 }
 
+#[tokio::test]
+async fn a_service_that_answers_nothing_is_not_waited_for_by_every_request() {
+    PATIENCE.set(Duration::from_millis(800)).unwrap();
+    // It takes connections and requests, and never says a word.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let count = Arc::new(AtomicUsize::new(0));
+    let seen = count.clone();
+    tokio::spawn(async move {
+        let mut open = Vec::new();
+        loop {
+            open.push(listener.accept().await.unwrap());
+            seen.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let dialer = Dialer::loopback();
+    // A client of its own for each request, as a store that could not be opened has.
+    let ask = async || {
+        let settings = Settings {
+            service: "test",
+            base: base.clone(),
+            header: AUTHORIZATION,
+            token: Secret::new("t".into()),
+            speed: 10_000.0,
+        };
+        let client = Client::new(dialer.clone(), settings).unwrap();
+        client.get("x").send::<Value>().await.unwrap_err()
+    };
+    let error = ask().await;
+    assert_eq!(count.load(Ordering::SeqCst), 2, "once more, in a hurry");
+    assert!(error.is_lost(), "{error}");
+    for _ in 0..50 {
+        let error = ask().await.to_string();
+        assert!(error.contains("it answers nothing"), "{error}");
+    }
+    assert_eq!(count.load(Ordering::SeqCst), 2, "nothing more was sent");
+}
+
 #[test]
 fn query_values_are_escaped() {
     assert_eq!(escape("strata-node=cp-1"), "strata-node%3Dcp-1");
