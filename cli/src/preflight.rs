@@ -1,5 +1,7 @@
 //! Everything that can be known before anything is changed. Reads only; all findings, not only the first.
 
+mod operator;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
@@ -67,6 +69,10 @@ pub(crate) async fn run(
     }
     if cluster.spec.dns.kind == "cloudflare" {
         check_cloudflare(project, cluster, environment, &mut preflight).await;
+    }
+    if cluster.spec.access.operators_auto {
+        let missing = !preflight.missing.is_empty();
+        operator::check(environment, missing, &mut preflight.report).await;
     }
     preflight
 }

@@ -1,7 +1,7 @@
 //! The control API: what tests and people use to look into the lab and to meddle with it. Its own calls are not counted.
 //!
 //! `GET /env`, `GET|DELETE /calls`, `GET|POST|DELETE /faults`, `GET /clock`, `POST /clock/advance`, `GET|POST /estate`, `POST /probe`,
-//! `GET /operator-address`. A wrong body is 400 with the accepted keys.
+//! `GET /operator-address`, and what a public echo service answers to the operator: `GET /echo/ipv4`, `/echo/ipv6`. A wrong body is 400 with the accepted keys.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use crate::calls::Calls;
 use crate::clock::Clock;
 use crate::estate::{Change, ChangeError, Estate, Probe, operator_address};
 use crate::fault::{Fault, Faults};
+use crate::proxy::{OPERATOR_V4, OPERATOR_V6};
 
 /// What the control API reaches.
 #[derive(Clone)]
@@ -76,7 +77,9 @@ pub fn router(control: Control) -> Router {
         .route("/estate", get(estate).post(change_estate))
         .route("/probe", post(probe))
         .route("/operator-address", get(async || Json(operator_address())))
-        .fallback(async || Refusal(StatusCode::NOT_FOUND, "routes: /env /calls /faults /clock /clock/advance /estate /probe /operator-address".into()))
+        .route("/echo/ipv4", get(async || format!("{OPERATOR_V4}\n")))
+        .route("/echo/ipv6", get(async || format!("{OPERATOR_V6}\n")))
+        .fallback(async || Refusal(StatusCode::NOT_FOUND, "routes: /env /calls /faults /clock /clock/advance /estate /probe /operator-address /echo/ipv4 /echo/ipv6".into()))
         .with_state(control)
 }
 

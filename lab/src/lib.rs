@@ -151,6 +151,14 @@ impl Lab {
                 ("INFISICAL_HOST", url(&infisical_listener)?),
                 ("VAULT_ADDR", url(&vault_listener)?),
                 ("STRATA_LAB_URL", url(&control_listener)?),
+                (
+                    "STRATA_ECHO_IPV4",
+                    format!("{}/echo/ipv4", url(&control_listener)?),
+                ),
+                (
+                    "STRATA_ECHO_IPV6",
+                    format!("{}/echo/ipv6", url(&control_listener)?),
+                ),
                 ("SCW_API_URL", url(&scaleway_listener)?),
                 (
                     "CLOUDFLARE_BASE_URL",

@@ -19,13 +19,14 @@ use crate::secret::Secret;
 pub const LAB_URL: &str = "STRATA_LAB_URL";
 
 /// Of the process's variables only these are kept, and only outside the lab.
-const PREFIXES: [&str; 6] = [
+const PREFIXES: [&str; 7] = [
     "SCW_",
     "SCALEWAY_",
     "CLOUDFLARE_",
     "CF_",
     "VAULT_",
     "INFISICAL_",
+    "STRATA_ECHO_",
 ];
 
 /// Why the world cannot be reached.

@@ -46,6 +46,7 @@ pub fn registry() -> Registry<Strata> {
         .address("strata.internal/strata-iac/strata")
         .version(env!("CARGO_PKG_VERSION"))
         .ephemeral::<crate::services::kubeadm::join_info::EphemeralJoinInfo>()
+        .ephemeral::<crate::services::operator::OperatorAddress>()
         .ephemeral::<crate::services::secret::ephemeral::EphemeralSecret>()
         .ephemeral::<crate::services::secret::folder::EphemeralSecrets>()
         .ephemeral::<crate::services::talos::node_inputs::EphemeralNodeInputs>()

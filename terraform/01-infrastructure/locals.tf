@@ -3,6 +3,9 @@
 locals {
   kubeadm = local.cluster.distribution.kubeadm
 
+  # Who reaches port 22 of a new machine until it is locked: the networks that the cluster file names and, with `auto`, this machine.
+  operators = concat(local.cluster.access.operators, flatten([for here in ephemeral.strata_operator_address.here : tolist(here.cidrs)]))
+
   # First by name. Its address is published before kubeadm starts, every other control plane's when that node is a member (FN5).
   first = local.cluster.control_planes[0]
 

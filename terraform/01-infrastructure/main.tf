@@ -1,6 +1,12 @@
 # Layer 01: from nothing to a locked cluster. Machines, the endpoint's first record, nodes, the CNI, lockdown; last the cluster as a whole,
 # which is therefore the first to go.
 
+# From where this run comes. An address of today is no configuration: it is kept nowhere and compared with nothing (FN14).
+ephemeral "strata_operator_address" "here" {
+  count    = local.cluster.access.operators_auto ? 1 : 0
+  required = terraform.applying
+}
+
 module "machine" {
   source   = "../modules/machine"
   for_each = local.cluster.nodes
@@ -29,9 +35,8 @@ module "machine" {
 
   operator_key = local.auth.operator_key
 
-  # Only what the cluster file names: with `auto`, 22 is open until the node is locked. An address of today is no configuration (FN14).
   firewall = {
-    operators    = local.cluster.access.operators_auto ? [] : local.cluster.access.operators
+    operators    = local.operators
     pods         = local.cluster.network.pods
     public_ports = local.cluster.access.public_ports
   }

@@ -189,6 +189,9 @@ fn a_claim_of_somebody_else_stops_before_init_and_a_broken_init_is_repeated() {
         .bootstrap(&["-c", path, "--yes"])
         .expect_code(1)
         .expect_text("5d0e7c1a-0000-4000-8000-00000000f0e1");
+    // Its machine waits unlocked, and open to whoever ran this alone.
+    assert!(lab.connects("operator", "cp-1", 22));
+    assert!(!lab.connects("203.0.113.77", "cp-1", 22));
     assert!(
         !lab.calls().keys().any(|call| call.contains("kubeadm-init")),
         "{:?}",

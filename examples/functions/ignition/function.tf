@@ -8,7 +8,7 @@ locals {
     host_public_key    = ephemeral.strata_secret.host_key.public_key
     kubernetes_version = "v1.34.2"
     os                 = { updates = "auto" }
-    open_rules         = { operators = [] } # port 22 is open to everybody until the node is locked
+    open_rules         = { operators = tolist(ephemeral.strata_operator_address.here.cidrs) }
     pods               = "10.244.0.0/16"
   })
 }

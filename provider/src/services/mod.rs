@@ -7,6 +7,7 @@ pub mod flatcar;
 pub mod kubeadm;
 pub mod kubernetes;
 pub mod lockdown;
+pub mod operator;
 pub mod scaleway;
 pub mod secret;
 pub mod talos;

@@ -83,7 +83,8 @@ variable "operator_key" {
 }
 
 variable "firewall" {
-  description = "The rules of the first boot: who may reach port 22 (empty: everybody, until the node is locked), the pods' CIDR and the workers' public ports."
+  description = "The rules of the first boot: who may reach port 22 (empty: everybody, until the node is locked), the pods' CIDR and the workers' public ports. May be of this run only."
+  ephemeral   = true
   type = object({
     operators    = optional(list(string), [])
     pods         = string
