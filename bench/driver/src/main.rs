@@ -48,7 +48,7 @@ fn main() -> anyhow::Result<ExitCode> {
         rows.extend(plans(&options, count)?);
     }
     rows.extend(weights(&options)?);
-    println!("{}", report::table(&rows));
+    println!("{}", report::table(&rows, report::has_cores_to_spare()));
     let machine = json!({
         "processor": processor(),
         "cores": std::thread::available_parallelism()?.get(),
@@ -257,6 +257,7 @@ fn weights(options: &Options) -> anyhow::Result<Vec<Row>> {
     let spaces = workspaces(options, 1000)?;
     let mut terraform: [Sample; 4] = Default::default();
     let mut provider: [Sample; 4] = Default::default();
+    let mut both: [Sample; 4] = Default::default();
     let mut share: [Sample; 4] = Default::default();
     let mut peak: [Sample; 4] = Default::default();
     let mut weigh = |column: usize, contender, run: &Run, is_plan: bool| {
@@ -265,6 +266,7 @@ fn weights(options: &Options) -> anyhow::Result<Vec<Row>> {
         };
         if is_plan {
             terraform[column].push(own);
+            both[column].push(own + usage.provider);
         }
         if contender == Contender::TerraformData {
             return;
@@ -302,6 +304,7 @@ fn weights(options: &Options) -> anyhow::Result<Vec<Row>> {
             None,
         ),
         row("provider's processor time in it", "s", provider, None),
+        row("both together", "s", both, None),
         row(
             "the same, of terraform's",
             "%",
