@@ -94,3 +94,37 @@ fn code(folder: &Path) -> String {
     }
     all.replace("  ", " ").replace("( \"", "(\"")
 }
+
+/// The table of rows names each row once, and tests that exist.
+#[test]
+fn every_row_stands_once_and_its_tests_exist() {
+    let project = project();
+    let page = std::fs::read_to_string(project.join("docs/rows.md")).expect("the page is there");
+    let mut rows = Vec::new();
+    let mut named = std::collections::BTreeSet::new();
+    for line in page.lines().filter(|line| line.starts_with("| R")) {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").collect();
+        let [ids, _, shown] = cells[..] else {
+            panic!("three columns: {line}");
+        };
+        rows.extend(ids.split(',').map(|id| {
+            let number = id.trim().trim_start_matches('R').parse::<u32>();
+            number.unwrap_or_else(|_| panic!("a row's id: {line}"))
+        }));
+        let tests = shown.split('`').skip(1).step_by(2);
+        let tests: Vec<&str> = tests.filter(|text| !text.contains([' ', '/'])).collect();
+        assert!(
+            !tests.is_empty() || shown.contains("**open**"),
+            "neither a test nor open: {line}"
+        );
+        named.extend(tests.into_iter().map(str::to_owned));
+    }
+    rows.sort_unstable();
+    assert_eq!(rows, (1..=96).collect::<Vec<u32>>(), "each row once");
+    let mut sources = String::new();
+    for folder in ["provider", "cli", "lab"] {
+        sources += &code(&project.join(folder));
+    }
+    named.retain(|test| !sources.contains(&format!("fn {test}(")));
+    assert!(named.is_empty(), "no such tests: {named:?}");
+}
