@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use data_encoding::{BASE64, HEXLOWER};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret as SecretObject;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
@@ -18,11 +19,20 @@ use crate::secret::Secret;
 const NAME: &str = "kubeadm-certs";
 const LIFE: Duration = Duration::from_hours(2);
 
-/// Uploads the keys and returns the certificate key: 64 hexadecimal digits. The key of an earlier upload is useless from now on.
-pub async fn upload(client: &Client, pki: &Pki) -> Result<Secret<String>, Error> {
+/// An upload.
+#[derive(Debug)]
+pub struct Upload {
+    /// The certificate key: 64 hexadecimal digits.
+    pub key: Secret<String>,
+    /// When the cluster deletes what it opens, by the API server's clock.
+    pub expires_at: Timestamp,
+}
+
+/// Uploads the keys. The key of an earlier upload is useless from now on.
+pub async fn upload(client: &Client, pki: &Pki) -> Result<Upload, Error> {
     let key: [u8; 32] = rand::random();
-    let owner = token::mint(client, LIFE, "strata: life of kubeadm-certs").await?;
-    let owner = format!("bootstrap-token-{}", owner.id);
+    let life = token::mint(client, LIFE, "strata: life of kubeadm-certs").await?;
+    let owner = format!("bootstrap-token-{}", life.id);
     let api: Api<SecretObject> = Api::namespaced(client.api(), "kube-system");
     let uid = api
         .get(&owner)
@@ -59,7 +69,27 @@ pub async fn upload(client: &Client, pki: &Pki) -> Result<Secret<String>, Error>
     )
     .await
     .map_err(Error::during("write", NAME))?;
-    Ok(Secret::new(HEXLOWER.encode(&key)))
+    Ok(Upload {
+        key: Secret::new(HEXLOWER.encode(&key)),
+        expires_at: life.expires_at,
+    })
+}
+
+/// When the present upload ends, RFC 3339; nothing when there is none.
+pub async fn expiry(client: &Client) -> Result<Option<String>, Error> {
+    let api: Api<SecretObject> = Api::namespaced(client.api(), "kube-system");
+    let read = async |name: &str| api.get_opt(name).await.map_err(Error::during("read", name));
+    let Some(upload) = read(NAME).await? else {
+        return Ok(None);
+    };
+    let owners = upload.metadata.owner_references.unwrap_or_default();
+    let Some(owner) = owners.first() else {
+        return Ok(None);
+    };
+    let life = read(&owner.name).await?;
+    let data = life.and_then(|life| life.data).unwrap_or_default();
+    let expiration = data.get("expiration");
+    Ok(expiration.and_then(|text| String::from_utf8(text.0.clone()).ok()))
 }
 
 fn seal(key: &[u8; 32], content: &[u8]) -> Vec<u8> {

@@ -363,8 +363,13 @@ async fn a_token_counts_from_the_servers_clock_and_ends_when_revoked() {
     assert!(!works(&token) && works(&other));
     token::revoke_all(&client).await.unwrap();
     assert!(!works(&other));
-    let key = certificates::upload(&client, &cluster.pki).await.unwrap();
-    assert_eq!(key.expose().len(), 64);
+    assert_eq!(certificates::expiry(&client).await.unwrap(), None);
+    let upload = certificates::upload(&client, &cluster.pki).await.unwrap();
+    assert_eq!(upload.key.expose().len(), 64);
+    assert_eq!(
+        certificates::expiry(&client).await.unwrap(),
+        Some(token::rfc3339(upload.expires_at))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -146,7 +146,7 @@ pub async fn revoke_all(client: &Client) -> Result<(), Error> {
 }
 
 /// Whole seconds: the form kubeadm itself writes.
-fn rfc3339(time: Timestamp) -> String {
+pub(crate) fn rfc3339(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 

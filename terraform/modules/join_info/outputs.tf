@@ -7,3 +7,8 @@ output "expires_at" {
   description = "When the stored token ends. Shown, never a reason for a change."
   value       = strata_kubeadm_join_info.this.expires_at
 }
+
+output "certificate_key_expires_at" {
+  description = "When the uploaded certificates end; null without them. Shown, never a reason for a change."
+  value       = strata_kubeadm_join_info.this.certificate_key_expires_at
+}

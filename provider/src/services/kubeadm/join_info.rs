@@ -74,6 +74,9 @@ pub struct KubeadmJoinInfo {
     /// When the token ends, RFC 3339 in UTC. Shown, never a reason for a change.
     #[schema(computed)]
     pub expires_at: Attr<String>,
+    /// When the uploaded certificates end, RFC 3339 in UTC; null when none were uploaded. Shown, never a reason for a change.
+    #[schema(computed)]
+    pub certificate_key_expires_at: Attr<String>,
     /// How long operations may take: durations like `90s`, `120m` or `1h30m`.
     #[schema(optional)]
     pub timeouts: Attr<Timeouts>,
@@ -164,7 +167,16 @@ impl KubeadmJoinInfo {
             format!("Adopted join information \"{folder}\""),
             "The store had all its entries and the cluster knows its token; both were kept as they are.",
         ));
+        // Null once they are over, as the token's end would be.
+        let uploaded = if wants_key {
+            certificates::expiry(&client)
+                .await
+                .map_err(|error| failed(&error))?
+        } else {
+            None
+        };
         let mut kept = planned.clone();
+        kept.certificate_key_expires_at = uploaded.into();
         kept.ca_hash.fill(hash.expose().clone());
         kept.endpoint.fill(endpoint.expose().clone());
         kept.expires_at.fill(expires_at);
@@ -197,12 +209,13 @@ impl KubeadmJoinInfo {
                 .await
                 .map_err(|error| failed(&error))?;
         }
-        let key = if planned.certificate_key.known() == Some(&true) {
-            certificates::upload(&client, &pki)
+        let (key, key_expires_at) = if planned.certificate_key.known() == Some(&true) {
+            let upload = certificates::upload(&client, &pki)
                 .await
-                .map_err(|error| failed(&error))?
+                .map_err(|error| failed(&error))?;
+            (upload.key, Some(token::rfc3339(upload.expires_at)))
         } else {
-            Secret::new(String::new())
+            (Secret::new(String::new()), None)
         };
         let (ca_hash, endpoint) = (
             pki.ca_hash().map_err(|error| failed(&error))?,
@@ -213,9 +226,8 @@ impl KubeadmJoinInfo {
         put(store, &folder, ENDPOINT, Secret::new(endpoint.clone())).await?;
         planned.ca_hash.fill(ca_hash);
         planned.endpoint.fill(endpoint);
-        planned
-            .expires_at
-            .fill(token.expires_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+        planned.expires_at.fill(token::rfc3339(token.expires_at));
+        planned.certificate_key_expires_at = key_expires_at.into();
         Ok(planned)
     }
 }

@@ -116,12 +116,15 @@ async fn a_worker_joins_a_locked_cluster_and_a_control_plane_leaves_it() {
         endpoint: Attr::Unknown,
         ca_hash: Attr::Unknown,
         expires_at: Attr::Unknown,
+        certificate_key_expires_at: Attr::Unknown,
         timeouts: Attr::Null,
     };
     let info = KubeadmJoinInfo::create(&site.process.cx(), info.clone(), info)
         .await
         .unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(info.endpoint.text(), "api.home.strata.test:6443");
+    // Two hours and a day: each is told apart.
+    assert!(info.certificate_key_expires_at.text() < info.expires_at.text());
     assert_eq!(refresh(&site.process, &info).await.as_ref(), Some(&info));
     let store = site.provider().store().unwrap();
     assert_eq!(store.list("join/home/").await.unwrap().len(), 4);
