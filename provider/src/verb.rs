@@ -57,6 +57,8 @@ pub enum Verb {
     Peers(Vec<IpAddr>),
     /// Prints the table.
     Rules,
+    /// Prints the kubelet's last 50 lines.
+    Journal,
 }
 
 /// An argument that the script must not be given.
@@ -88,6 +90,7 @@ impl Verb {
             Self::Unlock => "unlock",
             Self::Peers(_) => "peers",
             Self::Rules => "rules",
+            Self::Journal => "journal",
         }
     }
 

@@ -39,6 +39,7 @@ impl Machine {
             state.power = power.clone();
             state.trouble = None;
             state.failed_units.clear();
+            state.journal.clear();
             state.rules = super::nft::Ruleset::default();
             state.loaded_kernel = None;
             state.member.stop();

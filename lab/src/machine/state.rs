@@ -58,6 +58,8 @@ pub(crate) struct State {
     pub(crate) loaded_kernel: Option<Image>,
     pub(crate) enabled_units: BTreeSet<String>,
     pub(crate) failed_units: BTreeSet<String>,
+    /// What the kubelet wrote since the last boot, in the lab's words.
+    pub(crate) journal: Vec<String>,
     pub(crate) authorized_keys: Vec<String>,
     pub(crate) rules: Ruleset,
     pub(crate) connections: Connections,
@@ -88,6 +90,7 @@ impl Machine {
             loaded_kernel: None,
             enabled_units: BTreeSet::new(),
             failed_units: BTreeSet::new(),
+            journal: Vec::new(),
             authorized_keys: Vec::new(),
             rules: Ruleset::default(),
             connections: Connections::default(),
@@ -158,6 +161,14 @@ impl Machine {
     /// True while the system runs and its network is up.
     pub fn is_up(&self) -> bool {
         self.state().network_up
+    }
+
+    /// A line of the kubelet's, as its journal shows it.
+    pub(crate) fn note(&self, text: &str) {
+        let at = self.world.clock.now().strftime("%b %d %H:%M:%S").to_string();
+        let mut state = self.state();
+        let line = format!("{at} {} kubelet[1]: {text} (simulated)", state.hostname);
+        state.journal.push(line);
     }
 
     /// Names a fault may aim at: the hostname, and the platform's name with and without the cluster before it.

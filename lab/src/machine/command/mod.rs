@@ -99,6 +99,7 @@ pub(crate) fn run<'a>(
             "systemctl" => service::systemctl(call),
             "systemd-run" => service::run_later(call),
             "ssh-keygen" => service::keygen(call),
+            "journalctl" => service::journal(call),
             "kubeadm" | "crictl" => kubernetes::run(call).await,
             _ => {
                 let mut call = call;

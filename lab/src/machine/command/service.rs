@@ -1,4 +1,4 @@
-//! Commands of the system manager and of OpenSSH: systemctl, systemd-run, ssh-keygen.
+//! Commands of the system manager and of OpenSSH: systemctl, systemd-run, journalctl, ssh-keygen.
 
 use std::sync::Arc;
 
@@ -121,6 +121,31 @@ pub(super) fn run_later(mut call: Call<'_>) -> i32 {
             }
         }
     });
+    0
+}
+
+/// `journalctl --no-pager --lines=50 --unit=kubelet`.
+pub(super) fn journal(mut call: Call<'_>) -> i32 {
+    let words = call.words();
+    let ["--no-pager", "--lines=50", "--unit=kubelet"] = words.as_slice() else {
+        return call.unknown();
+    };
+    let machine = call.root.0.clone();
+    let configured = machine
+        .state()
+        .files
+        .is_file("/var/lib/kubelet/config.yaml");
+    // The extension starts the kubelet at boot, and until kubeadm has configured it, it ends at once, again and again.
+    if machine.kubernetes_version().is_some() && !configured {
+        machine.note("command failed: failed to load kubelet config file, path: /var/lib/kubelet/config.yaml: no such file or directory");
+    }
+    let lines = machine.state().journal.clone();
+    if lines.is_empty() {
+        call.streams.say("-- No entries --");
+    }
+    for line in &lines[lines.len().saturating_sub(50)..] {
+        call.streams.say(line);
+    }
     0
 }
 

@@ -152,10 +152,13 @@ pub(crate) async fn run(machine: &Arc<Machine>, arguments: &[&str], streams: &mu
 fn ends(machine: &Machine, phase: &'static str) -> Result<(), Failure> {
     let strikes = |action: &Action| matches!(action, Action::KubeadmFail { phase: wanted } if wanted == phase);
     match machine.fault(strikes) {
-        Some(_) => Err(Failure::Phase(
-            phase,
-            "the lab was told to fail here".into(),
-        )),
+        Some(_) => {
+            machine.note(&format!("the lab was told to fail in phase {phase}"));
+            Err(Failure::Phase(
+                phase,
+                "the lab was told to fail here".into(),
+            ))
+        }
         None => Ok(()),
     }
 }
@@ -261,6 +264,10 @@ async fn start_kubelet(
     node: NodeSpec,
 ) -> Result<(), Failure> {
     if !machine.has(node.address) {
+        machine.note(&format!(
+            "node IP {} not found in the host's network interfaces",
+            node.address
+        ));
         machine.pass(240).await;
         return Err(Failure::Phase(
             "kubelet-start",
@@ -284,6 +291,7 @@ async fn start_kubelet(
             0o644,
         );
     }
+    machine.note("Started kubelet");
     cluster
         .plane
         .register_node(node, Arc::new(Kubelet(Arc::downgrade(machine))));

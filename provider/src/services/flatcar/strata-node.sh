@@ -115,6 +115,9 @@ case "$verb" in
   rules)
     nft list table inet strata
     ;;
+  journal)
+    journalctl --no-pager --lines=50 --unit=kubelet
+    ;;
   reboot)
     systemctl reboot
     ;;

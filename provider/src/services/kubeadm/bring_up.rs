@@ -107,6 +107,22 @@ impl Newcomer<'_> {
         }
     }
 
+    /// Runs kubeadm. What it says of a failure is mostly that the kubelet did not come up; why stands in the kubelet's journal.
+    async fn kubeadm(&self, session: &Session, verb: &Verb) -> Result<(), Trouble> {
+        let Err(error) = session.run(verb, b"").await else {
+            return Ok(());
+        };
+        let mut trouble = self.ssh_trouble(&error);
+        let journal = session.run(&Verb::Journal, b"").await;
+        if let Ok(journal) = journal.map(|output| output.stdout)
+            && !journal.trim().is_empty()
+        {
+            let told = format!("The kubelet's last lines:\n{}", journal.trim_end());
+            trouble.diagnostics = trouble.diagnostics.left(&told);
+        }
+        Err(trouble)
+    }
+
     /// Makes the machine a node. True when it initialised the cluster.
     pub async fn bring_up(&self) -> Result<bool, Diagnostics> {
         let mut turn = self.turn().await?;
@@ -301,10 +317,7 @@ impl Newcomer<'_> {
                 .await?;
             self.map_endpoint(&session, self.address).await?;
             tracing::info!("node {} initialises cluster {}", self.name, self.endpoint());
-            session
-                .run(&Verb::KubeadmInit, b"")
-                .await
-                .map_err(|error| self.ssh_trouble(&error))?;
+            self.kubeadm(&session, &Verb::KubeadmInit).await?;
             session.close().await;
             self.wait_until_registered(&client).await?;
         }

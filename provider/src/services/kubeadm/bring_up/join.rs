@@ -145,11 +145,7 @@ impl Newcomer<'_> {
             self.map_endpoint(session, address).await?;
         }
         tracing::info!("node {} joins cluster {}", self.name, client.endpoint());
-        session
-            .run(&Verb::KubeadmJoin, b"")
-            .await
-            .map(drop)
-            .map_err(|error| self.ssh_trouble(&error))
+        self.kubeadm(session, &Verb::KubeadmJoin).await
     }
 
     /// The endpoint's first address is that of the first control plane by name. When that one does not serve yet, because another initialised, joining control planes map the

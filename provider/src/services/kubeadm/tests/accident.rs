@@ -38,7 +38,10 @@ async fn a_failed_init_stops_those_who_wait_and_is_done_again_by_the_next_run() 
         second.unwrap_err().to_string(),
     );
     assert!(
-        first.contains("kubeadm-init") && first.contains("error execution phase control-plane"),
+        first.contains("kubeadm-init")
+            && first.contains("error execution phase control-plane")
+            && first.contains("The kubelet's last lines:\n")
+            && first.contains("failed to load kubelet config file"),
         "{first}"
     );
     assert!(second.contains("failed in this run"), "{second}");
