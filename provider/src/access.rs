@@ -176,7 +176,7 @@ impl<'a> Access<'a> {
 
     /// A simulated or real duration on this machine's clock.
     pub fn pace(&self, duration: Duration) -> Duration {
-        duration.div_f64(self.speed.max(1.0)).max(SHORTEST)
+        pace(self.speed, duration)
     }
 
     /// What goes by on the cluster's clock while this machine's runs for `duration`.
@@ -288,44 +288,7 @@ impl<'a> Access<'a> {
         node: &str,
         verb: &Verb,
     ) -> Result<String, DoorError> {
-        let image = door::image(client).await?.ok_or(DoorError::NoCni)?;
-        let door = door::open(client, node, &image, verb).await?;
-        let policy = self
-            .policy(
-                format!("`{}` in a pod on node {node}", verb.name()),
-                Duration::from_secs(1),
-                Duration::from_secs(4),
-            )
-            .at_most(self.pace(DOOR).max(Duration::from_secs(15)));
-        let ended = wait(cx, &policy, async || {
-            match door::poll(client, &door).await {
-                Ok(Outcome::Ended { code, log }) => Probe::Done((code, log)),
-                Ok(Outcome::Running(status)) => Probe::NotYet(format!("the pod is {status}")),
-                Err(error) if error.is_unreachable() => Probe::NotYet(chain(&error)),
-                Err(error) => Probe::Failed(error),
-            }
-        })
-        .await;
-        // Also after a timeout or a stop: a pod that is left would run the verb at some later time.
-        let closed = door::close(client, &door).await;
-        let (code, log) = ended.map_err(|error| match error {
-            WaitError::Failed(error) => DoorError::Api(error),
-            WaitError::TimedOut(waited) | WaitError::Stopped(waited) => {
-                DoorError::Unfinished(waited.to_string())
-            }
-        })?;
-        if code != 0 {
-            return Err(DoorError::Verb {
-                node: node.into(),
-                verb: verb.name(),
-                code,
-                log: ssh::last_lines(&log),
-            });
-        }
-        if let Err(error) = closed {
-            tracing::warn!("a finished pod was left on node {node}: {error}");
-        }
-        Ok(log)
+        through_door(cx, client, self.speed, node, verb).await
     }
 
     /// Runs a verb on any node: through the door where that works, else over SSH.
@@ -363,6 +326,61 @@ impl<'a> Access<'a> {
             Err(SessionError::Ssh(error)) => Err(failed(&error)),
         }
     }
+}
+
+/// Runs a verb on a node through the door and returns its log. `speed`: simulated seconds per second of the wall, 1 outside the lab.
+///
+/// # Errors
+/// No door, no end in time, or the verb failed. After [`DoorError::Unfinished`] it is not known whether the verb ran.
+pub async fn through_door(
+    cx: &impl Bounded,
+    client: &Client,
+    speed: f64,
+    node: &str,
+    verb: &Verb,
+) -> Result<String, DoorError> {
+    let image = door::image(client).await?.ok_or(DoorError::NoCni)?;
+    let door = door::open(client, node, &image, verb).await?;
+    let policy = Policy::new(format!("`{}` in a pod on node {node}", verb.name()))
+        .every(
+            pace(speed, Duration::from_secs(1)),
+            pace(speed, Duration::from_secs(4)),
+        )
+        .at_most(pace(speed, DOOR).max(Duration::from_secs(15)));
+    let ended = wait(cx, &policy, async || {
+        match door::poll(client, &door).await {
+            Ok(Outcome::Ended { code, log }) => Probe::Done((code, log)),
+            Ok(Outcome::Running(status)) => Probe::NotYet(format!("the pod is {status}")),
+            Err(error) if error.is_unreachable() => Probe::NotYet(chain(&error)),
+            Err(error) => Probe::Failed(error),
+        }
+    })
+    .await;
+    // Also after a timeout or a stop: a pod that is left would run the verb at some later time.
+    let closed = door::close(client, &door).await;
+    let (code, log) = ended.map_err(|error| match error {
+        WaitError::Failed(error) => DoorError::Api(error),
+        WaitError::TimedOut(waited) | WaitError::Stopped(waited) => {
+            DoorError::Unfinished(waited.to_string())
+        }
+    })?;
+    if code != 0 {
+        return Err(DoorError::Verb {
+            node: node.into(),
+            verb: verb.name(),
+            code,
+            log: ssh::last_lines(&log),
+        });
+    }
+    if let Err(error) = closed {
+        tracing::warn!("a finished pod was left on node {node}: {error}");
+    }
+    Ok(log)
+}
+
+/// A simulated or real duration on this machine's clock.
+fn pace(speed: f64, duration: Duration) -> Duration {
+    duration.div_f64(speed.max(1.0)).max(SHORTEST)
 }
 
 /// Where the server resource keeps the public host key that a node made itself.

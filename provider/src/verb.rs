@@ -55,20 +55,43 @@ pub enum Verb {
     Unlock,
     /// Sets the node sets to exactly these addresses.
     Peers(Vec<IpAddr>),
+    /// Lets an address in on port 22 for a while: the window closes by itself and cuts what is open (FN1).
+    SshOpen {
+        /// Who comes.
+        address: IpAddr,
+        /// For how long, at most [`LONGEST_WINDOW`].
+        seconds: u64,
+    },
     /// Prints the table.
     Rules,
     /// Prints the kubelet's last 50 lines.
     Journal,
+    /// Reboots the machine. Through the door the pod may die with it: its end proves little, a new `bootID` of the Node proves it.
+    Reboot,
 }
+
+/// Four hours: a window is for a look, not for a working day.
+pub const LONGEST_WINDOW: u64 = 14_400;
 
 /// An argument that the script must not be given.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "the verb `{verb}` cannot take the argument `{argument}`: only letters, digits and ._:/@,=- are sent to a node"
-)]
-pub struct Refused {
-    verb: &'static str,
-    argument: String,
+pub enum Refused {
+    /// A shell could take it for its own.
+    #[error(
+        "the verb `{verb}` cannot take the argument `{argument}`: only letters, digits and ._:/@,=- are sent to a node"
+    )]
+    Characters {
+        /// What should run.
+        verb: &'static str,
+        /// What it was given.
+        argument: String,
+    },
+    /// A window without an end, or with a far one.
+    #[error("a window of {seconds} s is not possible: 1 s to {LONGEST_WINDOW} s (4 h) are")]
+    Window {
+        /// As asked for.
+        seconds: u64,
+    },
 }
 
 impl Verb {
@@ -89,26 +112,33 @@ impl Verb {
             Self::Confirm => "confirm",
             Self::Unlock => "unlock",
             Self::Peers(_) => "peers",
+            Self::SshOpen { .. } => "ssh-open",
             Self::Rules => "rules",
             Self::Journal => "journal",
+            Self::Reboot => "reboot",
         }
     }
 
     /// The verb and its arguments as words of the command line.
     ///
     /// # Errors
-    /// An argument has characters that a shell could take for its own.
+    /// An argument has characters that a shell could take for its own, or a window is too long.
     pub fn words(&self) -> Result<Vec<String>, Refused> {
         let arguments = match self {
             Self::Put { mode, path } => vec![(*mode).to_owned(), path.clone()],
             Self::Hosts { name, address } => vec![name.clone(), address.to_string()],
             Self::MemberRemove { id } => vec![format!("{id:x}")],
             Self::LockArm { seconds } => vec![seconds.to_string()],
+            // To nft a timeout of 0 is none at all.
+            Self::SshOpen { seconds, .. } if !(1..=LONGEST_WINDOW).contains(seconds) => {
+                return Err(Refused::Window { seconds: *seconds });
+            }
+            Self::SshOpen { address, seconds } => vec![address.to_string(), seconds.to_string()],
             Self::Peers(addresses) => addresses.iter().map(ToString::to_string).collect(),
             _ => Vec::new(),
         };
         if let Some(bad) = arguments.iter().find(|argument| !is_plain(argument)) {
-            return Err(Refused {
+            return Err(Refused::Characters {
                 verb: self.name(),
                 argument: bad.clone(),
             });
@@ -152,6 +182,23 @@ mod tests {
             peers.words().unwrap(),
             ["peers", "198.51.100.10", "2001:db8::1"]
         );
+        let window = Verb::SshOpen {
+            address: "2001:db8::7".parse().unwrap(),
+            seconds: 1800,
+        };
+        assert_eq!(window.words().unwrap(), ["ssh-open", "2001:db8::7", "1800"]);
+        assert_eq!(Verb::Reboot.words().unwrap(), ["reboot"]);
+    }
+
+    #[test]
+    fn a_window_ends_and_not_in_days() {
+        for (seconds, possible) in [(0, false), (1, true), (14_400, true), (14_401, false)] {
+            let window = Verb::SshOpen {
+                address: "203.0.113.7".parse().unwrap(),
+                seconds,
+            };
+            assert_eq!(window.words().is_ok(), possible, "{seconds}");
+        }
     }
 
     #[test]

@@ -12,6 +12,11 @@ refuse() {
   exit 64
 }
 
+fail() {
+  echo "strata-node: $1" >&2
+  exit 1
+}
+
 # etcdctl lives in the etcd container only.
 etcdctl() {
   local container
@@ -94,7 +99,8 @@ case "$verb" in
     ss --kill state established sport = :22 || true
     ;;
   confirm)
-    systemctl stop strata-restore.timer || true
+    # No timer means that the open rules are back, and there is nothing to make permanent.
+    systemctl stop strata-restore.timer || fail "confirm: the timer ran out or was never armed, so the open rules are loaded"
     cp $nft_dir/locked.nft $nft_dir/current.nft
     ;;
   unlock)
@@ -106,11 +112,17 @@ case "$verb" in
     peers "$@"
     ;;
   ssh-open)
-    if [ "$3" -gt 14400 ]; then refuse "ssh-open: at most 14400 seconds"; fi
+    # To nft a timeout of 0 is none at all.
+    if [ "$3" -lt 1 ] || [ "$3" -gt 14400 ]; then refuse "ssh-open: 1 to 14400 seconds, not '$3'"; fi
     case "$2" in
-      *:*) nft add element inet strata operator6 "{ $2 timeout ${3}s }" ;;
-      *) nft add element inet strata operator4 "{ $2 timeout ${3}s }" ;;
+      *:*) operators=operator6 ;;
+      *) operators=operator4 ;;
     esac
+    # Kernels before 6.12 keep the time of an element that is there, so it goes first. An open node's operators have no time and stay.
+    if [ -f $nft_dir/current.nft ]; then
+      nft "add element inet strata $operators { $2 }; delete element inet strata $operators { $2 }"
+    fi
+    nft add element inet strata $operators "{ $2 timeout ${3}s }"
     ;;
   rules)
     nft list table inet strata
