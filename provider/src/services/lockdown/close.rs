@@ -11,7 +11,6 @@ use strata_framework::{Diagnostics, Limits, Probe, chain, wait};
 
 use super::probe::{self, Seen, Verdict, family};
 use crate::access::Access;
-use crate::firewall::Rules;
 use crate::kubernetes::node::{self, Readiness};
 use crate::kubernetes::{self, Client};
 use crate::marker;
@@ -48,6 +47,32 @@ pub struct Gate<'a> {
     pub control_plane: bool,
     /// Addresses of all nodes.
     pub peers: BTreeSet<IpAddr>,
+    /// How long things may take.
+    pub timing: Timing,
+}
+
+/// Both on this machine's clock.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// Until the open rules come back by themselves.
+    pub restore: Duration,
+    /// How long the firewall may take to show from outside. Well below `restore`: what is proven must still be confirmed.
+    pub proof: Duration,
+}
+
+impl Timing {
+    /// What a node gets, here or in the lab.
+    pub fn of(access: &Access<'_>) -> Self {
+        let restore = if access.speed() > 1.0 {
+            RESTORE_IN_LAB
+        } else {
+            RESTORE
+        };
+        Self {
+            restore,
+            proof: PROOF,
+        }
+    }
 }
 
 impl Gate<'_> {
@@ -71,8 +96,8 @@ impl Gate<'_> {
             .map_err(|error| self.failed(&error))
     }
 
-    /// Closes the node and returns what was observed per family.
-    pub async fn close(&self, rules: &Rules) -> Result<BTreeMap<String, String>, Diagnostics> {
+    /// Closes the node with this rule file and returns what was observed per family.
+    pub async fn close(&self, rules: &str) -> Result<BTreeMap<String, String>, Diagnostics> {
         let client = self.access.client(self.cluster).await?;
         // The door must be there before the other way in is closed; a run that broke off may have left a pod in it.
         client.probe().await.map_err(|error| {
@@ -92,12 +117,12 @@ impl Gate<'_> {
                 self.note_peers().await?;
                 Ok(observed)
             }
-            Err(diagnostics) => Err(diagnostics.left(&self.wait_for_restore().await)),
+            Err(diagnostics) => Err(diagnostics.left(&self.take_back().await)),
         }
     }
 
     /// Puts the rules and applies them with the timer armed. Returns what port 22 said before, per address.
-    async fn arm(&self, rules: &Rules) -> Result<Vec<(IpAddr, Seen)>, Diagnostics> {
+    async fn arm(&self, rules: &str) -> Result<Vec<(IpAddr, Seen)>, Diagnostics> {
         let address = self.address.to_string();
         let session = self
             .access
@@ -113,9 +138,7 @@ impl Gate<'_> {
             session
                 .run(&Verb::Peers(self.peers.iter().copied().collect()), b"")
                 .await?;
-            session
-                .put("0600", RULES, rules.render().as_bytes())
-                .await?;
+            session.put("0600", RULES, rules.as_bytes()).await?;
             session.run(&Verb::LockCheck, b"").await
         };
         step.await.map_err(|error| {
@@ -140,16 +163,7 @@ impl Gate<'_> {
     }
 
     fn restore_seconds(&self) -> u64 {
-        self.access.there(self.restore()).as_secs()
-    }
-
-    /// The life of the timer on this machine's clock.
-    fn restore(&self) -> Duration {
-        if self.access.speed() > 1.0 {
-            RESTORE_IN_LAB
-        } else {
-            RESTORE
-        }
+        self.access.there(self.timing.restore).as_secs()
     }
 
     async fn prove_and_confirm(
@@ -164,7 +178,7 @@ impl Gate<'_> {
                 Duration::from_secs(1),
                 Duration::from_secs(2),
             )
-            .at_most(PROOF);
+            .at_most(self.timing.proof);
         let observed = wait(&self.limits, &policy, async || {
             let after = probe::ports(self.access.dialer(), &self.addresses, 22).await;
             judge(before, &after)
@@ -193,7 +207,7 @@ impl Gate<'_> {
                 Duration::from_secs(1),
                 Duration::from_secs(2),
             )
-            .at_most(PROOF);
+            .at_most(self.timing.proof);
         let answers = wait(
             &self.limits,
             &policy,
@@ -219,19 +233,44 @@ impl Gate<'_> {
         })
     }
 
+    /// Sees to it that the open rules come back, and says how that went.
+    async fn take_back(&self) -> String {
+        // Rules that leave port 22 open would look restored, and only the timer knows better.
+        if probe::port(self.access.dialer(), self.address, 22).await == Seen::Connects
+            && self.unlock_over_ssh().await
+        {
+            return "The node is not locked: port 22 answers, and the open rules were loaded again."
+                .into();
+        }
+        self.wait_for_restore().await
+    }
+
+    async fn unlock_over_ssh(&self) -> bool {
+        let patient = Limits::within(self.timing.restore);
+        let address = self.address.to_string();
+        let session = self
+            .access
+            .session_within(&patient, self.ssh, self.name, &address, PROOF)
+            .await;
+        match session {
+            Ok(session) => session.run(&Verb::Unlock, b"").await.is_ok(),
+            Err(_) => false,
+        }
+    }
+
     /// Waits until the timer has brought the open rules back, and says how that went.
     async fn wait_for_restore(&self) -> String {
-        let left = self.restore();
+        let left = self.timing.restore + PROOF;
         let policy = self
             .access
             .policy(
                 format!("the old rules of node {} to come back", self.name),
+                Duration::from_secs(2),
                 Duration::from_secs(5),
-                Duration::from_secs(10),
             )
-            .at_most(left + PROOF);
+            .at_most(left);
         // Even after a stop: what state the node is in is the answer that the user needs.
-        let patient = Limits::within(left + PROOF);
+        let patient = Limits::within(left);
         let back = wait(&patient, &policy, async || {
             match probe::port(self.access.dialer(), self.address, 22).await {
                 Seen::Connects => Probe::Done::<_, Diagnostics>(()),

@@ -15,7 +15,7 @@ use strata_framework::{
     Attr, Change, Diagnostics, Found, Limit, Of, Path, Planned, Resource, Schema, Timeouts,
 };
 
-use self::close::Gate;
+use self::close::{Gate, Timing};
 use self::plan::{Lock, Step};
 use self::probe::Seen;
 use crate::access::{self, Access};
@@ -184,6 +184,7 @@ impl NodeLockdown {
             addresses: access::addresses(all.iter().chain(&own))?,
             control_plane: self.role.text() == "control-plane",
             peers: self.peers()?,
+            timing: Timing::of(access),
         })
     }
 
@@ -234,7 +235,7 @@ impl NodeLockdown {
             let gate = planned.gate(cx, &access)?;
             match plan::step(prior, planned.is_enabled(), &hash, peers_changed) {
                 Step::Lock => {
-                    observed = gate.close(&rules).await?;
+                    observed = gate.close(&rules.render()).await?;
                     let (rules_sha256, observed) = (hash.clone(), observed.clone());
                     gate.note_lock(Some(marker::Lock {
                         rules_sha256,
