@@ -15,6 +15,7 @@ LAYERS   := $(sort $(wildcard terraform/0*))
 MODULES  := $(sort $(wildcard terraform/modules/*))
 NODE_SCRIPT := provider/src/services/flatcar/strata-node.sh
 # Tests by what they need, told by the name of their binary: whole clusters (terraform and kubectl), the framework under the real terraform, nothing.
+ROOTED   := binary(namespaces)
 # Always --workspace: another selection of packages has other features, and cargo would build serde_json and all that stands on it again.
 CLUSTERS  := package(strata) and binary(acceptance)
 TERRAFORM := kind(test) and binary(/^terraform/)
@@ -53,7 +54,8 @@ docs-current: ## docs/ says what the code says
 	cargo nextest run --workspace -E 'test(the_written_documentation_is_current) or (package(terraform-provider-strata) and binary(docs))'
 
 unit: ## Tests that need nothing but this machine
-	cargo nextest run --workspace -E 'not ($(CLUSTERS)) and not ($(TERRAFORM))'
+	cargo nextest run --workspace -E 'not ($(CLUSTERS)) and not ($(TERRAFORM))$(if $(filter-out 0,$(shell id -u)), and not $(ROOTED))'
+	@if ((EUID)); then echo "not run, because it needs root: the real sshd and nft in namespaces (provider/tests/namespaces)"; fi
 
 acceptance: build ## Tests with the real terraform and kubectl: the framework's, then whole clusters through bootstrap.sh
 	cargo nextest run --workspace -E '$(TERRAFORM)'

@@ -1,0 +1,355 @@
+//! What a test works on: keys and rules as layers 00 and 01 make them, the provider that knows them, a node, and the lab's API server for the cluster.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::net::IpAddr;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair};
+use russh::keys::{Algorithm, PrivateKey, ssh_key::LineEnding};
+use serde_json::json;
+use strata_framework::{Attr, Diagnostics, Limits};
+use strata_lab::calls::Calls;
+use strata_lab::clock::Clock;
+use strata_lab::fault::Faults;
+use strata_lab::kubernetes::ControlPlane;
+use strata_lab::kubernetes::agent::{Agent, Bootstrap, NodeSpec, PodOutcome};
+use strata_provider::access::Access;
+use strata_provider::environment::Environment;
+use strata_provider::firewall::{Api, Rules, Ssh as SshRule};
+use strata_provider::http::dial::Dialer;
+use strata_provider::marker::{self, Marker};
+use strata_provider::pki::Pki;
+use strata_provider::provider::{Configuration, StoreConfiguration, Strata};
+use strata_provider::secret::Secret;
+use strata_provider::services::attribute::{Cluster, Ssh};
+use strata_provider::services::flatcar::STRATA_NODE;
+use strata_provider::services::lockdown::NodeLockdown;
+use strata_provider::services::lockdown::close::{Gate, Timing};
+use strata_provider::services::lockdown::probe::{self, Seen};
+use strata_provider::ssh::{HostKey, Session, Target};
+use strata_provider::store::Name;
+use tokio::net::UnixListener;
+
+use super::rooms::{NODE4, NODE6, Node, OPERATOR4, OPERATOR6, Room};
+
+/// The node's only name.
+pub(crate) const NAME: &str = "cp-1";
+const ENDPOINT: &str = "api.home.example.org";
+const HOST_KEY: &str = "nodes/cp-1/host-key-current";
+
+/// The provider on the operator's machine, and what a layer would pass to it.
+pub(crate) struct Operator {
+    pub(crate) strata: Arc<Strata>,
+    pub(crate) cluster: Cluster,
+    pub(crate) ssh: Ssh,
+    /// The life of the timer.
+    pub(crate) restore: Duration,
+}
+
+/// The operator with a node and an API.
+pub(crate) struct Site {
+    pub(crate) operator: Operator,
+    pub(crate) node: Node,
+    pub(crate) host_key: HostKey,
+    pub(crate) private_key: Secret<String>,
+    _plane: Arc<ControlPlane>,
+}
+
+/// A kubelet as far as the door needs one: it runs the pod's command in the node's namespaces.
+struct Kubelet(Node);
+
+impl Agent for Kubelet {
+    fn run(&self, command: Vec<String>) -> Pin<Box<dyn Future<Output = PodOutcome> + Send + '_>> {
+        let words: Vec<&str> = command.iter().map(String::as_str).collect();
+        let mut command = tokio::process::Command::from(self.0.command(&words));
+        Box::pin(async move {
+            let output = command.output().await.expect("nsenter starts");
+            let log = [output.stdout, output.stderr].concat();
+            PodOutcome {
+                exit_code: output.status.code().unwrap_or(137),
+                log: String::from_utf8_lossy(&log).into_owned(),
+            }
+        })
+    }
+
+    fn is_alive(&self) -> bool {
+        true
+    }
+}
+
+fn key() -> PrivateKey {
+    PrivateKey::random(&mut russh::keys::key::safe_rng(), Algorithm::Ed25519).unwrap()
+}
+
+fn private(key: &PrivateKey) -> String {
+    key.to_openssh(LineEnding::LF).unwrap().to_string()
+}
+
+fn public(key: &PrivateKey) -> String {
+    key.public_key().to_openssh().unwrap()
+}
+
+/// The rules that layer 01 would make for the node.
+pub(crate) fn rules(ssh: SshRule, api: Api) -> Rules {
+    Rules {
+        control_plane: true,
+        nodes: nodes(),
+        ssh,
+        api,
+        pods: vec!["10.244.0.0/16".parse().unwrap()],
+        public_ports: BTreeSet::new(),
+    }
+}
+
+fn nodes() -> BTreeSet<IpAddr> {
+    [NODE4, NODE6]
+        .map(|address| address.parse().unwrap())
+        .into()
+}
+
+/// The rules of the first boot: the operator's addresses are let in.
+fn open_rules() -> String {
+    let operators = [OPERATOR4, OPERATOR6]
+        .map(|address| IpAddr::into(address.parse().unwrap()))
+        .to_vec();
+    rules(SshRule::From(operators), Api::Any).render()
+}
+
+impl Operator {
+    /// Its store lies in the shared folder, so that a second client finds what the first one put there.
+    pub(crate) fn at(place: &Path) -> Self {
+        let text = |text: &str| Attr::Known(text.to_owned());
+        let store = StoreConfiguration {
+            kind: text("file"),
+            path: text("store"),
+            recipients: Attr::Null,
+            url: Attr::Null,
+            project: Attr::Null,
+            environment: Attr::Null,
+            mount: Attr::Null,
+            namespace: Attr::Null,
+        };
+        let configuration = Configuration {
+            cluster: text("home"),
+            root: text(&place.display().to_string()),
+            lab: Attr::Known(false),
+            owner: text("estate-1"),
+            store: Attr::Known(store),
+            scaleway: Attr::Null,
+            cloudflare: Attr::Null,
+        };
+        let cluster = Cluster {
+            name: text("home"),
+            endpoint: text(ENDPOINT),
+            port: Attr::Known(6443),
+            kubernetes_version: Attr::Null,
+            pod_subnet: Attr::Null,
+            service_subnet: Attr::Null,
+            dns_domain: Attr::Null,
+            audit: Attr::Null,
+            extra_sans: Attr::Null,
+            pki: text("pki"),
+            control_planes: Attr::Known(BTreeMap::from([(NAME.into(), NODE4.into())])),
+            peers: Attr::Null,
+        };
+        let ssh = Ssh {
+            user: text("core"),
+            private_key: text("ssh/operator"),
+            host_key: text(HOST_KEY),
+        };
+        // The dialer of the real world: nothing of the lab's stands between it and the node.
+        Self {
+            strata: Arc::new(Strata::in_environment(configuration, Environment::real())),
+            cluster,
+            ssh,
+            restore: Duration::from_secs(9),
+        }
+    }
+
+    /// Closes the node with these rules, and gives up early enough for a test.
+    pub(crate) async fn close(&self, rules: &str) -> Result<BTreeMap<String, String>, Diagnostics> {
+        let access = Access::of(&self.strata).await?;
+        self.gate(&access).close(rules).await
+    }
+
+    /// The gate of the node.
+    pub(crate) fn gate<'a>(&'a self, access: &'a Access<'a>) -> Gate<'a> {
+        Gate {
+            access,
+            limits: Limits::within(Duration::from_secs(50)),
+            cluster: &self.cluster,
+            ssh: &self.ssh,
+            name: NAME,
+            address: NODE4.parse().unwrap(),
+            addresses: nodes().into_iter().collect(),
+            control_plane: true,
+            peers: nodes(),
+            timing: Timing {
+                restore: self.restore,
+                proof: Duration::from_secs(5),
+            },
+        }
+    }
+
+    /// The resource as a layer writes it.
+    pub(crate) fn lockdown(&self) -> NodeLockdown {
+        let text = |text: &str| Attr::Known(text.to_owned());
+        NodeLockdown {
+            name: text(NAME),
+            role: text("control-plane"),
+            address: text(NODE4),
+            addresses: Attr::Known([NODE6.to_owned()].into()),
+            enabled: Attr::Known(true),
+            peers: Attr::Known([NODE4, NODE6].map(str::to_owned).into()),
+            operators: Attr::Null,
+            pods: text("10.244.0.0/16"),
+            public_ports: Attr::Null,
+            api: Attr::Null,
+            cluster: Attr::Known(self.cluster.clone()),
+            ssh: Attr::Known(self.ssh.clone()),
+            rules_sha256: Attr::Unknown,
+            locked: Attr::Unknown,
+            observed: Attr::Unknown,
+            timeouts: Attr::Null,
+        }
+    }
+
+    async fn put(&self, name: &str, value: &str) {
+        let name = Name::parse(name).unwrap();
+        let value = Secret::new(value.to_owned());
+        let store = self.strata.store().unwrap();
+        store.put(&name, &value).await.unwrap();
+    }
+}
+
+impl Site {
+    /// A node with the open rules, and a cluster that it is the only member of.
+    pub(crate) async fn at(room: &Room) -> Self {
+        let (host, login, pki) = (key(), key(), Pki::generate().unwrap());
+        for (name, content) in [
+            ("host-key", private(&host)),
+            ("host-key.pub", public(&host)),
+            ("authorized_keys", public(&login)),
+            ("open.nft", open_rules()),
+            ("strata-node", STRATA_NODE.to_owned()),
+            ("systemctl", include_str!("systemctl").to_owned()),
+            ("systemd-run", include_str!("systemd-run").to_owned()),
+        ] {
+            let end = if content.ends_with('\n') { "" } else { "\n" };
+            std::fs::write(room.place.join(name), content + end).unwrap();
+        }
+        let operator = Operator::at(&room.place);
+        operator.put("ssh/operator", &private(&login)).await;
+        operator.put("pki", pki.to_text().expose()).await;
+        operator.put(HOST_KEY, &public(&host)).await;
+        let member = Marker {
+            role: "control-plane".into(),
+            address: NODE4.parse().unwrap(),
+            peers: nodes(),
+            lock: None,
+        };
+        let store = operator.strata.store().unwrap();
+        marker::write(&*store, NAME, &member).await.unwrap();
+        let node = room.node();
+        let plane = serve_api(&pki, &room.place.join("api.sock"), node.clone());
+        Self {
+            operator,
+            node,
+            host_key: HostKey::parse(&public(&host)).unwrap(),
+            private_key: Secret::new(private(&login)),
+            _plane: plane,
+        }
+    }
+
+    /// Where sshd is, and the key it must have.
+    pub(crate) fn target(&self, address: &str) -> Target {
+        Target {
+            address: address.into(),
+            port: 22,
+            user: "core".into(),
+            private_key: self.private_key.clone(),
+            host_key: self.host_key.clone(),
+        }
+    }
+
+    /// A session over IPv4.
+    pub(crate) async fn session(&self) -> Session {
+        strata_provider::ssh::connect(&Dialer::direct(), &self.target(NODE4))
+            .await
+            .unwrap()
+    }
+
+    /// What port 22 says from here.
+    pub(crate) async fn port22(&self) -> Seen {
+        probe::port(&Dialer::direct(), NODE4.parse().unwrap(), 22).await
+    }
+}
+
+/// The lab's API server on a socket that the node passes 6443 on to, with a CNI whose image the door needs.
+fn serve_api(pki: &Pki, socket: &Path, node: Node) -> Arc<ControlPlane> {
+    let file = |wanted: &str| {
+        let files = pki.files();
+        let found = files.into_iter().find(|(name, _)| *name == wanted);
+        found.unwrap().1.expose().clone()
+    };
+    let bootstrap = Bootstrap {
+        cluster_name: "home".into(),
+        version: "v1.34.2".into(),
+        endpoint: format!("{ENDPOINT}:6443"),
+        pod_subnet: "10.244.0.0/16".into(),
+        service_subnet: "10.96.0.0/12".into(),
+        dns_domain: "cluster.local".into(),
+        ca_crt: file("ca.crt"),
+        ca_key: file("ca.key"),
+        sa_key: file("sa.key"),
+        cluster_configuration: "kind: ClusterConfiguration\n".into(),
+        kubelet_configuration: "kind: KubeletConfiguration\n".into(),
+        anonymous_cluster_info: true,
+    };
+    let clock = Clock::new(20.0);
+    let plane =
+        ControlPlane::bootstrap(clock, Calls::default(), Faults::default(), bootstrap).unwrap();
+    let authority =
+        Issuer::from_ca_cert_pem(&pki.ca_crt, KeyPair::from_pem(&file("ca.key")).unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let mut serving = CertificateParams::new(vec![ENDPOINT.to_owned()]).unwrap();
+    serving.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let chain = serving.signed_by(&key, &authority).unwrap().pem();
+    let server = plane.server(NAME, &chain, &key.serialize_pem()).unwrap();
+    let spec = NodeSpec {
+        name: NAME.into(),
+        address: NODE4.parse().unwrap(),
+        control_plane: true,
+        version: "v1.34.2".into(),
+        os_image: "a network namespace".into(),
+        taints: None,
+    };
+    plane.register_node(spec, Arc::new(Kubelet(node)));
+    let labels = json!({ "k8s-app": "cilium" });
+    plane
+        .create(json!({
+            "apiVersion": "apps/v1", "kind": "DaemonSet",
+            "metadata": { "name": "cilium", "namespace": "kube-system", "labels": labels },
+            "spec": { "selector": { "matchLabels": labels }, "template": {
+                "metadata": { "labels": labels },
+                "spec": { "tolerations": [{ "operator": "Exists" }],
+                    "containers": [{ "name": "cilium-agent", "image": "quay.io/cilium/cilium:v1.18.4" }] },
+            } },
+        }))
+        .unwrap();
+    let listener = UnixListener::bind(socket).unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let (mut near, far) = tokio::io::duplex(64 * 1024);
+            tokio::spawn(server.answer()(far));
+            tokio::spawn(async move {
+                let _ended = tokio::io::copy_bidirectional(&mut socket, &mut near).await;
+            });
+        }
+    });
+    plane
+}
