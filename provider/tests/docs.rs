@@ -128,3 +128,33 @@ fn every_row_stands_once_and_its_tests_exist() {
     named.retain(|test| !sources.contains(&format!("fn {test}(")));
     assert!(named.is_empty(), "no such tests: {named:?}");
 }
+
+/// The diagrams speak the code's words: what looks like a verb, a status or a policy in the states of a node is one.
+#[test]
+fn the_diagrams_use_words_that_the_code_has() {
+    let project = project();
+    let page = std::fs::read_to_string(project.join("docs/diagrams.md")).expect("the page");
+    let diagrams: Vec<&str> = page.split("```mermaid\n").skip(1).collect();
+    assert_eq!(diagrams.len(), 3, "states, sequence, rollback");
+    let sources = project.join("provider/src");
+    let script = std::fs::read_to_string(sources.join("services/flatcar/strata-node.sh"));
+    let known = script.expect("the script") + &code(&sources);
+    let states = diagrams[0].split("```").next().unwrap_or_default();
+    let states = states.trim_start_matches("stateDiagram-v2");
+    let words = states.split(|c: char| !(c.is_ascii_lowercase() || c == '-' || c == '_'));
+    let mut looked_up = 0;
+    for word in words.filter(|word| word.contains(['-', '_']) && !word.starts_with('-')) {
+        looked_up += 1;
+        assert!(known.contains(word), "`{word}` is no word of the code");
+    }
+    for word in [
+        "confirm)",
+        "unlock)",
+        "\"locked\"",
+        "\"out_of_stock\"",
+        "\"keep\"",
+    ] {
+        assert!(known.contains(word), "{word}");
+    }
+    assert!(looked_up > 10, "{looked_up}");
+}

@@ -165,7 +165,12 @@ impl Machine {
 
     /// A line of the kubelet's, as its journal shows it.
     pub(crate) fn note(&self, text: &str) {
-        let at = self.world.clock.now().strftime("%b %d %H:%M:%S").to_string();
+        let at = self
+            .world
+            .clock
+            .now()
+            .strftime("%b %d %H:%M:%S")
+            .to_string();
         let mut state = self.state();
         let line = format!("{at} {} kubelet[1]: {text} (simulated)", state.hostname);
         state.journal.push(line);
