@@ -45,6 +45,7 @@ use strata_framework::{Attr, Diagnostics, Schema};
 /// | --- | --- |
 /// | `SCW_API_URL`, `CLOUDFLARE_BASE_URL` | other addresses of the same APIs |
 /// | `SCW_DEFAULT_PROJECT_ID` | project of the resources that name none |
+/// | `SCW_DEFAULT_ZONE` | zone of the resources and data sources that name none |
 /// | `STRATA_LAB_URL` | control API of the lab, with `lab = true`; then no variable of a platform is read |
 /// | `STRATA_TEARDOWN` | name of the cluster that may be torn down (`strata_kubernetes_cluster`) |
 /// | `STRATA_ADOPT` | name of the cluster whose lost state is rebuilt: creating a server, a node or a secret takes over what is there, and is an error when nothing is |
@@ -142,8 +143,9 @@ impl StoreConfiguration {
 /// Defaults for Scaleway.
 #[derive(Schema, Clone, Debug)]
 pub struct ScalewayConfiguration {
-    /// Zone of the cluster, e.g. `fr-par-2`. Only informative: every server names its own zone.
-    #[schema(optional)]
+    /// Zone of servers and data sources that name none, e.g. `fr-par-2`. Default: `SCW_DEFAULT_ZONE`, else `default_zone` of Scaleway's
+    /// configuration file; in the lab `fr-par-2`. A server stays where it was ordered.
+    #[schema(optional, pattern("[a-z]{2}-[a-z]{3,7}-[0-9]{1,2}"))]
     pub zone: Attr<String>,
     /// Id (UUID) of the project that orders and pays. Default: `SCW_DEFAULT_PROJECT_ID`, else `default_project_id` of Scaleway's configuration
     /// file; in the lab always the lab's own.

@@ -45,6 +45,9 @@ pub fn registry() -> Registry<Strata> {
     Registry::new("strata")
         .address("strata.internal/strata-iac/strata")
         .version(env!("CARGO_PKG_VERSION"))
+        .data_source::<crate::services::scaleway::offer::BaremetalOffer>()
+        .data_source::<crate::services::scaleway::offer::BaremetalOffers>()
+        .data_source::<crate::services::scaleway::os::BaremetalOs>()
         .ephemeral::<crate::services::kubeadm::join_info::EphemeralJoinInfo>()
         .ephemeral::<crate::services::operator::OperatorAddress>()
         .ephemeral::<crate::services::secret::ephemeral::EphemeralSecret>()
@@ -74,6 +77,8 @@ pub struct Scaleway {
     pub poll: Poll,
     /// Default project.
     pub project: Option<String>,
+    /// Default zone.
+    pub zone: Option<String>,
     /// Servers that this process adopted: a Delete in the same process forgets them instead.
     pub adopted: Mutex<HashSet<String>>,
 }
@@ -334,6 +339,9 @@ impl Strata {
                     // In the lab a project of the cluster file would be a real one; the lab has its own.
                     project: if self.is_lab() { None } else { configured }
                         .or_else(|| environment.get("SCW_DEFAULT_PROJECT_ID").map(str::to_owned)),
+                    zone: known(block.map(|block| &block.zone))
+                        .or_else(|| environment.get("SCW_DEFAULT_ZONE"))
+                        .map(str::to_owned),
                     adopted: Mutex::default(),
                 })
             })
@@ -391,6 +399,15 @@ impl Scaleway {
         own.cloned().or_else(|| self.project.clone()).ok_or_else(|| {
             Diagnostics::error("Cannot find the Scaleway project", "No project id is configured.")
                 .hint("Set `project` in the resource or in `scaleway` of the provider block, or SCW_DEFAULT_PROJECT_ID.")
+        })
+    }
+
+    /// The zone to use, or what to set.
+    pub fn zone(&self, own: Option<&String>) -> Result<String, Diagnostics> {
+        own.cloned().or_else(|| self.zone.clone()).ok_or_else(|| {
+            Diagnostics::error("Cannot find the Scaleway zone", "No zone is configured.").hint(
+                "Set `zone` here or in `scaleway` of the provider block, or SCW_DEFAULT_ZONE.",
+            )
         })
     }
 }

@@ -4,13 +4,13 @@
 //! is in `wire`.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::sync::OnceCell;
 
-use super::wire::{NewInstall, NewServer, Offer, Os, Server, ServerPatch, SshKey};
+use super::catalogue::{Offer, Once, Os};
+use super::wire::{NewInstall, NewServer, Server, ServerPatch, SshKey};
 use crate::http::client::{Client as Http, Error, escape};
 
 /// More than the default of 20, and what every list of the API takes.
@@ -19,16 +19,12 @@ const PAGE: usize = 100;
 /// IAM changes reach every gateway within this time.
 const PROPAGATION: Duration = Duration::from_mins(2);
 
-/// Offers and OSes of one zone: they do not change within one run.
-struct Catalogue {
-    offers: Vec<Offer>,
-    systems: Vec<Os>,
-}
-
 /// One project's view of the API.
 pub struct Client {
     http: Http,
-    catalogues: Mutex<HashMap<String, Arc<OnceCell<Catalogue>>>>,
+    hourly: Once<Vec<Offer>>,
+    monthly: Once<Vec<Offer>>,
+    systems: Once<Vec<Os>>,
 }
 
 #[derive(Deserialize)]
@@ -60,7 +56,9 @@ impl Client {
     pub fn new(http: Http) -> Self {
         Self {
             http,
-            catalogues: Mutex::default(),
+            hourly: Once::default(),
+            monthly: Once::default(),
+            systems: Once::default(),
         }
     }
 
@@ -113,50 +111,30 @@ impl Client {
         Ok(items)
     }
 
-    async fn catalogue<T>(
-        &self,
-        zone: &str,
-        read: impl FnOnce(&Catalogue) -> T,
-    ) -> Result<T, Error> {
-        let cell = self
-            .catalogues
-            .lock()
-            .expect("no panic while held")
-            .entry(zone.to_owned())
-            .or_default()
-            .clone();
-        let catalogue = cell
-            .get_or_try_init(|| async {
-                let base = format!("baremetal/v1/zones/{zone}");
-                let offers = format!("{base}/offers");
-                // Without a period only hourly offers are listed.
-                let mut all: Vec<Offer> = self
-                    .all(&offers, "offers", "&subscription_period=hourly")
-                    .await?;
-                all.extend(
-                    self.all::<Offer>(&offers, "offers", "&subscription_period=monthly")
-                        .await?,
-                );
-                let systems = self.all(&format!("{base}/os"), "os", "").await?;
-                Ok::<_, Error>(Catalogue {
-                    offers: all,
-                    systems,
-                })
-            })
-            .await?;
-        Ok(read(catalogue))
+    /// The hourly offers of a zone; listed once per process.
+    pub async fn hourly(&self, zone: &str) -> Result<Arc<Vec<Offer>>, Error> {
+        // Without a period only hourly offers are listed, so both are asked for by name.
+        let list = self.offers(zone, "hourly");
+        self.hourly.get(zone, list).await
     }
 
-    /// All offers of a zone, hourly and monthly; listed once per process.
-    pub async fn offers(&self, zone: &str) -> Result<Vec<Offer>, Error> {
-        self.catalogue(zone, |catalogue| catalogue.offers.clone())
-            .await
+    /// The monthly offers of a zone; listed once per process, and only when somebody wants one.
+    pub async fn monthly(&self, zone: &str) -> Result<Arc<Vec<Offer>>, Error> {
+        let list = self.offers(zone, "monthly");
+        self.monthly.get(zone, list).await
+    }
+
+    async fn offers(&self, zone: &str, period: &str) -> Result<Vec<Offer>, Error> {
+        let path = format!("baremetal/v1/zones/{zone}/offers");
+        let query = format!("&subscription_period={period}");
+        self.all(&path, "offers", &query).await
     }
 
     /// All OSes of a zone; listed once per process.
-    pub async fn systems(&self, zone: &str) -> Result<Vec<Os>, Error> {
-        self.catalogue(zone, |catalogue| catalogue.systems.clone())
-            .await
+    pub async fn systems(&self, zone: &str) -> Result<Arc<Vec<Os>>, Error> {
+        let path = format!("baremetal/v1/zones/{zone}/os");
+        let list = self.all(&path, "os", "");
+        self.systems.get(zone, list).await
     }
 
     /// All servers of a zone that carry every one of `tags`.

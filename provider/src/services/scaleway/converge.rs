@@ -265,7 +265,7 @@ async fn reinstall(
 ) -> Result<(), Stop> {
     let (zone, id) = (state.zone.text(), state.id.text());
     let failed = |error: &Error| failed("reinstall", id, error);
-    let choice = state.choose(scaleway, false).await?;
+    let choice = state.choose(scaleway, config).await?;
     cx.warn(Diagnostics::warning(
         format!("Installing server \"{}\" again", state.name.text()),
         format!("It never became a node: {reason}."),

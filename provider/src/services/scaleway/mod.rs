@@ -2,9 +2,12 @@
 //!
 //! `client` speaks HTTP in the words of `wire`; `order` places an order at most once; `poll` shares list calls between waiters; the rest are resources.
 
+pub mod catalogue;
 pub mod client;
 mod converge;
+pub mod offer;
 pub mod order;
+pub mod os;
 pub mod poll;
 pub mod server;
 pub mod ssh_key;

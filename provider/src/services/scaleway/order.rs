@@ -4,9 +4,9 @@
 //! several times after a lost reply before it asks again, and finally lists once more: of two servers with the same marks the older
 //! stays, and whoever made the younger deletes it.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::catalogue::Offer;
 use super::client::Client;
 use super::wire::{NewServer, Server, ServerPatch};
 use crate::http::client::Error as HttpError;
@@ -132,10 +132,10 @@ pub async fn place(
     zone: &str,
     marks: &Marks,
     new: &NewServer,
-    offers: &BTreeSet<String>,
+    offer: &Offer,
 ) -> Result<Placed, Error> {
     if let Some(server) = oldest(look(client, zone, marks).await?) {
-        return adopt(server, marks, offers).map(Placed::Adopted);
+        return adopt(server, marks, offer).map(Placed::Adopted);
     }
     let mut orders = 0;
     let made = loop {
@@ -166,7 +166,7 @@ pub async fn place(
                 "two servers have the same marks; deleting the younger, which this run ordered"
             );
             withdraw(client, zone, &made).await?;
-            adopt(first, marks, offers).map(Placed::Adopted)
+            adopt(first, marks, offer).map(Placed::Adopted)
         }
         // A list that does not show it yet is no reason to doubt the answer.
         found => Ok(Placed::Made(found.unwrap_or(made))),
@@ -178,23 +178,21 @@ pub async fn find(
     client: &Client,
     zone: &str,
     marks: &Marks,
-    offers: &BTreeSet<String>,
+    offer: &Offer,
 ) -> Result<Option<Server>, Error> {
     let found = oldest(look(client, zone, marks).await?);
-    found.map(|server| adopt(server, marks, offers)).transpose()
+    found.map(|server| adopt(server, marks, offer)).transpose()
 }
 
-fn adopt(server: Server, marks: &Marks, offers: &BTreeSet<String>) -> Result<Server, Error> {
-    if offers.contains(&server.offer_id) {
+fn adopt(server: Server, marks: &Marks, offer: &Offer) -> Result<Server, Error> {
+    // The other billing of the same machine is no other machine.
+    if offer.id == server.offer_id || offer.name == server.offer_name {
         return Ok(server);
     }
     Err(Error::Different {
         node: marks.node.clone(),
         found: format!("of offer {} ({})", server.offer_name, server.offer_id),
-        wanted: format!(
-            "of offer {}",
-            offers.iter().cloned().collect::<Vec<_>>().join(" or ")
-        ),
+        wanted: format!("of offer {}", offer.name),
         id: server.id,
     })
 }

@@ -4,6 +4,7 @@
 //! place, since an error would taint it and a taint orders it again (FN2). What converging means is in `converge`; ordering once, in `order`.
 //! Not handled: options, private networks, a change of billing.
 
+mod choice;
 pub mod model;
 
 use strata_framework::{
@@ -73,9 +74,7 @@ impl Resource for BaremetalServer {
                 .all(|attribute| attribute.known().is_some())
             {
                 let scaleway = cx.provider.scaleway().await?;
-                let choice = state
-                    .choose(scaleway, !change.config().user_data_wo.is_null())
-                    .await?;
+                let choice = state.choose(scaleway, change.config()).await?;
                 if choice.offer.stock == "low" {
                     cx.warn(Diagnostics::warning(
                         format!("Offer {} is low in stock", choice.offer.name),
@@ -136,9 +135,7 @@ impl Resource for BaremetalServer {
             planned.name.require("name")?.clone(),
             planned.zone.require("zone")?.clone(),
         );
-        let choice = planned
-            .choose(scaleway, !config.user_data_wo.is_null())
-            .await?;
+        let choice = planned.choose(scaleway, &config).await?;
         let marks = planned.marks(cx.provider)?;
         let new = NewServer {
             offer_id: choice.offer.id.clone(),
@@ -159,10 +156,10 @@ impl Resource for BaremetalServer {
         }
         scaleway.poll.drop_snapshots();
         let placed = if cx.provider.only_adopts() {
-            let found = order::find(&scaleway.client, &zone, &marks, &choice.offer_ids).await;
+            let found = order::find(&scaleway.client, &zone, &marks, &choice.offer).await;
             found.map(|found| found.map(Placed::Adopted))
         } else {
-            order::place(&scaleway.client, &zone, &marks, &new, &choice.offer_ids)
+            order::place(&scaleway.client, &zone, &marks, &new, &choice.offer)
                 .await
                 .map(Some)
         };

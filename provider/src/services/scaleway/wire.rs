@@ -13,80 +13,6 @@ use crate::secret::Secret;
 /// The limit of the vendor's own client for user data, before base64.
 pub const USER_DATA_LIMIT: usize = 127_998;
 
-/// A machine type and its billing.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Offer {
-    /// Id; the monthly twin of an hourly offer has another.
-    pub id: String,
-    /// Name like `EM-I215E-NVME`.
-    pub name: String,
-    /// `empty`, `low` or `available`.
-    #[serde(default)]
-    pub stock: String,
-    /// Whether it can be ordered at all.
-    #[serde(default)]
-    pub enable: bool,
-    /// `hourly` or `monthly`.
-    #[serde(default)]
-    pub subscription_period: String,
-    /// OSes that cannot be installed; order is not kept between answers.
-    #[serde(default)]
-    pub incompatible_os_ids: BTreeSet<String>,
-    /// `cloud-init` and `install-system-v2` among others.
-    #[serde(default)]
-    pub tags: Vec<String>,
-}
-
-impl Offer {
-    /// Whether servers of this offer accept user data.
-    pub fn takes_user_data(&self) -> bool {
-        self.tags.iter().any(|tag| tag == "cloud-init")
-    }
-
-    /// Whether it installs within minutes instead of most of an hour.
-    pub fn installs_fast(&self) -> bool {
-        self.tags.iter().any(|tag| tag == "install-system-v2")
-    }
-}
-
-/// An operating system that can be installed.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Os {
-    /// Id.
-    pub id: String,
-    /// Name like `Ubuntu`.
-    pub name: String,
-    /// Version like `22.04 LTS (Jammy Jellyfish)`.
-    #[serde(default)]
-    pub version: String,
-    /// Whether it can be installed at all.
-    #[serde(default = "yes")]
-    pub enabled: bool,
-    /// Whether it runs cloud-init.
-    #[serde(default)]
-    pub cloud_init_supported: bool,
-}
-
-fn yes() -> bool {
-    true
-}
-
-impl Os {
-    /// Whether `wanted` means this OS: its id, or its name followed by the beginning of its version (`Ubuntu 22.04`).
-    pub fn is_called(&self, wanted: &str) -> bool {
-        let full = format!("{} {}", self.name, self.version);
-        let rest = full
-            .get(..wanted.len())
-            .filter(|start| start.eq_ignore_ascii_case(wanted))
-            .map(|_| &full[wanted.len()..]);
-        // `Ubuntu 2` must not mean 20.04 and 22.04 at once: the match ends where a word ends.
-        self.id == wanted
-            || rest.is_some_and(|rest| {
-                !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '.')
-            })
-    }
-}
-
 /// A server, as far as we read it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Server {
@@ -268,35 +194,6 @@ pub struct SshKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_os_is_found_by_id_and_by_name_with_the_start_of_its_version() {
-        let os = Os {
-            id: "03b7f4ba".into(),
-            name: "Ubuntu".into(),
-            version: "22.04 LTS (Jammy Jellyfish)".into(),
-            enabled: true,
-            cloud_init_supported: true,
-        };
-        for wanted in [
-            "03b7f4ba",
-            "Ubuntu 22.04",
-            "ubuntu 22.04 lts",
-            "Ubuntu 22.04 LTS (Jammy Jellyfish)",
-        ] {
-            assert!(os.is_called(wanted), "{wanted}");
-        }
-        for wanted in [
-            "Ubuntu 2",
-            "Ubuntu 22",
-            "Ubuntu 24.04",
-            "Debian",
-            "",
-            "22.04",
-        ] {
-            assert!(!os.is_called(wanted), "{wanted}");
-        }
-    }
 
     #[test]
     fn a_recorded_server_is_read_without_its_user_data() {

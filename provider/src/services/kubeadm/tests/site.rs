@@ -157,10 +157,10 @@ pub(super) async fn order(
     let scaleway = provider.scaleway().await.unwrap();
     let client = &scaleway.client;
     let project = scaleway.project(None).unwrap();
-    let offers = client.offers(ZONE).await.unwrap();
+    let offers = client.hourly(ZONE).await.unwrap();
     let offer = offers
         .iter()
-        .find(|offer| offer.name == "EM-I215E-NVME" && offer.subscription_period == "hourly")
+        .find(|offer| offer.name == "EM-I215E-NVME")
         .unwrap();
     let systems = client.systems(ZONE).await.unwrap();
     let os = systems

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use strata_framework::{Attr, Diagnostics, Path, Schema, Secret, Timeouts};
+use strata_framework::{Attr, Diagnostics, Schema, Secret, Timeouts};
 
-use crate::http::client::Error;
 use crate::provider::{Scaleway, Strata, texts};
+use crate::services::scaleway::catalogue::Os;
 use crate::services::scaleway::order::{self, Marks};
-use crate::services::scaleway::wire::{NewInstall, Offer, Os, Server};
+use crate::services::scaleway::wire::{NewInstall, Server};
 
 /// A Scaleway Elastic Metal server.
 ///
@@ -166,105 +166,7 @@ pub(in crate::services::scaleway) fn failed(
     Diagnostics::failed(verb, "server", identity, error)
 }
 
-/// The offer and OS that the names mean.
-pub(in crate::services::scaleway) struct Choice {
-    pub(in crate::services::scaleway) offer: Offer,
-    /// The offer and its other billing: both are the machine that was asked for.
-    pub(in crate::services::scaleway) offer_ids: BTreeSet<String>,
-    pub(in crate::services::scaleway) os: Os,
-}
-
 impl BaremetalServer {
-    /// Finds offer and OS in the zone's catalogue and checks that they fit each other and the user data.
-    pub(in crate::services::scaleway) async fn choose(
-        &self,
-        scaleway: &Scaleway,
-        with_user_data: bool,
-    ) -> Result<Choice, Diagnostics> {
-        let (zone, wanted, os) = (
-            self.zone.require("zone")?,
-            self.offer.require("offer")?,
-            self.os.require("os")?,
-        );
-        let listing = |error: Error| failed("look up the offer of", self.name.text(), &error);
-        let offers = scaleway.client.offers(zone).await.map_err(listing)?;
-        let systems = scaleway.client.systems(zone).await.map_err(listing)?;
-        let same: Vec<&Offer> = offers
-            .iter()
-            .filter(|offer| offer.name == *wanted || offer.id == *wanted)
-            .collect();
-        let period = if self.monthly == Attr::Known(true) {
-            "monthly"
-        } else {
-            "hourly"
-        };
-        let Some(offer) = same
-            .iter()
-            .find(|offer| offer.subscription_period == period || offer.id == *wanted)
-            .map(|offer| (*offer).clone())
-        else {
-            let mut names: Vec<&str> = offers
-                .iter()
-                .filter(|offer| offer.subscription_period == period)
-                .map(|offer| offer.name.as_str())
-                .collect();
-            names.sort_unstable();
-            names.dedup();
-            return Err(Diagnostics::invalid(
-                Path::of("offer"),
-                format!(
-                    "Zone {zone} has no {period} offer `{wanted}`. It has: {}.",
-                    names.join(", ")
-                ),
-            ));
-        };
-        let Some(system) = systems.iter().find(|system| system.is_called(os)).cloned() else {
-            let names: BTreeSet<String> = systems
-                .iter()
-                .filter(|system| system.enabled)
-                .map(|system| format!("{} {}", system.name, system.version))
-                .collect();
-            let names: Vec<String> = names.into_iter().collect();
-            return Err(Diagnostics::invalid(
-                Path::of("os"),
-                format!(
-                    "Zone {zone} has no system `{os}`. It has: {}.",
-                    names.join(", ")
-                ),
-            ));
-        };
-        if offer.incompatible_os_ids.contains(&system.id) {
-            return Err(Diagnostics::invalid(
-                Path::of("os"),
-                format!(
-                    "{} {} cannot be installed on offer {}.",
-                    system.name, system.version, offer.name
-                ),
-            ));
-        }
-        if with_user_data && !(offer.takes_user_data() && system.cloud_init_supported) {
-            let which = if offer.takes_user_data() {
-                format!("{} {}", system.name, system.version)
-            } else {
-                format!("Offer {}", offer.name)
-            };
-            return Err(Diagnostics::invalid(
-                Path::of("user_data_wo"),
-                format!("{which} does not support cloud-init, so user data would never run."),
-            ));
-        }
-        let offer_ids = offers
-            .iter()
-            .filter(|other| other.name == offer.name)
-            .map(|other| other.id.clone())
-            .collect();
-        Ok(Choice {
-            offer,
-            offer_ids,
-            os: system,
-        })
-    }
-
     pub(in crate::services::scaleway) fn marks(
         &self,
         provider: &Strata,
