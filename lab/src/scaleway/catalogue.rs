@@ -41,6 +41,7 @@ pub(super) struct System {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) cloud_init: bool,
+    pub(super) custom_partitioning: bool,
     pub(super) enabled: bool,
     pub(super) default_user: String,
     /// Of `ssh`, `password`, `service_password`: what an order must bring.
@@ -184,6 +185,17 @@ impl Offer {
         }
     }
 
+    /// One of its options, as the offer tells it.
+    pub(super) fn option(&self, id: &str) -> Option<Value> {
+        let mut options = self.value["options"].as_array().into_iter().flatten();
+        options.find(|option| option["id"] == id).cloned()
+    }
+
+    /// The id of the same machine paid by the month.
+    pub(super) fn monthly_twin(&self) -> Option<&str> {
+        self.value["monthly_offer_id"].as_str()
+    }
+
     /// The wire form; the order inside `incompatible_os_ids` and `options` changes from call to call, as recorded.
     pub(super) fn view(&self, zone: &str, stock: &str, shuffle: &mut StdRng) -> Value {
         let mut value = self.value.clone();
@@ -253,6 +265,7 @@ impl System {
             id: text(&value["id"]),
             name: format!("{} {}", text(&value["name"]), text(&value["version"])),
             cloud_init: value["cloud_init_supported"] == true,
+            custom_partitioning: value["custom_partitioning_supported"] == true,
             enabled: value["enabled"] == true && value["allowed"] == true,
             default_user: text(&value["user"]["default_value"]),
             needs: ["ssh", "password", "service_password"]

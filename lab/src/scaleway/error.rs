@@ -76,6 +76,15 @@ impl Refusal {
         }
     }
 
+    /// 409 `already_exists`.
+    pub(super) fn already(resource: &str, id: &str) -> Self {
+        let body = json!({ "help_message": "", "message": "resource already exists", "resource": resource, "resource_id": id, "type": "already_exists" });
+        Self {
+            status: StatusCode::CONFLICT,
+            body,
+        }
+    }
+
     /// 412 `precondition_failed`.
     pub(super) fn precondition(precondition: &str, help: &str) -> Self {
         let body = json!({

@@ -38,6 +38,8 @@ pub(super) enum Step {
     Started,
     /// Came back from a reboot.
     Rebooted,
+    /// Paid by the month from now on.
+    Migrated,
     /// Deleted: 404 from now on.
     Gone,
 }
@@ -54,6 +56,8 @@ pub(super) enum Effect {
     PowerOn,
     /// A plain reboot.
     Reboot,
+    /// The offer becomes its monthly twin.
+    Migrate,
     /// The server leaves the account.
     Leave,
 }
@@ -200,6 +204,10 @@ pub(super) fn apply(server: &mut Server, step: Step, at: Timestamp) -> Effect {
         Step::Rebooted => {
             server.status = "ready";
             Effect::Reboot
+        }
+        Step::Migrated => {
+            server.status = "ready";
+            Effect::Migrate
         }
         Step::Gone => Effect::Leave,
     };

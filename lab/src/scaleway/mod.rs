@@ -1,18 +1,22 @@
 //! The simulated Scaleway: Elastic Metal (baremetal v1) and IAM ssh-keys, as contracted from recordings of the real API.
 //!
-//! Not here: options, batch creation, private networks, flexible IPs, BMC, rescue; those answer 404 or 400 with `LAB-UNKNOWN`. There is no
+//! Not here: batch creation, flexible IPs, BMC, rescue; those answer 404 or 400 with `LAB-UNKNOWN`. There is no
 //! idempotency, as in life: a second POST is a second server. Reference: <https://www.scaleway.com/en/developers/api/elastic-metal/>
 
 mod catalogue;
 mod error;
 mod key_routes;
 mod life;
+mod option;
 mod order_routes;
+mod partition;
 mod query;
 mod routes;
 mod server;
 mod server_routes;
 mod ssh_key;
+mod vpc;
+mod vpc_routes;
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -31,6 +35,7 @@ use self::catalogue::Catalogue;
 use self::life::Effect;
 use self::server::Server;
 use self::ssh_key::SshKey;
+use self::vpc::Vpc;
 use crate::clock::Clock;
 use crate::fault::{Action, Faults};
 use crate::metal::{Delivery, Metal};
@@ -70,6 +75,7 @@ struct Inner {
 struct State {
     servers: Vec<Server>,
     keys: Vec<SshKey>,
+    vpc: Vpc,
     /// Machines left, by zone and offer id.
     stock: HashMap<(String, String), u32>,
     addresses: u32,
@@ -99,6 +105,7 @@ impl Scaleway {
         let state = State {
             servers: Vec::new(),
             keys: Vec::new(),
+            vpc: Vpc::default(),
             stock: HashMap::new(),
             addresses: 0,
             random: StdRng::seed_from_u64(seed),
@@ -156,6 +163,7 @@ impl Scaleway {
         let mut guard = self.0.state.lock().expect("no panic while held");
         let now = self.0.clock.elapsed();
         let state = &mut *guard;
+        let date = self.date();
         let mut left = Vec::new();
         for server in &mut state.servers {
             while server.pending.first().is_some_and(|(at, _)| *at <= now) {
@@ -169,13 +177,22 @@ impl Scaleway {
                         self.0.metal.reboot(&server.id);
                     }
                     Effect::Reboot => self.0.metal.reboot(&server.id),
+                    Effect::Migrate => {
+                        let offer = self.0.catalogue.offer(&server.offer_id);
+                        if let Some(twin) = offer.and_then(catalogue::Offer::monthly_twin) {
+                            twin.clone_into(&mut server.offer_id);
+                        }
+                    }
                     Effect::Leave => left.push(server.id.clone()),
                 }
             }
+            option::settle(server, now, &date);
         }
         for id in left {
             Self::forget(state, &id);
         }
+        let State { servers, vpc, .. } = state;
+        vpc.settle(now, |id| servers.iter().any(|server| server.id == id));
         guard
     }
 
@@ -234,6 +251,11 @@ impl Scaleway {
             }),
             ssh_public_keys: install.ssh_public_keys.clone(),
         });
+    }
+
+    /// The simulated time of day, as the API writes it.
+    fn date(&self) -> String {
+        format!("{:.6}", self.time_of(self.0.clock.elapsed()))
     }
 
     fn time_of(&self, at: Duration) -> Timestamp {

@@ -1,6 +1,7 @@
 //! Ordering servers and installations (contract sections 5.2 and 5.5): what an order must bring, and what it starts.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
@@ -12,9 +13,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::catalogue::Offer;
+use super::catalogue::{Family, Offer};
 use super::error::Refusal;
 use super::life;
+use super::option::{self, ServerOption};
+use super::partition;
 use super::routes::{Answer, known_zone, parse_body};
 use super::server::{Address, Install, Server};
 use super::server_routes::delivered;
@@ -172,16 +175,7 @@ impl Scaleway {
                 &format!("an installation of {}", system.name),
             ));
         }
-        if order
-            .partitioning_schema
-            .as_ref()
-            .is_some_and(|schema| !schema.is_null())
-        {
-            return Err(Refusal::unknown_to_lab(
-                "partitioning_schema",
-                "custom partitioning",
-            ));
-        }
+        let partitioning = partition::layout(offer, system, order.partitioning_schema.as_ref())?;
         if order.service_user.is_some() {
             return Err(Refusal::unknown_to_lab("service_user", "service users"));
         }
@@ -191,7 +185,7 @@ impl Scaleway {
             ssh_key_ids,
             ssh_public_keys,
             user: order.user.unwrap_or_else(|| system.default_user.clone()),
-            partitioning: offer.default_partitioning(),
+            partitioning,
             status: "to_install",
         })
     }
@@ -247,15 +241,24 @@ pub(super) async fn create(
         }
         _ => return Err(Refusal::invalid("project_id", "format", "a UUID")),
     };
-    if create.option_ids.is_some_and(|ids| !ids.is_empty()) {
-        return Err(Refusal::unknown_to_lab("option_ids", "options of servers"));
-    }
     let offer = scaleway
         .0
         .catalogue
         .offer(&create.offer_id)
         .ok_or_else(|| Refusal::not_found("offer", &create.offer_id))?;
     let now = scaleway.0.clock.elapsed();
+    // Asked for with the order, they are switched on at the delivery.
+    let delivery = now
+        + Duration::from_secs(if offer.family == Family::Fast {
+            10
+        } else {
+            245
+        });
+    let mut options = Vec::new();
+    for id in create.option_ids.iter().flatten() {
+        let option = option::of_offer(offer, id)?;
+        options.push(ServerOption::new(&option, None, delivery));
+    }
     let mut state = scaleway.settled();
     let system = create
         .install
@@ -287,6 +290,7 @@ pub(super) async fn create(
     let time = scaleway.time_of(now);
     let address = || Address {
         id: Uuid::new_v4().to_string(),
+        reverse: None,
         reverse_status: "unknown",
     };
     let tags = create.tags.unwrap_or_default();
@@ -314,6 +318,7 @@ pub(super) async fn create(
         install,
         ping_status: "ping_status_unknown",
         protected: create.protected.unwrap_or_default(),
+        options,
         user_data,
         pending: Vec::new(),
     };

@@ -4,7 +4,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, Query as Pairs, Request, State as Shared};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, patch, post, put};
 use axum::{Json, Router};
 use http::{HeaderValue, StatusCode, header};
 use serde::de::DeserializeOwned;
@@ -14,7 +14,9 @@ use uuid::Uuid;
 use super::catalogue::Offer;
 use super::error::Refusal;
 use super::query::Query;
-use super::{Scaleway, State, ZONES, key_routes, order_routes, server_routes};
+use super::{
+    Scaleway, State, ZONES, key_routes, option, order_routes, partition, server_routes, vpc_routes,
+};
 use crate::serve::{Meter, fault_layer};
 
 pub(super) type Answer = Result<Json<Value>, Refusal>;
@@ -43,10 +45,10 @@ pub fn router(scaleway: Scaleway, meter: Meter) -> Router {
         .route(&format!("{zone}/os"), get(systems))
         .route(&format!("{zone}/os/{{id}}"), get(system))
         .route(&format!("{zone}/options"), get(options))
-        .route(&format!("{zone}/options/{{id}}"), get(option))
+        .route(&format!("{zone}/options/{{id}}"), get(one_option))
         .route(
             &format!("{zone}/partitioning-schemas/default"),
-            get(default_partitioning),
+            get(partition::default),
         )
         .route(
             &format!("{zone}/servers"),
@@ -75,9 +77,22 @@ pub fn router(scaleway: Scaleway, meter: Meter) -> Router {
             post(server_routes::reboot),
         )
         .route(
-            "/baremetal/v3/zones/{zone}/server-private-networks",
-            get(private_networks),
+            &format!("{zone}/partitioning-schemas/validate"),
+            post(partition::validate),
         )
+        .route(
+            &format!("{zone}/servers/{{id}}/migrate-offer-monthly"),
+            post(server_routes::migrate),
+        )
+        .route(
+            &format!("{zone}/servers/{{id}}/ips/{{ip}}"),
+            patch(server_routes::set_reverse),
+        )
+        .route(
+            &format!("{zone}/servers/{{id}}/options/{{option}}"),
+            post(option::add).delete(option::remove),
+        )
+        .merge(private_networks())
         .fallback(async |request: Request| Refusal::no_route(request.uri().path()))
         .method_not_allowed_fallback(async |request: Request| {
             Refusal::no_route(&format!("{} {}", request.method(), request.uri().path()))
@@ -88,6 +103,33 @@ pub fn router(scaleway: Scaleway, meter: Meter) -> Router {
         ))
         .with_state(scaleway);
     fault_layer(routes, meter).layer(middleware::from_fn(gateway_headers))
+}
+
+/// Private networks: three products of one purpose.
+fn private_networks() -> Router<Scaleway> {
+    let servers = "/baremetal/v3/zones/{zone}/servers/{id}/private-networks";
+    let networks = "/vpc/v2/regions/{region}/private-networks";
+    let addresses = "/ipam/v1/regions/{region}/ips";
+    Router::new()
+        .route(networks, get(vpc_routes::networks).post(vpc_routes::make))
+        .route(
+            &format!("{networks}/{{id}}"),
+            get(vpc_routes::network).delete(vpc_routes::unmake),
+        )
+        .route(
+            addresses,
+            get(vpc_routes::addresses).post(vpc_routes::reserve),
+        )
+        .route(&format!("{addresses}/{{id}}"), delete(vpc_routes::release))
+        .route(servers, put(vpc_routes::replace).post(vpc_routes::attach))
+        .route(
+            &format!("{servers}/{{network}}"),
+            delete(vpc_routes::detach),
+        )
+        .route(
+            "/baremetal/v3/zones/{zone}/server-private-networks",
+            get(vpc_routes::attachments),
+        )
 }
 
 async fn authenticate(
@@ -278,7 +320,7 @@ async fn options(
     Ok(Json(json!({ "options": page, "total_count": total })))
 }
 
-async fn option(
+async fn one_option(
     Shared(scaleway): Shared<Scaleway>,
     Path((zone, id)): Path<(String, String)>,
 ) -> Answer {
@@ -290,36 +332,4 @@ async fn option(
     option
         .map(Json)
         .ok_or_else(|| Refusal::not_found("option", &id))
-}
-
-async fn default_partitioning(
-    Shared(scaleway): Shared<Scaleway>,
-    Path(zone): Path<String>,
-    Pairs(pairs): Parameters,
-) -> Answer {
-    known_zone(&zone)?;
-    let query = Query::parse(pairs, &["offer_id", "os_id"])?;
-    let id = query
-        .one("offer_id")
-        .ok_or_else(|| Refusal::invalid("offer_id", "required", ""))?;
-    let offer = scaleway
-        .0
-        .catalogue
-        .offer(id)
-        .ok_or_else(|| Refusal::not_found("offer", id))?;
-    match offer.default_partitioning() {
-        Value::Null => Err(Refusal::bare(
-            StatusCode::NOT_FOUND,
-            "Custom Partitioning not supported",
-        )),
-        schema => Ok(Json(schema)),
-    }
-}
-
-/// No attachment can exist here, so the list is truly empty.
-async fn private_networks(Path(zone): Path<String>) -> Answer {
-    known_zone(&zone)?;
-    Ok(Json(
-        json!({ "server_private_networks": [], "total_count": 0 }),
-    ))
 }

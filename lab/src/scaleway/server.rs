@@ -10,11 +10,14 @@ use serde_json::{Value, json};
 
 use super::catalogue::{Catalogue, Offer};
 use super::life::Step;
+use super::option::{self, ServerOption};
 
 /// One allocated address.
 #[derive(Debug, Clone)]
 pub(super) struct Address {
     pub(super) id: String,
+    /// Set by the user; without it the domain of the server.
+    pub(super) reverse: Option<String>,
     pub(super) reverse_status: &'static str,
 }
 
@@ -55,6 +58,7 @@ pub(super) struct Server {
     pub(super) install: Option<Install>,
     pub(super) ping_status: &'static str,
     pub(super) protected: bool,
+    pub(super) options: Vec<ServerOption>,
     /// Base64 as sent.
     pub(super) user_data: Option<String>,
     /// What will happen, by simulated time since the lab's start; sorted.
@@ -82,6 +86,17 @@ impl Server {
                 .any(|tag| tag.strip_prefix("strata-node=") == Some(name))
     }
 
+    /// Its tags and the labels that the API adds by itself while options are on.
+    fn shown_tags(&self) -> Vec<String> {
+        let mut tags = self.tags.clone();
+        for label in option::labels(self) {
+            if !tags.iter().any(|tag| tag == label) {
+                tags.push(label.to_owned());
+            }
+        }
+        tags
+    }
+
     /// `status` of the installation, for the estate.
     pub(super) fn install_status(&self) -> Option<&'static str> {
         self.install.as_ref().map(|install| install.status)
@@ -102,7 +117,7 @@ impl Server {
                 json!({
                     "address": address,
                     "id": ip.id,
-                    "reverse": self.domain,
+                    "reverse": ip.reverse.as_ref().unwrap_or(&self.domain),
                     "reverse_status": ip.reverse_status,
                     "reverse_status_message": "",
                     "version": version,
@@ -142,14 +157,15 @@ impl Server {
             "name": self.name,
             "offer_id": self.offer_id,
             "offer_name": offer.name,
-            "options": [],
+            // A server on its way out shows its options as such until it is gone.
+            "options": self.options.iter().map(|option| option.view(self.status == "deleting")).collect::<Vec<_>>(),
             "organization_id": organization_id,
             "ping_status": self.ping_status,
             "project_id": self.project_id,
             "protected": self.protected,
             "rescue_server": null,
             "status": self.status,
-            "tags": self.tags,
+            "tags": self.shown_tags(),
             "updated_at": format!("{:.6}", self.updated_at),
             "user_data": self.user_data,
             "zone": self.zone,
@@ -166,6 +182,7 @@ impl Server {
             "monthly": offer.is_some_and(|offer| offer.monthly),
             "name": self.name,
             "offer": offer.map(|offer| offer.name.as_str()),
+            "options": self.options.iter().map(|option| option.name.as_str()).collect::<Vec<_>>(),
             "protected": self.protected,
             "status": self.status,
             "tags": self.tags,

@@ -95,7 +95,9 @@ pub(super) async fn list(
             && (statuses.is_empty() || statuses.contains(&server.status))
             && query.admits("project_id", &server.project_id)
             && query.admits("organization_id", &scaleway.0.credentials.project_id)
-            && query.one("option_id").is_none()
+            && query
+                .one("option_id")
+                .is_none_or(|id| server.options.iter().any(|option| option.id == id))
     };
     let mut indices: Vec<usize> = (0..state.servers.len())
         .filter(|&index| matches(&state.servers[index]))
@@ -273,4 +275,73 @@ pub(super) async fn reboot(
     body: Bytes,
 ) -> Answer {
     power(&scaleway, &zone, &id, &body, "stopping", Step::Rebooted)
+}
+
+/// From hourly to monthly, which is the only way (contract 5.10).
+pub(super) async fn migrate(
+    Shared(scaleway): Shared<Scaleway>,
+    Path((zone, id)): Path<(String, String)>,
+) -> Answer {
+    let now = scaleway.0.clock.elapsed();
+    let mut state = scaleway.settled();
+    let index = state.find(&zone, &id)?;
+    let offer = delivered(&scaleway, &state.servers[index])?;
+    if offer.monthly_twin().is_none() {
+        return Err(Refusal::precondition(
+            "unknown_precondition",
+            "the offer of the server has no monthly twin",
+        ));
+    }
+    let server = &mut state.servers[index];
+    server.status = "migrating";
+    server.updated_at = scaleway.time_of(now);
+    server.schedule(now + POWER_SECONDS, Step::Migrated);
+    let view = scaleway.view(&mut state, index);
+    scaleway.0.changed.notify_one();
+    Ok(Json(view))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reverse {
+    reverse: Option<String>,
+}
+
+/// The reverse name of an address; a name of one's own must point to the address already.
+pub(super) async fn set_reverse(
+    Shared(scaleway): Shared<Scaleway>,
+    Path((zone, id, ip)): Path<(String, String, String)>,
+    body: Bytes,
+) -> Answer {
+    let reverse: Reverse = parse_body(&body)?;
+    let mut state = scaleway.settled();
+    let index = state.find(&zone, &id)?;
+    let server = &mut state.servers[index];
+    let addresses: [std::net::IpAddr; 2] = [server.ipv4.into(), server.ipv6.into()];
+    let position = server.addresses.iter().position(|known| known.id == ip);
+    let position = position
+        .filter(|_| server.allocated)
+        .ok_or_else(|| Refusal::not_found("ip", &ip))?;
+    let name = reverse
+        .reverse
+        .filter(|name| !name.is_empty() && *name != server.domain);
+    if let Some(name) = &name
+        && !scaleway
+            .0
+            .network
+            .resolve(name)
+            .contains(&addresses[position])
+    {
+        return Err(Refusal::invalid(
+            "reverse",
+            "constraint",
+            "the name does not resolve to the address",
+        ));
+    }
+    let known = &mut server.addresses[position];
+    (known.reverse, known.reverse_status) = (name, "active");
+    let view = scaleway.view(&mut state, index);
+    let mut shown = view["ips"].as_array().into_iter().flatten();
+    let shown = shown.find(|shown| shown["id"] == ip.as_str());
+    Ok(Json(shown.cloned().unwrap_or_default()))
 }

@@ -178,6 +178,7 @@ impl OsField {
 }
 
 /// An operating system that can be installed.
+#[expect(clippy::struct_excessive_bools, reason = "as the API tells them")]
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Os {

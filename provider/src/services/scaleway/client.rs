@@ -35,12 +35,31 @@ struct Page {
     rest: HashMap<String, serde_json::Value>,
 }
 
-fn is_unexplained_denial(error: &Error) -> bool {
+/// A 403 that names no missing permission: IAM catching up, gateway by gateway, or a burst.
+pub(super) fn is_unexplained_denial(error: &Error) -> bool {
     let Error::Status { status, body, .. } = error else {
         return false;
     };
     let body: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
     *status == http::StatusCode::FORBIDDEN && body.get("type").is_none()
+}
+
+/// For a call that is denied without a reason: two minutes of it. What is denied was not done, so it may be sent again, whatever it is.
+#[derive(Default)]
+struct Patience {
+    waited: Duration,
+}
+
+impl Patience {
+    fn has_for(&self, error: &Error) -> bool {
+        self.waited < PROPAGATION && is_unexplained_denial(error)
+    }
+
+    async fn wait(&mut self, http: &Http) {
+        let pause = Duration::from_secs(5) + self.waited / 2;
+        tokio::time::sleep(http.scaled(pause)).await;
+        self.waited += pause;
+    }
 }
 
 fn absent<T>(error: Error) -> Result<Option<T>, Error> {
@@ -67,16 +86,12 @@ impl Client {
         self.http.scaled(duration)
     }
 
-    /// A GET. A 403 that names no missing permission is IAM catching up, gateway by gateway, or a burst: it is asked again for two minutes.
+    /// A GET.
     async fn read<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
-        let mut waited = Duration::ZERO;
+        let mut patience = Patience::default();
         loop {
             match self.http.get(path).send().await {
-                Err(error) if waited < PROPAGATION && is_unexplained_denial(&error) => {
-                    let pause = Duration::from_secs(5) + waited / 2;
-                    tokio::time::sleep(self.http.scaled(pause)).await;
-                    waited += pause;
-                }
+                Err(error) if patience.has_for(&error) => patience.wait(&self.http).await,
                 answer => return answer,
             }
         }
@@ -238,11 +253,14 @@ impl Client {
         public_key: &str,
     ) -> Result<SshKey, Error> {
         let body = serde_json::json!({ "name": name, "public_key": public_key.trim(), "project_id": project });
-        self.http
-            .post("iam/v1alpha1/ssh-keys")
-            .json(&body)
-            .send()
-            .await
+        let mut patience = Patience::default();
+        loop {
+            let request = self.http.post("iam/v1alpha1/ssh-keys").json(&body);
+            match request.send().await {
+                Err(error) if patience.has_for(&error) => patience.wait(&self.http).await,
+                answer => return answer,
+            }
+        }
     }
 
     /// Renames an SSH key.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use data_encoding::BASE64;
 use strata_framework::{Attr, Bounded, Diagnostics, Of, Policy, Secret, WaitError, chain};
+use tokio::time::Instant;
 
 use super::order;
 use super::poll::{Pace, Waited, wait_installed};
@@ -37,15 +38,15 @@ impl From<Diagnostics> for Stop {
     }
 }
 
-/// Brings the server to `state`. `made`: this call ordered it.
+/// Brings the server to `state`. `ordered`: when this call ordered it, if it did.
 pub(super) async fn finish(
     cx: &Cx<'_>,
     config: &BaremetalServer,
     mut state: BaremetalServer,
     server: Server,
-    made: bool,
+    ordered: Option<Instant>,
 ) -> Result<BaremetalServer, Diagnostics> {
-    let outcome = steps(cx, config, &mut state, server, made).await;
+    let outcome = steps(cx, config, &mut state, server, ordered).await;
     match outcome {
         Ok(()) => {
             state.ready = Attr::Known(true);
@@ -76,6 +77,7 @@ pub(super) async fn finish(
         &mut state.install_status,
         &mut state.os_id,
         &mut state.owner,
+        &mut state.project_id,
     ] {
         attribute.fill(Attr::Null);
     }
@@ -87,11 +89,11 @@ async fn steps(
     config: &BaremetalServer,
     state: &mut BaremetalServer,
     mut server: Server,
-    made: bool,
+    ordered: Option<Instant>,
 ) -> Result<(), Stop> {
     let scaleway = cx.provider.scaleway().await?;
     let was_ready = state.ready == Attr::Known(true);
-    if !made {
+    if ordered.is_none() {
         server = adjust(cx, scaleway, state, server).await?;
     }
     state.see(&server);
@@ -99,9 +101,13 @@ async fn steps(
     if was_ready {
         return Ok(());
     }
-    let mut fresh = made;
+    let mut since = Since {
+        ordered,
+        // What was never installed before cannot be called installed by a list that lags behind, and the machine is asked next anyway.
+        proof: ordered.is_none() || state.first_contact.is_null(),
+    };
     loop {
-        server = install(cx, scaleway, config, state, server, fresh).await?;
+        server = install(cx, scaleway, config, state, server, since).await?;
         state.see(&server);
         cx.save(state);
         let Some(contact) = state.first_contact.known().cloned() else {
@@ -120,8 +126,27 @@ async fn steps(
                     "its new host key was lost with an interrupted run",
                 )
                 .await?;
-                fresh = true;
+                since = Since::again();
             }
+        }
+    }
+}
+
+/// What a wait for an installation starts from.
+#[derive(Clone, Copy)]
+struct Since {
+    /// When this process asked for it.
+    ordered: Option<Instant>,
+    /// Whether the end has to be proven by a get.
+    proof: bool,
+}
+
+impl Since {
+    /// A reinstallation that was asked for just now.
+    fn again() -> Self {
+        Self {
+            ordered: Some(Instant::now()),
+            proof: true,
         }
     }
 }
@@ -168,14 +193,15 @@ async fn install(
     config: &BaremetalServer,
     state: &mut BaremetalServer,
     server: Server,
-    mut fresh: bool,
+    mut since: Since,
 ) -> Result<Server, Stop> {
     let zone = state.zone.require("zone")?.clone();
     let id = server.id.clone();
     loop {
         let pace = Pace {
-            fast: cx.private().fast,
-            fresh,
+            usual: cx.private().usual(),
+            ordered: since.ordered,
+            confirm: since.proof,
         };
         let (cancel, deadline) = (cx.cancel().clone(), cx.deadline());
         // Both arms are cancel-safe: a token and a timer.
@@ -211,7 +237,7 @@ async fn install(
                 state.see(&server);
                 cx.save(state);
                 failure(cx, scaleway, config, state, &server, &reason).await?;
-                fresh = true;
+                since = Since::again();
             }
         }
     }

@@ -1,13 +1,17 @@
 //! Ordering a server at most once, whatever happens to the replies (DESIGN.md section 6, FN3).
 //!
-//! The API has no idempotency key, so every order carries marks: cluster, owner, node. [`place`] looks for them first, orders, looks
-//! several times after a lost reply before it asks again, and finally lists once more: of two servers with the same marks the older
-//! stays, and whoever made the younger deletes it.
+//! The API has no idempotency key, so every order carries marks: cluster, owner, node. [`place`] looks for them first, orders, and looks
+//! several times after a lost reply before it asks again. [`settle`] lists once more a little later: of two servers with the same marks
+//! the older stays, and whoever made the younger deletes it. All looks are shared listings of the zone: fifty orders at the same moment cost
+//! a handful of them.
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::catalogue::Offer;
-use super::client::Client;
+use super::client::{Client, is_unexplained_denial};
+use super::poll::{FIRST, Poll};
 use super::wire::{NewServer, Server, ServerPatch};
 use crate::http::client::Error as HttpError;
 
@@ -31,14 +35,10 @@ impl Marks {
     /// The tags that carry the marks.
     pub fn tags(&self) -> [String; 3] {
         [
-            self.cluster_tag(),
+            format!("strata-cluster={}", self.cluster),
             format!("strata-owner={}", self.owner),
             self.node_tag(),
         ]
-    }
-
-    fn cluster_tag(&self) -> String {
-        format!("strata-cluster={}", self.cluster)
     }
 
     fn node_tag(&self) -> String {
@@ -72,8 +72,8 @@ pub fn is_mark(tag: &str) -> bool {
 /// What [`place`] came to.
 #[derive(Debug)]
 pub enum Placed {
-    /// This call ordered it.
-    Made(Server),
+    /// This call ordered it, and the answer came at this moment.
+    Made(Server, Instant),
     /// It was there already, with our marks.
     Adopted(Server),
 }
@@ -126,27 +126,40 @@ pub enum Error {
     Api(#[from] HttpError),
 }
 
+/// A zone of the API and the listings of it that everyone shares.
+#[derive(Clone, Copy)]
+pub struct Zone<'a> {
+    /// The API.
+    pub client: &'a Client,
+    /// Shared listings.
+    pub poll: &'a Poll,
+    /// Name of the zone.
+    pub name: &'a str,
+}
+
 /// Finds the server with our marks, or orders it. Costs money.
 pub async fn place(
-    client: &Client,
-    zone: &str,
+    zone: Zone<'_>,
     marks: &Marks,
     new: &NewServer,
     offer: &Offer,
 ) -> Result<Placed, Error> {
-    if let Some(server) = oldest(look(client, zone, marks).await?) {
+    if let Some(server) = oldest(look(zone, marks).await?) {
         return adopt(server, marks, offer).map(Placed::Adopted);
     }
     let mut orders = 0;
-    let made = loop {
+    loop {
         orders += 1;
-        match client.create_server(zone, new).await {
-            Ok(server) => break server,
-            Err(error) if !error.is_lost() => return Err(error.into()),
+        match zone.client.create_server(zone.name, new).await {
+            Ok(server) => return Ok(Placed::Made(server, Instant::now())),
+            // A denial that names no permission is IAM catching up with a new key, gateway by gateway.
+            Err(error) if !error.is_lost() && !is_unexplained_denial(&error) => {
+                return Err(error.into());
+            }
             Err(error) => {
                 tracing::warn!(node = marks.node, %error, "the order got no verdict; looking for the server by its marks");
-                if let Some(server) = look_for_lost(client, zone, marks).await? {
-                    break server;
+                if let Some(server) = look_for_lost(zone, marks).await? {
+                    return Ok(Placed::Made(server, Instant::now()));
                 }
                 if orders >= ORDERS {
                     return Err(Error::NoVerdict {
@@ -156,31 +169,41 @@ pub async fn place(
                 }
             }
         }
-    };
-    let all = look(client, zone, marks).await?;
-    match oldest(all) {
+    }
+}
+
+/// Looks once more, a little after an order was `answered` or at once when told to `hurry`: two processes may have ordered at the same moment.
+pub async fn settle(
+    zone: Zone<'_>,
+    marks: &Marks,
+    made: Server,
+    answered: Instant,
+    offer: &Offer,
+    hurry: impl Future<Output = ()>,
+) -> Result<Placed, Error> {
+    // Both arms are cancel-safe: a timer and the caller's signal.
+    tokio::select! {
+        () = tokio::time::sleep_until(answered + zone.client.scaled(FIRST)) => {}
+        () = hurry => {}
+    }
+    match oldest(look_since(zone, marks, answered).await?) {
         Some(first) if first.id != made.id => {
             tracing::warn!(
                 kept = first.id,
                 deleted = made.id,
                 "two servers have the same marks; deleting the younger, which this run ordered"
             );
-            withdraw(client, zone, &made).await?;
+            withdraw(zone.client, zone.name, &made).await?;
             adopt(first, marks, offer).map(Placed::Adopted)
         }
         // A list that does not show it yet is no reason to doubt the answer.
-        found => Ok(Placed::Made(found.unwrap_or(made))),
+        found => Ok(Placed::Made(found.unwrap_or(made), answered)),
     }
 }
 
 /// Finds the server with our marks. Orders nothing.
-pub async fn find(
-    client: &Client,
-    zone: &str,
-    marks: &Marks,
-    offer: &Offer,
-) -> Result<Option<Server>, Error> {
-    let found = oldest(look(client, zone, marks).await?);
+pub async fn find(zone: Zone<'_>, marks: &Marks, offer: &Offer) -> Result<Option<Server>, Error> {
+    let found = oldest(look(zone, marks).await?);
     found.map(|server| adopt(server, marks, offer)).transpose()
 }
 
@@ -204,39 +227,40 @@ fn oldest(servers: Vec<Server>) -> Option<Server> {
         .min_by(|a, b| (&a.created_at, &a.id).cmp(&(&b.created_at, &b.id)))
 }
 
-/// Our servers for the node. A server of the cluster's name under another owner stops everything.
-async fn look(client: &Client, zone: &str, marks: &Marks) -> Result<Vec<Server>, Error> {
+/// Our servers for the node, as of now.
+async fn look(zone: Zone<'_>, marks: &Marks) -> Result<Vec<Server>, Error> {
+    look_since(zone, marks, Instant::now()).await
+}
+
+/// Our servers for the node in a listing that is not older than this. A server of the cluster's name under another owner stops everything.
+async fn look_since(zone: Zone<'_>, marks: &Marks, since: Instant) -> Result<Vec<Server>, Error> {
+    let listing = zone.poll.fresh(zone.client, zone.name, since).await?;
     let mut ours = Vec::new();
-    for server in client.servers(zone, &[marks.cluster_tag()]).await? {
-        if server.is_leaving() {
+    for server in listing.servers().filter(|server| !server.is_leaving()) {
+        let Some(found) = Marks::of(server).filter(|found| found.cluster == marks.cluster) else {
             continue;
-        }
-        let found = Marks::of(&server).expect("filtered by the cluster's tag");
+        };
         if found.owner != marks.owner {
             return Err(Error::OtherOwner {
-                id: server.id,
-                name: server.name,
+                id: server.id.clone(),
+                name: server.name.clone(),
                 owner: found.owner,
                 ours: marks.owner.clone(),
             });
         }
         if found.node == marks.node {
-            ours.push(server);
+            ours.push(server.clone());
         }
     }
     Ok(ours)
 }
 
-async fn look_for_lost(
-    client: &Client,
-    zone: &str,
-    marks: &Marks,
-) -> Result<Option<Server>, Error> {
+async fn look_for_lost(zone: Zone<'_>, marks: &Marks) -> Result<Option<Server>, Error> {
     let mut before = 0;
     for at in LOOKS {
-        tokio::time::sleep(client.scaled(Duration::from_secs(at - before))).await;
+        tokio::time::sleep(zone.client.scaled(Duration::from_secs(at - before))).await;
         before = at;
-        if let Some(server) = oldest(look(client, zone, marks).await?) {
+        if let Some(server) = oldest(look(zone, marks).await?) {
             return Ok(Some(server));
         }
     }

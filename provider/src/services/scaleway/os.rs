@@ -187,14 +187,12 @@ impl DataSource for BaremetalOs {
         match found[..] {
             [os] => config.tell(os),
             [] => {
-                let (attribute, wanted) = match config.os_id.known() {
-                    Some(id) => ("os_id", id.clone()),
-                    None => {
-                        let both = format!("{} {}", config.name.text(), config.version.text());
-                        ("name", both.trim().to_owned())
-                    }
-                };
-                return Err(missing(&systems, &zone, &wanted, attribute));
+                let both = format!("{} {}", config.name.text(), config.version.text());
+                let (attribute, wanted) = config
+                    .os_id
+                    .known()
+                    .map_or(("name", both.trim()), |id| ("os_id", id.as_str()));
+                return Err(missing(&systems, &zone, wanted, attribute));
             }
             _ => {
                 return Err(Diagnostics::invalid(

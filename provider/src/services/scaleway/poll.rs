@@ -23,6 +23,11 @@ pub struct Listing {
 }
 
 impl Listing {
+    /// All servers of the zone.
+    pub fn servers(&self) -> impl Iterator<Item = &Server> {
+        self.servers.values()
+    }
+
     /// One server of the listing. Absence is a hint, not a proof: confirm by a get.
     pub fn server(&self, id: &str) -> Option<&Server> {
         self.servers.get(id)
@@ -115,39 +120,51 @@ pub enum Waited {
 /// What is known of an installation before the first look.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
-    /// The offer installs within minutes.
-    pub fast: bool,
-    /// The order was placed just now; otherwise it may be done at any moment.
-    pub fresh: bool,
+    /// When nine of ten installations of the offer are over, counted from the order.
+    pub usual: Duration,
+    /// When this process placed the order. Without it the installation may be done at any moment.
+    pub ordered: Option<Instant>,
+    /// Whether a get confirms what a listing calls installed. Not needed where the machine itself is asked next, and was never installed before.
+    pub confirm: bool,
 }
 
-/// Nothing completes earlier after an order.
-const FEWEST: Duration = Duration::from_secs(270);
 /// A listing may be this much older than the moment somebody wants one for, so that waiters fall into step.
 const SHARED: Duration = Duration::from_secs(15);
 /// For so long after an order a 404 may only mean that not every part of the API knows of it yet.
 const UNSETTLED: Duration = Duration::from_secs(30);
+/// When to look first after an order: most deliveries are made by then, and lists have caught up.
+pub const FIRST: Duration = Duration::from_secs(5);
 
-/// How long after the last write until the next look, by time since the order (contract: nothing completes before 270 s).
-pub fn interval(since_order: Duration, server: Option<&Server>, usual: Duration) -> Duration {
-    const FIRST: Duration = Duration::from_secs(5);
+/// How long after the last look until the next one, by time since the order: one look half-way, so that a failure is not found only at the
+/// end, then one when it should be over, then often, then less often.
+pub fn interval(since_order: Duration, usual: Duration) -> Duration {
+    const NEAR: Duration = Duration::from_secs(15);
     const CALM: Duration = Duration::from_secs(30);
-    const NEAR: Duration = Duration::from_secs(10);
-    let delivered = server.is_some_and(|server| server.status == "ready");
+    const LONGEST: Duration = Duration::from_mins(5);
+    const LATE: Duration = Duration::from_mins(2);
     if since_order < FIRST {
         FIRST
-    } else if delivered && since_order < FEWEST {
-        FEWEST.saturating_sub(since_order).max(CALM)
-    } else if since_order + CALM >= usual {
+    } else if since_order + SHARED < usual / 2 {
+        (usual / 2).saturating_sub(since_order).min(LONGEST)
+    } else if since_order + SHARED < usual {
+        usual.saturating_sub(since_order).min(LONGEST)
+    } else if since_order < usual + LATE {
         NEAR
     } else {
         CALM
     }
 }
 
-/// The usual length of an installation: the medians of the contract's table, fast and slow family.
-pub fn usual(fast: bool) -> Duration {
-    Duration::from_secs(if fast { 350 } else { 1700 })
+/// When an installation should be over, counted from the order: nine of ten recorded ones of the offer were, or of its family.
+pub fn usual(offer: &str, fast: bool) -> Duration {
+    Duration::from_secs(match offer {
+        "EM-I215E-NVME" => 400,
+        "EM-A115X-SSD" => 420,
+        "EM-B220E-NVME" => 375,
+        "EM-A610R-NVME" | "EM-B420E-NVME" => 345,
+        _ if fast => 400,
+        _ => 2000,
+    })
 }
 
 /// Waits until the server's OS is installed, or `stop` resolves. Failures to list are waited out: an outage of the API decides nothing.
@@ -161,23 +178,25 @@ pub async fn wait_installed(
 ) -> Result<Waited, Error> {
     tokio::pin!(stop);
     let started = Instant::now();
-    // What `scaled` divides is the API's time; the wall's time since the start is multiplied back.
+    // What `scaled` divides is the API's time; the wall's time since the order is multiplied back.
     let speed = 1.0 / client.scaled(Duration::from_secs(1)).as_secs_f64();
-    let before = if pace.fresh { Duration::ZERO } else { FEWEST };
+    let since_order = || match pace.ordered {
+        Some(ordered) => ordered.elapsed().mul_f64(speed),
+        None => pace.usual + started.elapsed().mul_f64(speed),
+    };
     let mut looked = started;
     let mut last: Option<Server> = None;
-    let mut first = true;
+    let mut at_once = pace.ordered.is_none();
     loop {
-        let since_order = before + started.elapsed().mul_f64(speed);
-        let pause = client.scaled(interval(since_order, last.as_ref(), usual(pace.fast)));
+        let pause = client.scaled(interval(since_order(), pace.usual));
         // In the lab the clock can be advanced by hand, so no pause is long there.
         let pause = if speed > 1.0 {
             pause.min(Duration::from_secs(5))
         } else {
             pause
         };
-        let due = if first { looked } else { looked + pause };
-        first = false;
+        let due = if at_once { looked } else { looked + pause };
+        at_once = false;
         // Both arms are cancel-safe: a timer and the caller's signal.
         tokio::select! {
             () = tokio::time::sleep_until(due) => {}
@@ -189,8 +208,8 @@ pub async fn wait_installed(
                 .fresh(client, zone, due.checked_sub(early).unwrap_or(due))
                 .await?;
             let seen = match listing.server(id) {
-                Some(server) if verdict(server).is_none() => Some(server.clone()),
-                // The list may lag behind: anything that ends the wait is confirmed by a get.
+                Some(server) if !needs_proof(server, pace.confirm) => Some(server.clone()),
+                // The list may lag behind: what ends the wait is confirmed by a get.
                 _ => client.server(zone, id).await?,
             };
             Ok((listing.taken, seen))
@@ -208,7 +227,7 @@ pub async fn wait_installed(
             Err(error) => return Err(error),
         };
         let Some(server) = seen else {
-            if pace.fresh && since_order < UNSETTLED {
+            if pace.ordered.is_some() && since_order() < UNSETTLED {
                 continue;
             }
             return Ok(Waited::Gone);
@@ -226,6 +245,14 @@ pub async fn wait_installed(
             Some(Err(reason)) => return Ok(Waited::Failed { server, reason }),
             None => last = Some(server),
         }
+    }
+}
+
+fn needs_proof(server: &Server, confirm: bool) -> bool {
+    match verdict(server) {
+        None => false,
+        Some(Ok(())) => confirm,
+        Some(Err(_)) => true,
     }
 }
 
@@ -271,22 +298,33 @@ mod tests {
     }
 
     #[test]
-    fn looks_are_rare_until_an_installation_can_be_done() {
+    fn looks_are_rare_until_an_installation_should_be_over() {
         let seconds = Duration::from_secs;
-        let ready = server("ready", "installing");
-        assert_eq!(interval(seconds(0), None, usual(true)), seconds(5));
-        assert_eq!(interval(seconds(5), None, usual(true)), seconds(30));
+        let fast = usual("EM-I215E-NVME", true);
+        let mut looks = Vec::new();
+        let mut at = seconds(0);
+        while at < seconds(700) {
+            at += interval(at, fast);
+            looks.push(at.as_secs());
+        }
+        assert_eq!(looks[..6], [5, 200, 400, 415, 430, 445]);
+        assert_eq!(looks.last(), Some(&700), "{looks:?}");
+        let slow = usual("EM-B112X-SSD", false);
         assert_eq!(
-            interval(seconds(5), Some(&ready), usual(true)),
-            seconds(265)
+            interval(seconds(5), slow),
+            seconds(300),
+            "failures show within five minutes"
         );
-        assert_eq!(
-            interval(seconds(330), Some(&ready), usual(true)),
-            seconds(10)
-        );
-        assert_eq!(
-            interval(seconds(400), Some(&ready), usual(false)),
-            seconds(30)
-        );
+        // A look that somebody else made a little early is no reason for one more.
+        assert_eq!(interval(seconds(190), fast), seconds(210));
+        assert_eq!(interval(seconds(386), fast), seconds(15));
+    }
+
+    #[test]
+    fn only_what_ends_a_wait_needs_proof() {
+        assert!(!needs_proof(&server("ready", "installing"), true));
+        assert!(needs_proof(&server("ready", "completed"), true));
+        assert!(!needs_proof(&server("ready", "completed"), false));
+        assert!(needs_proof(&server("ready", "error"), false));
     }
 }

@@ -15,6 +15,7 @@ pub use self::model::BaremetalServer;
 use self::model::{Private, failed};
 use super::converge;
 use super::order::{self, Marks, Placed};
+use super::poll::usual;
 use super::wire::{NewServer, ServerPatch, USER_DATA_LIMIT};
 use crate::http::client::Error;
 use crate::provider::{Scaleway, Strata, store_failed};
@@ -69,6 +70,12 @@ impl Resource for BaremetalServer {
     ) -> Result<Planned<Self>, Diagnostics> {
         let state = &mut planned.state;
         let Some(prior) = change.prior() else {
+            if state.zone.is_unknown() && change.config().zone.is_null() {
+                state.zone = cx.provider.scaleway().await?.zone(None)?.into();
+            }
+            if state.project_id.is_unknown() && change.config().project_id.is_null() {
+                state.project_id = cx.provider.scaleway().await?.project(None)?.into();
+            }
             if [&state.zone, &state.offer, &state.os]
                 .iter()
                 .all(|attribute| attribute.known().is_some())
@@ -139,7 +146,7 @@ impl Resource for BaremetalServer {
         let marks = planned.marks(cx.provider)?;
         let new = NewServer {
             offer_id: choice.offer.id.clone(),
-            project_id: scaleway.project(None)?,
+            project_id: scaleway.project(planned.project_id.known())?,
             name: name.clone(),
             description: planned.description.text().to_owned(),
             tags: planned.all_tags(&marks),
@@ -155,22 +162,20 @@ impl Resource for BaremetalServer {
             .left("Nothing was ordered."));
         }
         scaleway.poll.drop_snapshots();
+        let place = order::Zone {
+            client: &scaleway.client,
+            poll: &scaleway.poll,
+            name: &zone,
+        };
         let placed = if cx.provider.only_adopts() {
-            let found = order::find(&scaleway.client, &zone, &marks, &choice.offer).await;
+            let found = order::find(place, &marks, &choice.offer).await;
             found.map(|found| found.map(Placed::Adopted))
         } else {
-            order::place(&scaleway.client, &zone, &marks, &new, &choice.offer)
+            Box::pin(order::place(place, &marks, &new, &choice.offer))
                 .await
                 .map(Some)
         };
-        let placed = placed.map_err(|error| {
-            let left = match &error {
-                order::Error::NoVerdict { .. } => "It is not known whether a server was ordered; the next apply looks for it by its marks.",
-                order::Error::Api(error) if error.is_lost() => "If a server was ordered, the next apply finds it by its marks.",
-                _ => "No server was ordered.",
-            };
-            failed("create", &name, &error).left(left)
-        })?;
+        let placed = placed.map_err(|error| not_placed(&name, &error))?;
         let Some(placed) = placed else {
             return Err(Diagnostics::error(
                 format!("Cannot adopt server \"{name}\""),
@@ -182,18 +187,39 @@ impl Resource for BaremetalServer {
             .left("Nothing was ordered.")
             .hint("Adopt the rest, then run ./bootstrap.sh: it orders what is missing."));
         };
-        let (server, adopted) = match placed {
-            Placed::Made(server) => (server, false),
-            Placed::Adopted(server) => (server, true),
-        };
         {
             let mut private = cx.private();
-            (private.protected, private.fast, private.fresh) =
-                (new.protected, choice.offer.installs_fast(), !adopted);
+            private.protected = new.protected;
+            private.fast = choice.offer.installs_fast();
+            private.usual_seconds = usual(&choice.offer.name, private.fast).as_secs();
         }
+        let placed = match placed {
+            Placed::Made(server, answered) => {
+                cx.private().fresh = true;
+                planned.see(&server);
+                cx.save(&planned);
+                let stopped = cx.cancel.clone();
+                let kept = server.clone();
+                let settled =
+                    order::settle(place, &marks, server, answered, &choice.offer, async move {
+                        stopped.cancelled().await;
+                    });
+                // It exists: whatever went wrong with a second look is no reason to taint it.
+                Box::pin(settled).await.unwrap_or_else(|error| {
+                    cx.warn(failed("look again at", &name, &error));
+                    Placed::Made(kept, answered)
+                })
+            }
+            adopted @ Placed::Adopted(_) => adopted,
+        };
+        let (server, ordered) = match placed {
+            Placed::Made(server, answered) => (server, Some(answered)),
+            Placed::Adopted(server) => (server, None),
+        };
+        cx.private().fresh = ordered.is_some();
         planned.see(&server);
         cx.save(&planned);
-        if adopted {
+        if ordered.is_none() {
             scaleway
                 .adopted
                 .lock()
@@ -204,7 +230,7 @@ impl Resource for BaremetalServer {
                 format!("Server {} was ordered earlier for node {} of this estate; nothing was ordered now.", server.id, marks.node),
             ));
         }
-        converge::finish(cx, &config, planned, server, !adopted).await
+        Box::pin(converge::finish(cx, &config, planned, server, ordered)).await
     }
 
     async fn read(cx: &Of<'_, Self>, mut prior: Self) -> Result<Found<Self>, Diagnostics> {
@@ -285,7 +311,7 @@ impl Resource for BaremetalServer {
         }
         cx.private().protected |= planned.protected == Attr::Known(true);
         planned.ready = prior.ready.clone();
-        converge::finish(cx, &config, planned, server, false).await
+        Box::pin(converge::finish(cx, &config, planned, server, None)).await
     }
 
     async fn delete(cx: &Of<'_, Self>, prior: Self) -> Result<(), Diagnostics> {
@@ -361,6 +387,20 @@ impl Resource for BaremetalServer {
             ..Self::default()
         })
     }
+}
+
+/// Why nothing was ordered, and what is known of it.
+fn not_placed(name: &str, error: &order::Error) -> Diagnostics {
+    let left = match error {
+        order::Error::NoVerdict { .. } => {
+            "It is not known whether a server was ordered; the next apply looks for it by its marks."
+        }
+        order::Error::Api(error) if error.is_lost() => {
+            "If a server was ordered, the next apply finds it by its marks."
+        }
+        _ => "No server was ordered.",
+    };
+    failed("create", name, error).left(left)
 }
 
 impl BaremetalServer {

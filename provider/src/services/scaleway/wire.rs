@@ -26,6 +26,9 @@ pub struct Server {
     /// Time of the order, RFC 3339.
     #[serde(default)]
     pub created_at: String,
+    /// Project that pays.
+    #[serde(default)]
+    pub project_id: String,
     /// Delivery: `ordered`, `delivering`, `ready`, `deleting` ...
     pub status: String,
     /// Offer, hourly or monthly.

@@ -87,7 +87,7 @@ fn fits(offer: &Offer, os: &Os, config: &BaremetalServer) -> Result<(), Diagnost
             format!("{name} cannot be installed on offer {}.", offer.name),
         );
     }
-    if !config.user_data_wo.is_null() && !(offer.takes_user_data() && os.cloud_init_supported) {
+    if !config.user_data_wo.is_null() && (!offer.takes_user_data() || !os.cloud_init_supported) {
         let which = if offer.takes_user_data() {
             name
         } else {

@@ -1,6 +1,7 @@
 //! The model of `strata_scaleway_baremetal_server`, and the ways between it, the catalogue and what the API shows.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use strata_framework::{Attr, Diagnostics, Schema, Secret, Timeouts};
@@ -8,6 +9,7 @@ use strata_framework::{Attr, Diagnostics, Schema, Secret, Timeouts};
 use crate::provider::{Scaleway, Strata, texts};
 use crate::services::scaleway::catalogue::Os;
 use crate::services::scaleway::order::{self, Marks};
+use crate::services::scaleway::poll::usual;
 use crate::services::scaleway::wire::{NewInstall, Server};
 
 /// A Scaleway Elastic Metal server.
@@ -51,9 +53,19 @@ pub struct BaremetalServer {
     /// Name of the node that the server is for, e.g. `cp-1`: one of the marks.
     #[schema(required, replace, pattern("[a-z0-9]([a-z0-9.-]*[a-z0-9])?"))]
     pub(in crate::services::scaleway) node: Attr<String>,
-    /// Zone, e.g. `fr-par-2`.
-    #[schema(required, replace, pattern("[a-z]{2}-[a-z]{3,7}-[0-9]{1,2}"))]
+    /// Zone, e.g. `fr-par-2`. Default: that of the provider block, else `SCW_DEFAULT_ZONE`; a later change of these moves nothing.
+    #[schema(
+        optional,
+        computed,
+        keep_prior,
+        replace,
+        pattern("[a-z]{2}-[a-z]{3,7}-[0-9]{1,2}")
+    )]
     pub(in crate::services::scaleway) zone: Attr<String>,
+    /// Id (UUID) of the project that orders and pays. Default: that of the provider block, else `SCW_DEFAULT_PROJECT_ID`; a later change of
+    /// these moves nothing.
+    #[schema(optional, computed, keep_prior, replace, format = "uuid")]
+    pub(in crate::services::scaleway) project_id: Attr<String>,
     /// Offer, by name (`EM-I215E-NVME`) or id. Its price and stock are Scaleway's; low stock is a warning at plan.
     #[schema(required, replace)]
     pub(in crate::services::scaleway) offer: Attr<String>,
@@ -152,10 +164,22 @@ pub struct Private {
     pub(in crate::services::scaleway) protected: bool,
     /// The installation was tried again, once.
     pub(in crate::services::scaleway) retried: bool,
+    /// When an installation of the offer should be over, in seconds after the order; 0 when nobody has said.
+    pub(in crate::services::scaleway) usual_seconds: u64,
     /// The offer installs within minutes.
     pub(in crate::services::scaleway) fast: bool,
     /// This provider's create ordered it and it was never ready: only then may a failure delete it.
     pub(in crate::services::scaleway) fresh: bool,
+}
+
+impl Private {
+    /// When an installation should be over, counted from the order.
+    pub(in crate::services::scaleway) fn usual(&self) -> Duration {
+        match self.usual_seconds {
+            0 => usual("", self.fast),
+            seconds => Duration::from_secs(seconds),
+        }
+    }
 }
 
 pub(in crate::services::scaleway) fn failed(
@@ -203,6 +227,9 @@ impl BaremetalServer {
         self.status = Attr::Known(server.status.clone());
         self.install_status = Attr::Known(server.install_status().to_owned());
         self.offer_id = Attr::Known(server.offer_id.clone());
+        if !server.project_id.is_empty() {
+            self.project_id = Attr::Known(server.project_id.clone());
+        }
         self.os_id = server
             .install
             .as_ref()

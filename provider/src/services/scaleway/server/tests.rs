@@ -47,6 +47,7 @@ fn planned(config: &BaremetalServer) -> BaremetalServer {
         &mut planned.offer_id,
         &mut planned.os_id,
         &mut planned.owner,
+        &mut planned.project_id,
     ] {
         *attribute = Attr::Unknown;
     }
@@ -84,7 +85,12 @@ async fn create(
     process: &Process,
     config: &BaremetalServer,
 ) -> Result<BaremetalServer, Diagnostics> {
-    BaremetalServer::create(&process.cx(), config.clone(), planned(config)).await
+    Box::pin(BaremetalServer::create(
+        &process.cx(),
+        config.clone(),
+        planned(config),
+    ))
+    .await
 }
 
 /// Refresh and plan of an unchanged configuration, as one `terraform plan`.
@@ -504,9 +510,9 @@ async fn ten_servers_cost_hardly_more_looks_than_one() {
     });
     let states: Vec<BaremetalServer> = futures::future::join_all(creations).await;
     assert!(states.iter().all(|state| state.ready == Attr::Known(true)));
-    // Per server: looking for marks twice, the order, the confirming get; the catalogue once; the rest is shared polling.
+    // Per server: the order and the confirming get; the catalogue once; the rest is shared listings.
     let calls = world.calls("scaleway ").await;
-    assert!(calls <= 10 * 4 + 3 + 30, "{calls} calls");
+    assert!(calls <= 10 * 2 + 2 + 20, "{calls} calls");
     let refresh = Process::shared(std::sync::Arc::new(world.provider("estate-1").await));
     for state in states {
         BaremetalServer::read(&refresh.cx(), state).await.unwrap();
