@@ -12,7 +12,7 @@ pub struct Unseen {
 }
 
 /// Invented behaviours.
-pub const UNSEEN: [Unseen; 28] = [
+pub const UNSEEN: [Unseen; 29] = [
     Unseen {
         service: "scaleway",
         behaviour: "a page past the end is an empty list; page_size over 100 is taken as 100",
@@ -120,6 +120,10 @@ pub const UNSEEN: [Unseen; 28] = [
     Unseen {
         service: "kubernetes",
         behaviour: "components installed by manifests become ready by themselves",
+    },
+    Unseen {
+        service: "machine",
+        behaviour: "an upgrade takes etcd away for 8 and the API server for 15 simulated seconds on each control plane",
     },
     Unseen {
         service: "network",

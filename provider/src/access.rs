@@ -21,8 +21,6 @@ use crate::ssh::{self, HostKey, Session, Target};
 use crate::store::Store;
 use crate::verb::Verb;
 
-/// A pod that did not end by then never will: its node is dead or the image is gone.
-const DOOR: Duration = Duration::from_mins(3);
 /// Even in a fast lab a loop must not spin.
 const SHORTEST: Duration = Duration::from_millis(20);
 
@@ -346,12 +344,17 @@ pub async fn through_door(
             pace(speed, Duration::from_secs(1)),
             pace(speed, Duration::from_secs(4)),
         )
-        .at_most(pace(speed, DOOR).max(Duration::from_secs(15)));
+        // A pod that did not end by then never will: its node is dead or the image is gone.
+        .at_most(pace(speed, verb.patience()).max(Duration::from_secs(15)));
     let ended = wait(cx, &policy, async || {
         match door::poll(client, &door).await {
             Ok(Outcome::Ended { code, log }) => Probe::Done((code, log)),
             Ok(Outcome::Running(status)) => Probe::NotYet(format!("the pod is {status}")),
-            Err(error) if error.is_unreachable() => Probe::NotYet(chain(&error)),
+            Err(error) if error.is_unreachable() => {
+                // The verb may be replacing the very API server that was asked.
+                client.try_again();
+                Probe::NotYet(chain(&error))
+            }
             Err(error) => Probe::Failed(error),
         }
     })

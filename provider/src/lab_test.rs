@@ -92,6 +92,16 @@ impl World {
             .is_empty()
     }
 
+    /// Lets the lab's time jump ahead.
+    pub(crate) async fn advance(&self, seconds: u64) {
+        self.control
+            .post("clock/advance")
+            .json(&serde_json::json!({ "seconds": seconds }))
+            .send::<Value>()
+            .await
+            .unwrap();
+    }
+
     /// Removes all faults.
     pub(crate) async fn no_faults(&self) {
         self.control.delete("faults").send::<Value>().await.unwrap();

@@ -4,6 +4,7 @@
 //! way to run anything else: neither channel takes text.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// The script that Ignition put on every node.
 pub const SCRIPT: &str = "/opt/strata/bin/strata-node";
@@ -28,6 +29,22 @@ pub enum Verb {
     KubeadmJoin,
     /// `kubeadm reset`, keys and discovery file removed.
     KubeadmReset,
+    /// Puts another version of kubeadm, kubelet and kubectl on the node.
+    Extension {
+        /// With the `v`.
+        version: String,
+    },
+    /// The same, then upgrades what runs on the node.
+    Kubernetes {
+        /// With the `v`.
+        version: String,
+        /// What kubeadm does.
+        step: Upgrade,
+    },
+    /// When the control plane's certificates end; [`crate::expiry::parse`] reads it.
+    Certs,
+    /// Renews certificates that end within 60 days, and restarts what uses them.
+    CertsRenew,
     /// Maps a name in `/etc/hosts`.
     Hosts {
         /// The endpoint's name.
@@ -37,6 +54,8 @@ pub enum Verb {
     },
     /// etcd members as JSON.
     Members,
+    /// Asks every etcd member whether it can commit; fails when one cannot.
+    EtcdHealth,
     /// Removes an etcd member.
     MemberRemove {
         /// As `etcdctl` takes it.
@@ -73,6 +92,24 @@ pub enum Verb {
 /// Four hours: a window is for a look, not for a working day.
 pub const LONGEST_WINDOW: u64 = 14_400;
 
+/// What kubeadm does for an upgrade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upgrade {
+    /// `kubeadm upgrade apply`: this node and the cluster's configuration, on the first control plane.
+    Apply,
+    /// `kubeadm upgrade node`: this node to what the configuration says, on all others.
+    Node,
+}
+
+impl Upgrade {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Apply => "apply",
+            Self::Node => "node",
+        }
+    }
+}
+
 /// An argument that the script must not be given.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
@@ -104,8 +141,13 @@ impl Verb {
             Self::KubeadmInit => "kubeadm-init",
             Self::KubeadmJoin => "kubeadm-join",
             Self::KubeadmReset => "kubeadm-reset",
+            Self::Extension { .. } => "extension",
+            Self::Kubernetes { .. } => "kubernetes",
+            Self::Certs => "certs",
+            Self::CertsRenew => "certs-renew",
             Self::Hosts { .. } => "hosts",
             Self::Members => "members",
+            Self::EtcdHealth => "etcd-health",
             Self::MemberRemove { .. } => "member-remove",
             Self::LockCheck => "lock-check",
             Self::LockArm { .. } => "lock-arm",
@@ -119,6 +161,14 @@ impl Verb {
         }
     }
 
+    /// How long it may take on a node that works. A download and new static pods, whose images are pulled, take longest.
+    pub fn patience(&self) -> Duration {
+        match self {
+            Self::Kubernetes { .. } | Self::Extension { .. } => Duration::from_mins(20),
+            _ => Duration::from_mins(3),
+        }
+    }
+
     /// The verb and its arguments as words of the command line.
     ///
     /// # Errors
@@ -127,6 +177,8 @@ impl Verb {
         let arguments = match self {
             Self::Put { mode, path } => vec![(*mode).to_owned(), path.clone()],
             Self::Hosts { name, address } => vec![name.clone(), address.to_string()],
+            Self::Extension { version } => vec![version.clone()],
+            Self::Kubernetes { version, step } => vec![version.clone(), step.word().to_owned()],
             Self::MemberRemove { id } => vec![format!("{id:x}")],
             Self::LockArm { seconds } => vec![seconds.to_string()],
             // To nft a timeout of 0 is none at all.
@@ -174,6 +226,11 @@ mod tests {
             Verb::MemberRemove { id: 0xa8b6_6000 }.words().unwrap(),
             ["member-remove", "a8b66000"]
         );
+        let upgrade = Verb::Kubernetes {
+            version: "v1.35.0".into(),
+            step: Upgrade::Apply,
+        };
+        assert_eq!(upgrade.words().unwrap(), ["kubernetes", "v1.35.0", "apply"]);
         let peers = Verb::Peers(vec![
             "198.51.100.10".parse().unwrap(),
             "2001:db8::1".parse().unwrap(),

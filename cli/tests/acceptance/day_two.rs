@@ -185,4 +185,41 @@ fn cp_1_removed_from_the_file_leaves_alone_and_a_late_worker_is_let_in() {
     }
     assert_ready(&project, name, 5);
     assert_locked(&project, name, "api.day2.strata.test");
+
+    an_upgrade(&project, name, &cluster_text(name, &fewer));
+}
+
+/// Another version is one change of one resource. Broken off on the second control plane, it goes on there, and etcd never loses its majority.
+fn an_upgrade(project: &Project, name: &str, text: &str) {
+    let wanted =
+        |version: &str| format!("{text}distribution: {{kubeadm: {{version: {version}}}}}\n");
+    let file = project.cluster_file(name, &wanted("v1.36.0"));
+    let path = file.to_str().unwrap();
+    project
+        .bootstrap(&["-c", path, "--yes"])
+        .expect_code(1)
+        .expect_text("Go to v1.35.x first");
+    project.cluster_file(name, &wanted("v1.35.1"));
+    let change = json!("another version");
+    assert_one_change(project, name, &file, &change, "strata_kubernetes_cluster");
+    let lab = project.lab(name);
+    lab.fault(json!({"place": "machine", "target": "cp-3", "action": {"kubeadm_fail": {"phase": "control-plane"}}, "times": 1}));
+    project
+        .bootstrap(&["-c", path, "--yes"])
+        .expect_code(1)
+        .expect_text("cp-3");
+    let version = |lab: &crate::harness::Lab, node: &str| {
+        lab.estate()["clusters"][0]["nodes"][node]["kubelet"].clone()
+    };
+    assert_eq!(version(&lab, "cp-2"), "v1.35.1+lab");
+    assert_eq!(version(&lab, "cp-4"), "v1.34.2+lab");
+    assert_one_change(project, name, &file, &change, "strata_kubernetes_cluster");
+    project.bootstrap(&["-c", path, "--yes"]).expect_code(0);
+    for node in ["cp-2", "cp-3", "cp-4", "w-1", "w-2"] {
+        assert_eq!(version(&lab, node), "v1.35.1+lab", "{node}");
+    }
+    let cluster = lab.estate()["clusters"][0].clone();
+    assert_eq!(cluster["quorum_losses"], 0, "{cluster:#}");
+    assert_eq!(project.changes(name, &file, "01-infrastructure").len(), 0);
+    assert_ready(project, name, 5);
 }

@@ -81,4 +81,8 @@ pub trait Agent: Send + Sync {
     /// Called with the control plane's lock held: it must neither call the control plane nor wait for a lock that is held while
     /// the control plane is called. An atomic is the intended answer.
     fn is_alive(&self) -> bool;
+    /// True while etcd of a control plane runs. Called under the same conditions.
+    fn votes(&self) -> bool {
+        self.is_alive()
+    }
 }

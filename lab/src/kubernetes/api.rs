@@ -209,7 +209,7 @@ impl ControlPlane {
                 json!({"paths": ["/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]}),
             )),
             ["version"] => {
-                let version = self.git_version();
+                let version = state.git_version(&request.server);
                 let mut numbers = version.trim_start_matches('v').split('.');
                 Ok(Reply::json(
                     200,
@@ -225,7 +225,7 @@ impl ControlPlane {
                 .ok_or_else(ApiError::no_such_path),
             ["openapi", "v2"] => Ok(Reply::json(
                 200,
-                json!({"swagger": "2.0", "info": {"title": "Kubernetes", "version": self.git_version()}, "paths": {}, "definitions": {}}),
+                json!({"swagger": "2.0", "info": {"title": "Kubernetes", "version": state.git_version(&request.server)}, "paths": {}, "definitions": {}}),
             )),
             _ => Ok(Reply::text(404, "404 page not found\n")),
         }

@@ -59,6 +59,13 @@ pub(super) struct State {
     pub(super) seen: SeenCertificates,
     /// Expiry of each token as its Secret states it, and the end that was made of it, by the Secret's uid.
     pub(super) token_ends: BTreeMap<String, (Timestamp, Timestamp)>,
+    /// `kubernetesVersion` of ConfigMap `kubeadm-config`, with the `v`.
+    pub(super) version: String,
+    /// Version of the static pods of each control plane.
+    pub(super) components: BTreeMap<String, String>,
+    /// Whether etcd had a majority when it was last looked at, and how often it lost it.
+    had_quorum: bool,
+    quorum_losses: u32,
     /// Running number for generated names and service addresses.
     pub(super) sequence: u32,
 }
@@ -73,6 +80,7 @@ impl ControlPlane {
     ) -> Result<Arc<Self>, String> {
         let runtime = tokio::runtime::Handle::try_current()
             .map_err(|_| "the control plane needs a running tokio runtime".to_owned())?;
+        let version = bootstrap.version.clone();
         let plane = Arc::new(Self {
             clock,
             calls,
@@ -91,6 +99,10 @@ impl ControlPlane {
                 started: BTreeSet::new(),
                 seen: SeenCertificates::default(),
                 token_ends: BTreeMap::new(),
+                version,
+                components: BTreeMap::new(),
+                had_quorum: false,
+                quorum_losses: 0,
                 sequence: 0,
             }),
             revision: watch::Sender::new(0),
@@ -144,13 +156,37 @@ impl ControlPlane {
     }
 
     /// `kubernetesVersion` as configured, with the `v`.
-    pub fn version(&self) -> &str {
-        &self.bootstrap.version
+    pub fn version(&self) -> String {
+        self.locked().version.clone()
     }
 
-    /// What the API calls itself: the version with the mark of the lab.
-    pub(super) fn git_version(&self) -> String {
-        format!("{}+lab", self.bootstrap.version)
+    /// The static pods of a control plane run this version from now on.
+    pub fn replace_components(&self, node: &str, version: &str) {
+        self.locked().set_components(node, version);
+        self.reconcile();
+    }
+
+    /// Writes the version into ConfigMap `kubeadm-config`, as `kubeadm upgrade apply` does.
+    pub fn configure_version(&self, version: &str) -> Result<(), String> {
+        {
+            let mut state = self.locked();
+            let key = Key::new("", "configmaps", "kube-system", "kubeadm-config");
+            let live = state.store.get(&key).cloned();
+            let mut live = (*live.ok_or("configmaps \"kubeadm-config\" not found")?).clone();
+            let text = live["data"]["ClusterConfiguration"]
+                .as_str()
+                .unwrap_or_default();
+            let mut cluster: Value = serde_yaml_ng::from_str(text)
+                .map_err(|error| format!("reading kubeadm-config: {error}"))?;
+            cluster["kubernetesVersion"] = json!(version);
+            let text = serde_yaml_ng::to_string(&cluster)
+                .map_err(|error| format!("writing kubeadm-config: {error}"))?;
+            live["data"]["ClusterConfiguration"] = json!(text);
+            state.store.put(key, live);
+            version.clone_into(&mut state.version);
+        }
+        self.reconcile();
+        Ok(())
     }
 
     /// Registers a node as its kubelet does, or renews it after a restart. The first control plane becomes the first etcd member.
@@ -186,7 +222,13 @@ impl ControlPlane {
                     .expect("a node object of the lab is valid");
             }
             if spec.control_plane {
-                state.create_static_pods(&spec.name, &self.bootstrap.version, &write);
+                let version = state.version.clone();
+                let version = state
+                    .components
+                    .entry(spec.name.clone())
+                    .or_insert(version)
+                    .clone();
+                state.create_static_pods(&spec.name, &version, &write);
             }
         }
         self.reconcile();
@@ -284,7 +326,8 @@ impl ControlPlane {
             .list(&state.kind("", "nodes").id(), None)
             .map(|(key, object)| {
                 let facts = json!({"ready": node::is_ready(object), "roles": table::roles(object), "address": node::address(object),
-                    "unschedulable": object["spec"]["unschedulable"] == true});
+                    "unschedulable": object["spec"]["unschedulable"] == true, "kubelet": object["status"]["nodeInfo"]["kubeletVersion"],
+                    "components": state.components.get(&key.name)});
                 (key.name.clone(), facts)
             })
             .collect();
@@ -320,12 +363,17 @@ impl ControlPlane {
             .into_iter()
             .map(|(kind, names)| (kind, json!({"count": names.len(), "names": names})))
             .collect();
-        json!({"version": self.git_version(), "endpoint": self.bootstrap.endpoint, "nodes": nodes, "members": members,
+        json!({"version": state.git_version(""), "quorum_losses": state.quorum_losses, "endpoint": self.bootstrap.endpoint, "nodes": nodes, "members": members,
             "bootstrap_tokens": tokens, "objects": objects})
     }
 }
 
 impl State {
+    /// What the API server of a node calls itself: the version with the mark of the lab.
+    pub(super) fn git_version(&self, node: &str) -> String {
+        format!("{}+lab", self.components.get(node).unwrap_or(&self.version))
+    }
+
     /// The kind of a group and plural that the lab always serves.
     pub(super) fn kind(&self, group: &str, plural: &str) -> Kind {
         self.kinds
@@ -351,8 +399,11 @@ impl State {
             member.alive = self
                 .agents
                 .get(&member.name)
-                .map_or(!member.learner, |agent| agent.is_alive());
+                .map_or(!member.learner, |agent| agent.votes());
         }
+        let has_quorum = self.membership.has_quorum();
+        self.quorum_losses += u32::from(self.had_quorum && !has_quorum);
+        self.had_quorum = has_quorum;
     }
 
     pub(super) fn has_quorum(&mut self) -> bool {

@@ -164,6 +164,28 @@ impl State {
         }
     }
 
+    /// The kubelet starts the static pods of another version in place of the old ones.
+    pub(super) fn set_components(&mut self, node: &str, version: &str) {
+        self.components.insert(node.to_owned(), version.to_owned());
+        for component in [
+            "kube-apiserver",
+            "kube-controller-manager",
+            "kube-scheduler",
+        ] {
+            let key = Key::new("", "pods", "kube-system", &format!("{component}-{node}"));
+            let Some(live) = self.store.get(&key).cloned() else {
+                continue;
+            };
+            let mut pod = (*live).clone();
+            let image = json!(format!("registry.k8s.io/{component}:{version}"));
+            pod["spec"]["containers"][0]["image"] = image.clone();
+            if pod["status"]["containerStatuses"].is_array() {
+                pod["status"]["containerStatuses"][0]["image"] = image;
+            }
+            self.put_changed(key, pod);
+        }
+    }
+
     pub(super) fn node_address(&self, node: &str) -> Value {
         self.store
             .get(&Key::new("", "nodes", "", node))

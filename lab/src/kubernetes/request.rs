@@ -9,6 +9,8 @@ use super::status::ApiError;
 /// A request as the HTTP side hands it over.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Request {
+    /// Name of the node whose API server was asked.
+    pub(super) server: String,
     pub(super) method: String,
     pub(super) path: String,
     pub(super) query: Query,

@@ -50,6 +50,7 @@ pub struct ApiServer {
     plane: Weak<ControlPlane>,
     tls: TlsAcceptor,
     node: String,
+    expires: Timestamp,
 }
 
 impl ControlPlane {
@@ -73,6 +74,13 @@ impl ControlPlane {
                 .build()
                 .map_err(|error| format!("preparing client certificates of ca.crt: {error}"))?;
         let chain = certificates(serving_cert_chain_pem, "apiserver.crt")?;
+        let expires = chain
+            .first()
+            .and_then(|leaf| X509Certificate::from_der(leaf).ok())
+            .and_then(|(_, leaf)| {
+                Timestamp::from_second(leaf.validity().not_after.timestamp()).ok()
+            })
+            .ok_or("reading apiserver.crt: no end of its validity")?;
         let key = PrivateKeyDer::from_pem_slice(serving_key_pem.as_bytes())
             .map_err(|error| format!("reading apiserver.key: {error}"))?;
         let mut config = ServerConfig::builder_with_provider(provider)
@@ -86,6 +94,7 @@ impl ControlPlane {
             plane: Arc::downgrade(self),
             tls: TlsAcceptor::from(Arc::new(config)),
             node: node_name.into(),
+            expires,
         })
     }
 }
@@ -170,6 +179,13 @@ impl ApiServer {
         &self.node
     }
 
+    /// Whether its certificate has ended by the lab's clock.
+    pub fn is_expired(&self) -> bool {
+        self.plane
+            .upgrade()
+            .is_some_and(|plane| plane.clock.now() >= self.expires)
+    }
+
     /// Serves one connection to port 6443.
     pub fn answer(&self) -> Serve {
         let server = self.clone();
@@ -177,6 +193,10 @@ impl ApiServer {
     }
 
     async fn serve(self, stream: DuplexStream) {
+        // Clients of today would refuse it by their clock, which is not the lab's.
+        if self.is_expired() {
+            return;
+        }
         // A failed handshake is the client's to report; the server only closes.
         let Ok(stream) = self.tls.accept(stream).await else {
             return;
@@ -191,9 +211,14 @@ impl ApiServer {
         let cut = CancellationToken::new();
         let service = service_fn(|request: http::Request<Incoming>| {
             let (plane, certificate, cut) = (self.plane.clone(), certificate.clone(), cut.clone());
+            let node = self.node.clone();
             async move {
                 match plane.upgrade() {
-                    Some(plane) => plane.exchange(request, certificate.as_deref(), &cut).await,
+                    Some(plane) => {
+                        plane
+                            .exchange(request, node, certificate.as_deref(), &cut)
+                            .await
+                    }
                     None => Err(Dropped),
                 }
             }
@@ -225,6 +250,7 @@ impl ControlPlane {
     async fn exchange(
         self: &Arc<Self>,
         request: http::Request<Incoming>,
+        server: String,
         certificate: Option<&[u8]>,
         cut: &CancellationToken,
     ) -> Result<Answer, Dropped> {
@@ -239,6 +265,7 @@ impl ControlPlane {
         };
         let authorization = header(http::header::AUTHORIZATION);
         let mut request = Request {
+            server,
             method: parts.method.to_string(),
             path: parts.uri.path().into(),
             query: Query::parse(parts.uri.query().unwrap_or_default()),

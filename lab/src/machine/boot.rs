@@ -42,6 +42,7 @@ impl Machine {
             state.journal.clear();
             state.rules = super::nft::Ruleset::default();
             state.loaded_kernel = None;
+            state.kubernetes = None;
             state.member.stop();
         }
         let machine = Arc::clone(self);
@@ -267,12 +268,16 @@ impl Machine {
                     .link(&path, "/dev/null")
                     .map_err(|error| format!("masking {}: {error}", unit.name))?;
             } else if let Some(contents) = &unit.contents {
-                let service = unit::service(&unit.name, contents)?;
+                let installable = if unit::is_timer(&unit.name) {
+                    unit::timer(&unit.name, contents)?.installable
+                } else {
+                    unit::service(&unit.name, contents)?.installable
+                };
                 state
                     .files
                     .put(&path, contents.as_bytes(), 0o644)
                     .map_err(|error| format!("writing {path}: {error}"))?;
-                if unit.enabled && service.installable {
+                if unit.enabled && installable {
                     state.enabled_units.insert(unit.name);
                 }
             } else if unit.enabled && unit.name == "systemd-sysupdate.timer" {
@@ -284,6 +289,7 @@ impl Machine {
 
     /// What systemd does: hostname, early units, network, sshd, the other units, kubelet.
     async fn start_units(self: &Arc<Self>) {
+        self.merge_extensions();
         let services = {
             let mut state = self.state();
             if let Some(name) = state
@@ -297,6 +303,7 @@ impl Machine {
             let names: Vec<String> = state.enabled_units.iter().cloned().collect();
             names
                 .into_iter()
+                .filter(|name| !unit::is_timer(name))
                 .filter_map(|name| {
                     let text = state.files.text(&format!("/etc/systemd/system/{name}"))?;
                     let service = unit::service(&name, &text).ok()?;
@@ -316,12 +323,13 @@ impl Machine {
             }
         }
         kubeadm::resume(self);
+        self.arm_timers();
         for (name, service) in services.iter().filter(|(_, service)| !service.early) {
             self.start(name, service).await;
         }
     }
 
-    async fn start(self: &Arc<Self>, name: &str, service: &unit::Service) {
+    pub(super) async fn start(self: &Arc<Self>, name: &str, service: &unit::Service) {
         for words in &service.start {
             let Some((program, arguments)) = words.split_first() else {
                 continue;
@@ -343,17 +351,23 @@ impl Machine {
         }
     }
 
+    /// Merges the linked system extensions, as a boot and `systemd-sysext refresh` do.
+    pub(crate) fn merge_extensions(&self) {
+        let mut state = self.state();
+        state.kubernetes = if state.stage == Stage::Flatcar {
+            state
+                .files
+                .below("/etc/extensions")
+                .into_iter()
+                .filter(|(path, _)| path.ends_with("/kubernetes.raw"))
+                .find_map(|(path, _)| internet::extension_version(&state.files.read(&path).ok()?))
+        } else {
+            None
+        };
+    }
+
     /// The Kubernetes version of the merged system extension, if one is merged.
     pub(crate) fn kubernetes_version(&self) -> Option<String> {
-        let state = self.state();
-        if state.stage != Stage::Flatcar {
-            return None;
-        }
-        state
-            .files
-            .below("/etc/extensions")
-            .into_iter()
-            .filter(|(path, _)| path.ends_with("/kubernetes.raw"))
-            .find_map(|(path, _)| internet::extension_version(&state.files.read(&path).ok()?))
+        self.state().kubernetes.clone()
     }
 }

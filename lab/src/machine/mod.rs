@@ -19,6 +19,7 @@ mod program;
 mod shell;
 mod ssh;
 mod state;
+mod timer;
 mod unit;
 
 use std::collections::BTreeMap;

@@ -212,4 +212,11 @@ impl Agent for Kubelet {
             .upgrade()
             .is_some_and(|machine| kubeadm::reaches_api(&machine))
     }
+
+    fn votes(&self) -> bool {
+        self.0.upgrade().is_some_and(|machine| {
+            let state = machine.state();
+            state.network_up && state.member.votes()
+        })
+    }
 }

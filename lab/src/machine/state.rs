@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::fault::Action;
@@ -64,6 +65,10 @@ pub(crate) struct State {
     pub(crate) rules: Ruleset,
     pub(crate) connections: Connections,
     pub(crate) timers: BTreeMap<String, CancellationToken>,
+    /// When each enabled timer fired last; on the disk, so that it outlives a boot.
+    pub(crate) fired: BTreeMap<String, Timestamp>,
+    /// Version of the Kubernetes extension that is merged into `/usr`.
+    pub(crate) kubernetes: Option<String>,
     pub(crate) member: Member,
 }
 
@@ -95,6 +100,8 @@ impl Machine {
             rules: Ruleset::default(),
             connections: Connections::default(),
             timers: BTreeMap::new(),
+            fired: BTreeMap::new(),
+            kubernetes: None,
             member: Member::default(),
         };
         Arc::new(Self {

@@ -113,6 +113,7 @@ A missing, unknown or malformed attribute is named at the argument. Values are n
         let version = format!("v{}", node.kubernetes_version.trim_start_matches('v'));
         let ignition = NodeIgnition {
             name: &node.name,
+            control_plane: rules.control_plane,
             ssh_public_key: &node.ssh_public_key,
             host_private_key: &node.host_private_key,
             host_public_key: &node.host_public_key,

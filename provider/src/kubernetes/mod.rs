@@ -8,7 +8,7 @@
 //! connections.client(&Reach { .. })              -> Client            no I/O; cached per cluster and process
 //! client.ready()                                 -> Result<()>        /readyz of whichever control plane answers
 //! client.probe()                                 -> Result<()>        the same, but first forgets that nobody answered
-//! node::{list, get, delete, drain}               token::{mint, revoke}
+//! node::{list, get, delete, drain}               token::{mint, revoke}   version::{configured, components}
 //! apply::{parse, order}, client.{apply, fetch, delete}   server-side apply of any kind, with discovery
 //! compare::difference                            whether a live object still says what was applied
 //! door::{open, poll, close}                      a verb of `strata-node` in a one-shot pod
@@ -24,6 +24,7 @@ pub mod node;
 pub(crate) mod tests;
 pub mod token;
 mod transport;
+pub mod version;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

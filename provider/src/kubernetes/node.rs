@@ -10,6 +10,9 @@ use kube::api::{DeleteParams, EvictParams, ListParams, Patch, PatchParams, PostP
 use super::{Client, Error, MANAGER};
 
 const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
+/// Annotation of a node that is being upgraded: the version, and whether it was cordoned before.
+const WORK: &str = "strata.dev/upgrade";
+const CORDONED: &str = "cordoned";
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// What the node's Ready condition says.
@@ -34,6 +37,37 @@ pub struct View {
     pub control_plane: bool,
     /// By its condition.
     pub readiness: Readiness,
+    /// Version of its kubelet, like `v1.34.2`.
+    pub kubelet: String,
+    /// The mark of an upgrade that works on it.
+    pub work: Option<Work>,
+}
+
+/// The mark of an upgrade on the node that it works on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Work {
+    /// The version it is going to.
+    pub version: String,
+    /// Somebody had cordoned the node before, so it stays cordoned.
+    pub stays_cordoned: bool,
+}
+
+impl Work {
+    fn parse(text: &str) -> Self {
+        let (version, rest) = text.split_once(',').unwrap_or((text, ""));
+        Self {
+            version: version.into(),
+            stays_cordoned: rest == CORDONED,
+        }
+    }
+
+    fn text(&self) -> String {
+        if self.stays_cordoned {
+            format!("{},{CORDONED}", self.version)
+        } else {
+            self.version.clone()
+        }
+    }
 }
 
 impl View {
@@ -72,6 +106,16 @@ impl View {
                 .as_ref()
                 .is_some_and(|labels| labels.contains_key(CONTROL_PLANE)),
             readiness,
+            kubelet: status
+                .and_then(|status| status.node_info.as_ref())
+                .map(|info| info.kubelet_version.clone())
+                .unwrap_or_default(),
+            work: node
+                .metadata
+                .annotations
+                .as_ref()
+                .and_then(|annotations| annotations.get(WORK))
+                .map(|text| Work::parse(text)),
         }
     }
 
@@ -200,6 +244,45 @@ pub async fn cordon(client: &Client, name: &str) -> Result<(), Error> {
         .map_err(Error::during("cordon node", name))
 }
 
+/// Marks the node as worked on and cordons it, in one write. A mark that is there keeps what it says about before.
+pub async fn begin_work(client: &Client, name: &str, version: &str) -> Result<(), Error> {
+    let api = Api::<Node>::all(client.api());
+    let node = api
+        .get(name)
+        .await
+        .map_err(Error::during("read node", name))?;
+    let cordoned = node
+        .spec
+        .as_ref()
+        .is_some_and(|spec| spec.unschedulable == Some(true));
+    let before = View::of(&node).work;
+    let work = Work {
+        version: version.into(),
+        stays_cordoned: before.map_or(cordoned, |work| work.stays_cordoned),
+    };
+    let patch = serde_json::json!({
+        "metadata": { "annotations": { WORK: work.text() } },
+        "spec": { "unschedulable": true },
+    });
+    patch_node(&api, name, &patch).await
+}
+
+/// Takes the mark off, and uncordons the node unless somebody else had cordoned it.
+pub async fn end_work(client: &Client, name: &str, stays_cordoned: bool) -> Result<(), Error> {
+    let mut patch = serde_json::json!({ "metadata": { "annotations": { WORK: null } } });
+    if !stays_cordoned {
+        patch["spec"] = serde_json::json!({ "unschedulable": null });
+    }
+    patch_node(&Api::<Node>::all(client.api()), name, &patch).await
+}
+
+async fn patch_node(api: &Api<Node>, name: &str, patch: &serde_json::Value) -> Result<(), Error> {
+    api.patch(name, &PatchParams::default(), &Patch::Merge(patch))
+        .await
+        .map(drop)
+        .map_err(Error::during("mark node", name))
+}
+
 /// Asks every evictable pod of the node to leave and returns those that are still there. Call it until the list is empty.
 pub async fn evict(client: &Client, name: &str) -> Result<Vec<String>, Error> {
     let on_node = ListParams::default().fields(&format!("spec.nodeName={name}"));
@@ -275,6 +358,18 @@ mod tests {
             Readiness::Silent
         );
         assert_eq!(view(&serde_json::json!([])).readiness, Readiness::Silent);
+    }
+
+    #[test]
+    fn the_mark_of_an_upgrade_remembers_who_cordoned() {
+        for (text, stays_cordoned) in [("v1.35.0", false), ("v1.35.0,cordoned", true)] {
+            let work = Work::parse(text);
+            assert_eq!(
+                (work.version.as_str(), work.stays_cordoned),
+                ("v1.35.0", stays_cordoned)
+            );
+            assert_eq!(work.text(), text);
+        }
     }
 
     #[test]

@@ -17,7 +17,8 @@ pub struct Cluster {
     /// Port of the API, by custom 6443.
     #[schema(required, range(1..=65535))]
     pub port: Attr<u16>,
-    /// Kubernetes version with the `v`, e.g. `v1.34.2`. Only needed to create a node.
+    /// Kubernetes version with the `v`, e.g. `v1.34.2`. Only needed to create a node, where a later change is none: upgrades are the matter of
+    /// `strata_kubernetes_cluster`.
     #[schema(optional)]
     pub kubernetes_version: Attr<String>,
     /// CIDR of the pods, e.g. `10.244.0.0/16`. Only needed to create a node; counts when the cluster is initialised.

@@ -1,13 +1,14 @@
 # ---- identity ----
 
 variable "cluster" {
-  description = "The cluster as its API is reached: its name, the endpoint, the name of its PKI in the store, addresses of the control planes by node."
+  description = "The cluster as its API is reached: its name, the endpoint, the Kubernetes version of its nodes, the name of its PKI in the store, addresses of the control planes by node."
   type = object({
-    name           = string
-    endpoint       = string
-    port           = number
-    pki            = string
-    control_planes = map(string)
+    name               = string
+    endpoint           = string
+    port               = number
+    kubernetes_version = string
+    pki                = string
+    control_planes     = map(string)
   })
   nullable = false
 }

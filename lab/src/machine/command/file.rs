@@ -1,4 +1,4 @@
-//! Commands on files: mkdir, cat, rm, cp, install, find, cpio.
+//! Commands on files: mkdir, cat, rm, cp, mv, ln, install, find, cpio.
 
 use super::Call;
 use crate::machine::archive;
@@ -9,6 +9,8 @@ pub(super) fn run(mut call: Call<'_>) -> i32 {
         "cat" => cat(call),
         "rm" => remove(call),
         "cp" => copy(call),
+        "mv" => rename(call),
+        "ln" => link(call),
         "install" => install(call),
         "find" => find(call),
         "cpio" => pack(call),
@@ -105,6 +107,48 @@ fn copy(mut call: Call<'_>) -> i32 {
         }
     };
     result.map_or_else(|message| call.fail(1, &message), |()| 0)
+}
+
+fn rename(mut call: Call<'_>) -> i32 {
+    let [from, to] = call.arguments else {
+        return call.unknown();
+    };
+    if from.starts_with('-') || to.starts_with('-') {
+        return call.unknown();
+    }
+    let (source, target) = (call.path(from), call.path(to));
+    let result = {
+        let mut state = call.root.0.state();
+        let mode = state.files.mode(&source);
+        let moved = state.files.read(&source).and_then(|bytes| {
+            state.files.write(&target, &bytes, mode, false)?;
+            state.files.remove(&source)
+        });
+        moved.map_err(|error| format!("cannot move '{from}' to '{to}': {error}"))
+    };
+    result.map_or_else(|message| call.fail(1, &message), |()| 0)
+}
+
+/// `ln -sfn TARGET LINK`.
+fn link(mut call: Call<'_>) -> i32 {
+    let words = call.words();
+    let ["-sfn", target, name] = words.as_slice() else {
+        return call.unknown();
+    };
+    let path = call.path(name);
+    let result = {
+        let mut state = call.root.0.state();
+        // `-f`: what was there before goes; a folder of that name stays, and the link is then an error.
+        if !state.files.is_directory(&path) {
+            let _ = state.files.remove(&path);
+        }
+        state.files.link(&path, target)
+    };
+    let failed = |error| format!("failed to create symbolic link '{name}': {error}");
+    match result.map_err(failed) {
+        Ok(()) => 0,
+        Err(message) => call.fail(1, &message),
+    }
 }
 
 fn install(mut call: Call<'_>) -> i32 {

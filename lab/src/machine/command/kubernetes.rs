@@ -1,4 +1,4 @@
-//! kubeadm and crictl.
+//! kubeadm, crictl, and what the scripts ask openssl about kubeadm's certificates.
 
 use super::Call;
 use crate::machine::kubeadm;
@@ -9,4 +9,31 @@ pub(super) async fn run(call: Call<'_>) -> i32 {
         "kubeadm" => kubeadm::run(&call.root.0, &words, call.streams).await,
         _ => kubeadm::crictl(&call.root.0, &words, call.streams).await,
     }
+}
+
+/// `openssl x509 -checkend SECONDS -noout -in FILE`: whether a certificate is still good in that many seconds.
+pub(super) fn openssl(mut call: Call<'_>) -> i32 {
+    let words = call.words();
+    let ["x509", "-checkend", seconds, "-noout", "-in", path] = words.as_slice() else {
+        return call.unknown();
+    };
+    let Ok(seconds) = seconds.parse::<i64>() else {
+        return call.unknown();
+    };
+    let path = call.path(path);
+    let text = call.root.0.state().files.text(&path);
+    let Some(end) = text.and_then(|text| kubeadm::end_of(&text)) else {
+        call.streams.complain(&format!(
+            "Could not open file or uri for loading certificate from {path}"
+        ));
+        return 1;
+    };
+    let moment = call.root.0.world.clock.now() + jiff::SignedDuration::from_secs(seconds);
+    let expires = moment >= end;
+    call.streams.say(if expires {
+        "Certificate will expire"
+    } else {
+        "Certificate will not expire"
+    });
+    i32::from(expires)
 }

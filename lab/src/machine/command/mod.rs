@@ -86,7 +86,9 @@ pub(crate) fn run<'a>(
             streams,
         };
         match program {
-            "mkdir" | "cat" | "rm" | "cp" | "install" | "find" | "cpio" => file::run(call),
+            "mkdir" | "cat" | "rm" | "cp" | "mv" | "ln" | "install" | "find" | "cpio" => {
+                file::run(call)
+            }
             "base64" | "gzip" | "sha256sum" | "sha512sum" | "tr" | "sed" | "grep" => {
                 text::run(call)
             }
@@ -98,9 +100,11 @@ pub(crate) fn run<'a>(
             "flatcar-install" => disk::flatcar_install(call).await,
             "systemctl" => service::systemctl(call),
             "systemd-run" => service::run_later(call),
+            "systemd-sysext" => service::extensions(call),
             "ssh-keygen" => service::keygen(call),
             "journalctl" => service::journal(call),
             "kubeadm" | "crictl" => kubernetes::run(call).await,
+            "openssl" => kubernetes::openssl(call),
             _ => {
                 let mut call = call;
                 call.unknown()

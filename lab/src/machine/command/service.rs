@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Call;
 use crate::machine::boot::Source;
+use crate::machine::kubeadm;
 use crate::machine::shell::UNKNOWN;
 use crate::machine::ssh;
 
@@ -27,8 +28,12 @@ pub(super) fn systemctl(mut call: Call<'_>) -> i32 {
             leave(&call, Some(image));
             0
         }
-        // sshd starts for each connection and reads its key then.
-        ["restart", "sshd.socket"] => 0,
+        // sshd starts for each connection and reads its key then; units are read whenever they are needed.
+        ["restart", "sshd.socket"] | ["daemon-reload"] => 0,
+        ["restart", "kubelet.service"] => {
+            kubeadm::resume(&call.root.0);
+            0
+        }
         ["stop", unit] => {
             let unit = (*unit).to_owned();
             let Some(name) = unit.strip_suffix(".timer") else {
@@ -146,6 +151,23 @@ pub(super) fn journal(mut call: Call<'_>) -> i32 {
     for line in &lines[lines.len().saturating_sub(50)..] {
         call.streams.say(line);
     }
+    0
+}
+
+/// `systemd-sysext refresh`: merges what the links point to now.
+pub(super) fn extensions(mut call: Call<'_>) -> i32 {
+    if call.words() != ["refresh"] {
+        return call.unknown();
+    }
+    call.root.0.merge_extensions();
+    if call.root.0.kubernetes_version().is_none() {
+        return call.fail(
+            1,
+            "Failed to read metadata for image kubernetes: No medium found",
+        );
+    }
+    call.streams
+        .complain("Using extensions 'kubernetes.raw'.\nMerged extensions into '/usr'.");
     0
 }
 

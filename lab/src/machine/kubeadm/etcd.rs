@@ -10,7 +10,7 @@ use crate::kubernetes::Member;
 use crate::machine::shell::Streams;
 use crate::machine::state::Machine;
 
-use super::{Cluster, Failure, control_plane};
+use super::{Cluster, Failure, containers, control_plane};
 
 /// `timeouts.etcdAPICall`.
 const API_CALL: u64 = 120;
@@ -122,6 +122,30 @@ pub(crate) async fn crictl(
             }
             0
         }
+        ["ps", "--quiet", "--name", name, "--state", "Running"]
+            if containers::OTHERS.contains(name) =>
+        {
+            if containers::runs(machine, name) {
+                streams.say(&containers::id(name));
+            }
+            0
+        }
+        ["stop", id] => {
+            let stopped = if *id == CONTAINER && running {
+                Some("etcd")
+            } else {
+                containers::named(machine, id)
+            };
+            let Some(name) = stopped else {
+                streams.complain(&format!(
+                    "E0000 StopContainer from runtime service failed: container not found: {id:?}"
+                ));
+                return 1;
+            };
+            containers::restart(machine, name).await;
+            streams.say(id);
+            0
+        }
         ["exec", container, "etcdctl", rest @ ..] => {
             if !running || *container != CONTAINER {
                 streams.complain(&format!("FATA[0000] execing command in container: rpc error: code = NotFound desc = an error occurred when try to find container {container:?}: not found"));
@@ -173,6 +197,30 @@ async fn etcdctl(machine: &Arc<Machine>, arguments: &[&str], streams: &mut Strea
             }
             streams.say(&list(&members).to_string());
             0
+        }
+        ["endpoint", "health", "--cluster"] => {
+            let mut sick = false;
+            for member in cluster.plane.members() {
+                let url = format!("https://{}", std::net::SocketAddr::new(member.peer, 2379));
+                let from = machine.address_towards(member.peer);
+                if member.alive
+                    && (machine.has(member.peer) || connects(machine, from, member.peer, 2379))
+                {
+                    streams.say(&format!(
+                        "{url} is healthy: successfully committed proposal: took = 9.1ms"
+                    ));
+                } else {
+                    sick = true;
+                    streams.say(&format!(
+                        "{url} is unhealthy: failed to commit proposal: context deadline exceeded"
+                    ));
+                }
+            }
+            if sick {
+                machine.pass(5).await;
+                streams.complain("Error: unhealthy cluster");
+            }
+            i32::from(sick)
         }
         ["member", "remove", id] => {
             let Ok(id) = u64::from_str_radix(id, 16) else {

@@ -181,8 +181,8 @@ pub(super) async fn init(
             .state()
             .files
             .put("/var/lib/etcd/member/snap/db", b"simulated\n", 0o600);
-        start_kubelet(machine, &held, node.clone()).await?;
         machine.state().member.etcd = true;
+        start_kubelet(machine, &held, node.clone()).await?;
         control_plane::serve(machine, &held, &node.name, &serving)?;
         if let Some(fleet) = machine.others.upgrade() {
             fleet.add_cluster(plane);

@@ -160,13 +160,13 @@ async fn discover(
 fn version(machine: &Machine, cluster: &Cluster) -> Result<(), Failure> {
     let installed = machine.kubernetes_version().unwrap_or_default();
     let wanted = cluster.plane.version();
-    if preflight::minor(&installed) > preflight::minor(wanted) {
+    if preflight::minor(&installed) > preflight::minor(&wanted) {
         let text = format!(
             "the kubelet version is higher than the control plane version. This is not a supported version skew and may lead to a malfunctional cluster. Kubelet version: {installed:?} Control plane version: {wanted:?}"
         );
         return Err(Failure::Preflight(vec![("KubeletVersion".into(), text)]));
     }
-    if preflight::minor(&installed) != preflight::minor(wanted) {
+    if preflight::minor(&installed) != preflight::minor(&wanted) {
         return Err(Failure::Unknown(format!(
             "a join with kubeadm {installed} to a cluster of {wanted}"
         )));

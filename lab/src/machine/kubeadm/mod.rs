@@ -3,7 +3,9 @@
 //! Phases run in kubeadm's order and leave its files behind, so that a failure in the middle leaves what it leaves on metal. Simulated: durations,
 //! the contents of manifests, image pulls. Real: certificates, TLS to the API, who can reach whom through whose firewall.
 
+mod certs;
 mod config;
+mod containers;
 mod control_plane;
 mod discovery;
 mod etcd;
@@ -12,6 +14,7 @@ mod join;
 mod pki;
 mod preflight;
 mod reset;
+mod upgrade;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,6 +28,7 @@ use super::program::Kubelet;
 use super::shell::{Streams, lab_unknown};
 use super::state::Machine;
 
+pub(crate) use certs::end as end_of;
 pub(crate) use etcd::crictl;
 
 /// A cluster as its control planes hold it.
@@ -47,6 +51,15 @@ pub(crate) struct Member {
     /// The etcd static pod runs.
     etcd: bool,
     api: Option<ApiServer>,
+    /// Static pods that are being replaced right now.
+    replacing: Replacing,
+}
+
+/// Which static pods do not run because their manifests were just changed.
+#[derive(Default)]
+struct Replacing {
+    etcd: bool,
+    api: bool,
 }
 
 impl Member {
@@ -57,7 +70,7 @@ impl Member {
         match port {
             10250 => self.kubelet,
             10248 => self.kubelet && local,
-            2379 | 2380 => self.etcd && self.kubelet,
+            2379 | 2380 => self.votes(),
             6443 => self.serves(),
             2381 | 10257 | 10259 => control_plane && local,
             _ => false,
@@ -65,7 +78,17 @@ impl Member {
     }
 
     fn serves(&self) -> bool {
-        self.kubelet && self.api.is_some()
+        self.kubelet && self.api.is_some() && !self.replacing.api
+    }
+
+    /// It serves with a certificate that its clients accept.
+    fn is_trusted(&self) -> bool {
+        self.serves() && self.api.as_ref().is_some_and(|api| !api.is_expired())
+    }
+
+    /// Whether its etcd runs.
+    pub(crate) fn votes(&self) -> bool {
+        self.etcd && self.kubelet && !self.replacing.etcd
     }
 
     /// What answers on 6443.
@@ -76,6 +99,8 @@ impl Member {
     /// The power goes.
     pub(crate) fn stop(&mut self) {
         self.kubelet = false;
+        // The manifests lie on the disk: whatever was being replaced starts with the next boot.
+        self.replacing = Replacing::default();
     }
 
     /// For `GET /estate`: `none`, `worker` or `control-plane`, and the node's name.
@@ -105,11 +130,34 @@ pub(crate) enum Failure {
     Unknown(String),
 }
 
+impl Failure {
+    /// In short, for the log.
+    fn text(&self) -> String {
+        match self {
+            Self::Preflight(errors) => format!("{errors:?}"),
+            Self::Phase(_, text) | Self::General(text) | Self::Unknown(text) => text.clone(),
+        }
+    }
+}
+
 /// Runs `kubeadm`.
 pub(crate) async fn run(machine: &Arc<Machine>, arguments: &[&str], streams: &mut Streams) -> i32 {
     let result = match arguments {
         ["init", "--config", path] => init::init(machine, path, streams).await,
         ["join", "--config", path] => join::join(machine, path, streams).await,
+        ["upgrade", "node"] => upgrade::node(machine, streams).await,
+        [
+            "upgrade",
+            "apply",
+            version,
+            "--yes",
+            "--ignore-preflight-errors=CreateJob",
+        ] => upgrade::apply(machine, version, streams).await,
+        ["certs", "check-expiration", "-o", "json"] => {
+            certs::check(machine, streams);
+            Ok(())
+        }
+        ["certs", "renew", "all"] => certs::renew(machine, streams),
         ["reset", "--force"] => {
             reset::reset(machine, streams).await;
             Ok(())
@@ -298,20 +346,27 @@ async fn start_kubelet(
     Ok(())
 }
 
-/// After a boot: the kubelet comes back when it is configured.
+/// After a boot or a restart: the kubelet comes back when it is configured, at the version that is merged now.
 pub(crate) fn resume(machine: &Arc<Machine>) {
     let found = {
         let mut state = machine.state();
         let configured = state.files.is_file("/etc/kubernetes/kubelet.conf");
         match (state.member.node.clone(), state.member.cluster.clone()) {
-            (Some(node), Some(cluster)) if configured => {
+            (Some(mut node), Some(cluster)) if configured => {
                 state.member.kubelet = true;
+                if let Some(version) = state.kubernetes.clone() {
+                    node.version = version;
+                    state.member.node = Some(node.clone());
+                }
                 Some((node, cluster))
             }
             _ => None,
         }
     };
     if let Some((node, cluster)) = found {
+        if node.control_plane {
+            containers::start(machine, "kube-apiserver");
+        }
         cluster
             .plane
             .register_node(node, Arc::new(Kubelet(Arc::downgrade(machine))));
@@ -325,7 +380,7 @@ pub(crate) fn reaches_api(machine: &Machine) -> bool {
         let address = state.member.node.as_ref().map(|node| node.address);
         (
             state.member.kubelet && state.network_up,
-            state.member.serves(),
+            state.member.is_trusted(),
             state.member.cluster.clone(),
             address,
         )
@@ -339,7 +394,7 @@ pub(crate) fn reaches_api(machine: &Machine) -> bool {
     own || fleet.all().iter().any(|other| {
         let serves = {
             let state = other.state();
-            state.member.serves()
+            state.member.is_trusted()
                 && state
                     .member
                     .cluster

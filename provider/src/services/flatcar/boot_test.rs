@@ -81,6 +81,7 @@ async fn every_way_of_installing_ends_in_flatcar() {
     };
     let node = node_ignition(&NodeIgnition {
         name: "w-1",
+        control_plane: false,
         ssh_public_key: &operator,
         host_private_key: &private,
         host_public_key: &public,

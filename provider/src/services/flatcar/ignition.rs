@@ -4,6 +4,7 @@
 use data_encoding::BASE64;
 use flate2::{Compression, write::GzEncoder};
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 use std::io::Write as _;
 
 use super::{Error, STRATA_NODE, check, is_version};
@@ -15,6 +16,8 @@ const VERSION: &str = "3.3.0";
 pub struct NodeIgnition<'a> {
     /// Name of the node: hostname and name of the Node.
     pub name: &'a str,
+    /// Control planes renew their certificates by themselves.
+    pub control_plane: bool,
     /// The operator's public key, one line.
     pub ssh_public_key: &'a str,
     /// Single-use host key in OpenSSH's format. It authenticates the first contact and is replaced then.
@@ -154,7 +157,7 @@ pub fn node_ignition(node: &NodeIgnition<'_>) -> Result<String, Error> {
                     name: "strata-firewall.service",
                     enabled: Some(true),
                     mask: None,
-                    contents: Some(FIREWALL_UNIT),
+                    contents: Some(FIREWALL_UNIT.to_owned()),
                 },
                 // Reboots belong to one actor, and that is not locksmithd.
                 Unit {
@@ -173,6 +176,10 @@ pub fn node_ignition(node: &NodeIgnition<'_>) -> Result<String, Error> {
             ],
         },
     };
+    let mut config = config;
+    if node.control_plane {
+        config.systemd.units.extend(certificate_units(node.name));
+    }
     Ok(serialise(&config))
 }
 
@@ -202,7 +209,7 @@ pub(super) fn installer(node: &str, script: &str) -> String {
                 name: "strata-install.service",
                 enabled: Some(true),
                 mask: None,
-                contents: Some(INSTALL_UNIT),
+                contents: Some(INSTALL_UNIT.to_owned()),
             }],
         },
     };
@@ -224,6 +231,46 @@ ExecStart=/opt/strata/bin/strata-node firewall-load
 [Install]
 WantedBy=multi-user.target
 ";
+
+const CERTIFICATES_UNIT: &str = "[Unit]
+Description=Renew the certificates of the control plane
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=oneshot
+ExecStart=/opt/strata/bin/strata-node certs-renew
+Restart=on-failure
+RestartSec=1h
+";
+
+/// Once a month, and not on all control planes at once: day, hour and minute come from the node's name.
+fn certificate_units(name: &str) -> [Unit; 2] {
+    let hash = Sha256::digest(name);
+    let (day, hour, minute) = (hash[0] % 28 + 1, hash[1] % 24, hash[2] % 60);
+    let timer = format!(
+        "[Unit]
+Description=Renew the certificates of the control plane
+
+[Timer]
+OnCalendar=*-*-{day:02} {hour:02}:{minute:02}:00
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+"
+    );
+    let unit = |name, enabled, contents| Unit {
+        name,
+        enabled,
+        mask: None,
+        contents: Some(contents),
+    };
+    [
+        unit("strata-certs.service", None, CERTIFICATES_UNIT.to_owned()),
+        unit("strata-certs.timer", Some(true), timer),
+    ]
+}
 
 const INSTALL_UNIT: &str = "[Unit]
 Description=Install Flatcar on disk
@@ -356,7 +403,7 @@ struct Unit {
     #[serde(skip_serializing_if = "Option::is_none")]
     mask: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    contents: Option<&'static str>,
+    contents: Option<String>,
 }
 
 #[cfg(test)]
@@ -368,6 +415,7 @@ pub(super) mod tests {
     pub(crate) fn node() -> NodeIgnition<'static> {
         NodeIgnition {
             name: "cp-1",
+            control_plane: true,
             ssh_public_key: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE operator",
             host_private_key: "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaA==\n-----END OPENSSH PRIVATE KEY-----\n",
             host_public_key: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIH",
@@ -399,6 +447,20 @@ pub(super) mod tests {
     fn the_configuration_of_a_node() {
         let config = readable(&node_ignition(&node()).unwrap());
         insta::assert_snapshot!(serde_json::to_string_pretty(&config).unwrap());
+    }
+
+    #[test]
+    fn only_control_planes_renew_certificates_each_on_its_own_day() {
+        let worker = node_ignition(&NodeIgnition {
+            control_plane: false,
+            ..node()
+        });
+        assert!(!worker.unwrap().contains("strata-certs"));
+        let days: std::collections::BTreeSet<String> = ["cp-1", "cp-2", "cp-3"]
+            .iter()
+            .map(|name| certificate_units(name)[1].contents.clone().unwrap())
+            .collect();
+        assert_eq!(days.len(), 3, "{days:?}");
     }
 
     #[test]

@@ -24,6 +24,31 @@ etcdctl() {
   crictl exec "$container" etcdctl $etcd_flags "$@"
 }
 
+# Another kubeadm, kubelet and kubectl: the new image lies beside the old one, and the link says which of them is merged.
+extension() {
+  local image="kubernetes-$1-x86-64.raw" folder=/opt/extensions/kubernetes
+  if [ ! -f $folder/$image ]; then
+    curl -fsSL --retry 5 -o $folder/$image.part https://extensions.flatcar.org/extensions/$image
+    if [ -n "${2:-}" ]; then echo "$2  $folder/$image.part" | sha256sum -c -; fi
+    mv $folder/$image.part $folder/$image
+  fi
+  ln -sfn $folder/$image /etc/extensions/kubernetes.raw
+  systemd-sysext refresh
+  systemctl daemon-reload
+}
+
+# All certificates of a control plane were made with its API server's, and are renewed with it, 60 days before they end.
+certs_renew() {
+  local served=/etc/kubernetes/pki/apiserver.crt component
+  if openssl x509 -checkend 5184000 -noout -in $served; then return 0; fi
+  # What restarts below is away for a moment: not while another control plane is. Ended ones cannot be asked any more.
+  if openssl x509 -checkend 0 -noout -in $served; then etcdctl endpoint health --cluster; fi
+  kubeadm certs renew all
+  for component in etcd kube-apiserver kube-controller-manager kube-scheduler; do
+    crictl stop "$(crictl ps --quiet --name $component --state Running)"
+  done
+}
+
 # The node sets, live and in both saved files, so that a reboot or a restore keeps the peers.
 peers() {
   local v4="" v6="" address
@@ -75,12 +100,34 @@ case "$verb" in
     kubeadm reset --force
     rm -rf /etc/kubernetes/pki /etc/strata/discovery.conf
     ;;
+  extension)
+    extension "$2" "${3:-}"
+    ;;
+  kubernetes)
+    extension "$2" "${4:-}"
+    case "$3" in
+      # Its job looks for a node that takes pods, and this one was emptied; the health of the rest was looked at before.
+      apply) kubeadm upgrade apply "$2" --yes --ignore-preflight-errors=CreateJob ;;
+      node) kubeadm upgrade node ;;
+      *) refuse "kubernetes: apply or node, not $3" ;;
+    esac
+    systemctl restart kubelet.service
+    ;;
+  certs)
+    kubeadm certs check-expiration -o json
+    ;;
+  certs-renew)
+    certs_renew
+    ;;
   hosts)
     sed -i "/ $2\$/d" /etc/hosts
     echo "$3 $2" >> /etc/hosts
     ;;
   members)
     etcdctl member list -w json
+    ;;
+  etcd-health)
+    etcdctl endpoint health --cluster
     ;;
   member-remove)
     etcdctl member remove "$2"

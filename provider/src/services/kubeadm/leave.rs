@@ -2,21 +2,19 @@
 
 use std::time::Duration;
 
-use strata_framework::{Diagnostics, Limits, Probe, chain, wait};
+use strata_framework::{Diagnostics, Limits, chain};
 
 use super::membership::may_leave;
 use super::neighbours::Neighbours;
 use crate::access::{Access, SessionError};
 use crate::claim::{self, State};
+use crate::drain::drain;
 use crate::kubernetes::Client;
 use crate::kubernetes::node::{self, Readiness};
 use crate::marker;
 use crate::provider::store_failed;
 use crate::services::attribute::{Cluster, Ssh};
 use crate::verb::Verb;
-
-/// Pods that have not moved by then are left behind with a warning.
-const DRAIN: Duration = Duration::from_mins(5);
 
 /// A node that goes.
 pub struct Leaver<'a> {
@@ -152,28 +150,7 @@ impl Leaver<'_> {
         node::cordon(client, self.name)
             .await
             .map_err(|error| self.failed(&error))?;
-        let policy = self
-            .access
-            .policy(
-                format!("pods to leave node {}", self.name),
-                Duration::from_secs(2),
-                Duration::from_secs(10),
-            )
-            .at_most(self.access.pace(DRAIN).max(Duration::from_secs(5)));
-        let drained = wait(&self.limits, &policy, async || {
-            match node::evict(client, self.name).await {
-                Ok(remaining) if remaining.is_empty() => Probe::Done(()),
-                Ok(remaining) => Probe::NotYet(format!(
-                    "{} still there: {}",
-                    remaining.len(),
-                    remaining.join(", ")
-                )),
-                Err(error) if error.is_unreachable() => Probe::NotYet(chain(&error)),
-                Err(error) => Probe::Failed(error),
-            }
-        })
-        .await;
-        match drained {
+        match drain(self.access, &self.limits, client, self.name).await {
             Ok(()) => Ok(()),
             Err(error) if error.is_unfinished() && !self.limits.cancel.is_cancelled() => {
                 warnings.merge(Diagnostics::warning(

@@ -1,7 +1,7 @@
 //! `strata_kubeadm_node`: a machine with Flatcar becomes a node. Init or join is decided inside Create by the claim in the store (FN7).
 //!
 //! Identity is the name. A change of role, address or machine replaces the node; everything in `cluster` counts only at creation and is otherwise recorded. Ready is not
-//! awaited: that needs the CNI. Not handled: upgrades of Kubernetes (they belong to the cluster resource).
+//! awaited: that needs the CNI. Not handled: upgrades of Kubernetes (they belong to the cluster resource, and show no change here).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -149,6 +149,13 @@ impl Resource for KubeadmNode {
             && prior.server_id != planned.state.server_id
         {
             planned.replace.push(Path::of("server_id"));
+        }
+        // The version is the machine's on the day it was made. Its upgrade is the cluster's, and no change of any node.
+        let before = change.prior().and_then(|prior| prior.cluster.known());
+        if let (Some(before), Attr::Known(cluster)) = (before, &mut planned.state.cluster)
+            && !before.kubernetes_version.is_null()
+        {
+            cluster.kubernetes_version = before.kubernetes_version.clone();
         }
         Ok(planned)
     }

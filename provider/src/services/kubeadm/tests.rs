@@ -1,5 +1,7 @@
 //! Nodes, lockdown and cluster against the lab, whose machines act on what they get.
 
 mod accident;
+mod certificates;
 mod life;
 mod site;
+mod upgrade;

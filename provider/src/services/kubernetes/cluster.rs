@@ -1,4 +1,4 @@
-//! `strata_kubernetes_cluster`: the cluster as a whole. Created last, when every node is Ready; destroyed first, which marks the tear-down (FN7).
+//! `strata_kubernetes_cluster`: the cluster as a whole, and the upgrade of its Kubernetes ([`super::upgrade`]). Created last, when every node is Ready; destroyed first, which marks the tear-down (FN7).
 //!
 //! "Not ready in time" is a warning and `ready = false`, never an error: an error would taint the cluster, and destroying a tainted one would mark a
 //! tear-down that nobody asked for. The next plan shows an update, which is the resumed wait.
@@ -9,22 +9,30 @@ use std::time::Duration;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 use strata_framework::{
-    Attr, Change, Diagnostics, Found, Limit, Of, Planned, Probe, Resource, Schema, Timeouts,
+    Attr, Change, Diagnostics, Found, Limit, Of, Path, Planned, Probe, Resource, Schema, Timeouts,
     WaitError, chain, wait,
 };
 
+use super::upgrade::Upgrade;
 use crate::absence;
 use crate::access::Access;
 use crate::claim::{self, State};
 use crate::kubernetes::node::{self, Readiness};
-use crate::kubernetes::{Client, Error};
+use crate::kubernetes::{Client, Error, version};
 use crate::provider::{Strata, store_failed};
 use crate::services::attribute::Cluster;
+
+/// An update may take longer, for an upgrade; the wait after it need not.
+const READY: Duration = Duration::from_mins(15);
 
 /// A cluster of which every node is Ready.
 ///
 /// Let it depend on everything that makes the cluster: created last, it waits until every node is Ready and cluster DNS serves. A wait that
 /// does not end in time is a warning and `ready = false`, and the next apply goes on waiting.
+///
+/// A change of `kubernetes_version` upgrades the cluster, one node at a time, control planes first: the node is emptied (disruption budgets are
+/// honoured), gets the new extension, `kubeadm upgrade` and a new kubelet through its door, and is given back when it is Ready, the API
+/// answers and every member of etcd is healthy. An upgrade that was broken off goes on with the node it was at. Machines and nodes show no change.
 ///
 /// Destroyed first, it marks the tear-down, under which the removal of nodes skips drain and quorum. Outside the lab the mark is written
 /// only when `STRATA_TEARDOWN` holds the name of the cluster, which `./bootstrap.sh destroy` sets; without it the resource is forgotten with
@@ -34,11 +42,17 @@ use crate::services::attribute::Cluster;
 ///
 /// - In the store: read of the PKI and of the fingerprints' key, read and write of `claim/init`.
 /// - At the Kubernetes API: none to grant. From the PKI the provider signs itself a client certificate of group `system:masters` that lives
-///   one hour. It is used to read Nodes, the Deployment `coredns` in `kube-system`, and the version.
+///   one hour. It is used to read Nodes, the Deployment `coredns` in `kube-system`, and the version; for an upgrade also to cordon and mark
+///   Nodes, evict Pods, create one-shot Pods in `kube-system`, and read ConfigMap `kubeadm-config` and the API servers' Pods.
 ///
 /// # Errors
 ///
 /// - "Cluster ... is not ready yet" (warning): the message names what is missing. Run apply again, or raise `timeouts`.
+/// - "Cannot upgrade the cluster to ...": an older release, more than one minor release ahead, or a node that is not Ready. At plan time where
+///   the state tells.
+/// - "Cannot upgrade node ...": its pods did not leave, the step on it failed or it did not come back. It stays cordoned, and the next apply goes on
+///   with it.
+/// - "Cluster ... does not run ... everywhere" (warning): it was created over nodes of another version. The next apply upgrades them.
 /// - "Cannot find the store of ..." (warning; an error at destroy): the store lacks more than the claim, so it is another one or not there right
 ///   now. The state is kept.
 /// - "... was forgotten, not marked for tear-down" (warning, at destroy): `STRATA_TEARDOWN` does not name the cluster.
@@ -58,6 +72,10 @@ pub struct KubernetesCluster {
     /// Names of all nodes that must be Ready, e.g. `["cp-1", "w-1"]`. A change waits again.
     #[schema(required)]
     pub nodes: Attr<BTreeSet<String>>,
+    /// Kubernetes version that every node runs, e.g. `v1.35.1`. A change is an upgrade: to a patch release, or to the next minor release.
+    /// Without it nothing is upgraded.
+    #[schema(optional)]
+    pub kubernetes_version: Attr<String>,
     /// The name of the cluster.
     #[schema(computed, keep_prior)]
     pub id: Attr<String>,
@@ -118,16 +136,65 @@ async fn check(client: &Client, wanted: &BTreeSet<String>) -> Result<Vec<String>
 }
 
 impl KubernetesCluster {
+    /// Upgrades what is not at the wanted version.
+    async fn upgrade(cx: &Of<'_, Self>, prior: &Self, planned: &Self) -> Result<(), Diagnostics> {
+        let access = Access::of(cx.provider).await?;
+        let cluster = planned.cluster.require("cluster")?;
+        let client = access.client(cluster).await?;
+        let Some(wanted) = planned.kubernetes_version.known() else {
+            return Ok(());
+        };
+        // Broken off, it is neither what it was nor what is wanted: the next plan shows an update, which goes on.
+        if prior.kubernetes_version != planned.kubernetes_version {
+            cx.save(&Self {
+                ready: false.into(),
+                kubernetes_version: prior.kubernetes_version.clone(),
+                version: prior.version.clone(),
+                ..planned.clone()
+            });
+        }
+        let upgrade = Upgrade {
+            access: &access,
+            limits: cx.limits(),
+            client: &client,
+            cluster,
+            nodes: &planned.nodes.or_default(),
+            wanted,
+        };
+        upgrade.run().await
+    }
+
+    /// Whether every node runs the wanted version, for a cluster that is only looked at.
+    async fn is_current(cx: &Of<'_, Self>, planned: &Self) -> Result<bool, Diagnostics> {
+        let Some(wanted) = planned.kubernetes_version.known() else {
+            return Ok(true);
+        };
+        let access = Access::of(cx.provider).await?;
+        let cluster = planned.cluster.require("cluster")?;
+        let client = access.client(cluster).await?;
+        let upgrade = Upgrade {
+            access: &access,
+            limits: cx.limits(),
+            client: &client,
+            cluster,
+            nodes: &planned.nodes.or_default(),
+            wanted,
+        };
+        upgrade.is_done().await
+    }
+
     async fn converge(cx: &Of<'_, Self>, mut planned: Self) -> Result<Self, Diagnostics> {
         let access = Access::of(cx.provider).await?;
         let name = planned.name.require("name")?.clone();
         let client = access.client(planned.cluster.require("cluster")?).await?;
         let wanted = planned.nodes.or_default();
-        let policy = access.policy(
-            format!("cluster {name} to be ready"),
-            Duration::from_secs(3),
-            Duration::from_secs(10),
-        );
+        let policy = access
+            .policy(
+                format!("cluster {name} to be ready"),
+                Duration::from_secs(3),
+                Duration::from_secs(10),
+            )
+            .at_most(READY);
         let ready = wait(cx, &policy, async || match check(&client, &wanted).await {
             Ok(missing) if missing.is_empty() => Probe::Done(()),
             Ok(missing) => Probe::NotYet(missing.join("; ")),
@@ -163,7 +230,7 @@ impl Resource for KubernetesCluster {
     type Model = Self;
     type Private = ();
     const SUBCATEGORY: &'static str = "Kubernetes";
-    const TIMEOUTS: Limit = Limit::minutes(15, 2, 15, 5);
+    const TIMEOUTS: Limit = Limit::minutes(15, 2, 180, 5);
 
     async fn plan(
         _: &Of<'_, Self>,
@@ -173,17 +240,49 @@ impl Resource for KubernetesCluster {
         // Unknown, not true: a wait that ends without result is no error, and its answer is then false.
         if let Some(prior) = change.prior() {
             let unfinished = prior.ready.known() != Some(&true);
-            planned.state.ready = if unfinished || prior.nodes != planned.state.nodes {
+            let upgrade = prior.kubernetes_version != planned.state.kubernetes_version;
+            if let (Some(from), Some(to)) = (
+                prior.kubernetes_version.known(),
+                planned.state.kubernetes_version.known(),
+            ) && upgrade
+            {
+                version::allowed(from, to).map_err(|reason| {
+                    Diagnostics::invalid(
+                        Path::of("kubernetes_version"),
+                        format!("Cannot upgrade the cluster to {to}: {reason}."),
+                    )
+                })?;
+            }
+            planned.state.ready = if unfinished || upgrade || prior.nodes != planned.state.nodes {
                 Attr::Unknown
             } else {
                 prior.ready.clone()
             };
+            // Whatever goes on now may end at another version than the one that was seen last.
+            if planned.state.ready.is_unknown() {
+                planned.state.version = Attr::Unknown;
+            }
         }
         Ok(planned)
     }
 
     async fn create(cx: &Of<'_, Self>, _: Self, planned: Self) -> Result<Self, Diagnostics> {
-        Self::converge(cx, planned).await
+        let mut created = Self::converge(cx, planned).await?;
+        if created.ready == Attr::Known(true) && !Self::is_current(cx, &created).await? {
+            created.ready = false.into();
+            cx.warn(
+                Diagnostics::warning(
+                    format!(
+                        "Cluster \"{}\" does not run {} everywhere",
+                        created.name.text(),
+                        created.kubernetes_version.text()
+                    ),
+                    "Creating this resource looks at the cluster and changes nothing.",
+                )
+                .hint("Run apply again: it upgrades the nodes."),
+            );
+        }
+        Ok(created)
     }
 
     /// The claim is the proof that the cluster exists: it goes with the last node. Health is not drift: it moves by itself, and `status` shows it.
@@ -204,9 +303,10 @@ impl Resource for KubernetesCluster {
     async fn update(
         cx: &Of<'_, Self>,
         _: Self,
-        _: Self,
+        prior: Self,
         planned: Self,
     ) -> Result<Self, Diagnostics> {
+        Self::upgrade(cx, &prior, &planned).await?;
         Self::converge(cx, planned).await
     }
 
@@ -257,6 +357,7 @@ mod tests {
             id: "home".into(),
             ready: true.into(),
             version: Attr::Null,
+            kubernetes_version: Attr::Null,
             timeouts: Attr::Null,
         };
         let read = async || KubernetesCluster::read(&harness.cx(), cluster.clone()).await;
@@ -277,6 +378,8 @@ mod tests {
             addresses: vec![],
             control_plane: false,
             readiness,
+            kubelet: "v1.34.2".into(),
+            work: None,
         };
         let nodes = [
             view("a", Readiness::Ready),

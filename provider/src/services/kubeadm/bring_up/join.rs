@@ -85,6 +85,7 @@ impl Newcomer<'_> {
             .run(&Verb::KubeadmReset, b"")
             .await
             .map_err(|error| self.ssh_trouble(&error))?;
+        self.match_version(&session, &client).await?;
         if self.control_plane {
             self.clean_membership(&neighbours).await?;
         }
@@ -124,6 +125,26 @@ impl Newcomer<'_> {
         }
         session.close().await;
         Ok(())
+    }
+
+    /// A machine brings the version of the day it was made for; a cluster that is not there yet, or further, wants its own.
+    async fn match_version(&self, session: &Session, client: &Client) -> Result<(), Trouble> {
+        let current = kubernetes::version::configured(client)
+            .await
+            .map_err(|error| self.failed("join", &error))?;
+        let cluster = self.cluster;
+        if current == cluster.need("kubernetes_version", &cluster.kubernetes_version)? {
+            return Ok(());
+        }
+        tracing::info!(
+            "node {} joins with {current}, which the cluster runs",
+            self.name
+        );
+        session
+            .run(&Verb::Extension { version: current }, b"")
+            .await
+            .map(drop)
+            .map_err(|error| self.ssh_trouble(&error))
     }
 
     pub(super) async fn run_join(

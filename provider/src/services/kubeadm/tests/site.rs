@@ -74,7 +74,11 @@ pub(super) async fn put(store: &dyn Store, name: &str, value: &str) {
 
 /// Orders and installs machines of these names; the first is the endpoint's first address.
 pub(super) async fn site(names: &[&str]) -> Site {
-    let world = World::start().await;
+    site_in(World::start().await, names).await
+}
+
+/// The same in a world with faults.
+pub(super) async fn site_in(world: World, names: &[&str]) -> Site {
     let process =
         Harness::new(world.provider("estate-1").await).with(Limits::within(Duration::from_mins(5)));
     let mut site = Site {
@@ -132,6 +136,7 @@ pub(super) async fn order(
     };
     let ignition = node_ignition(&NodeIgnition {
         name,
+        control_plane: name.starts_with("cp"),
         ssh_public_key: &public(operator),
         host_private_key: &private(&host),
         host_public_key: &public(&host),
@@ -335,10 +340,16 @@ impl Site {
     }
 
     pub(super) async fn ready(&self) -> KubernetesCluster {
+        let names: Vec<&str> = self.machines.keys().map(String::as_str).collect();
+        self.ready_with(&names).await
+    }
+
+    pub(super) async fn ready_with(&self, names: &[&str]) -> KubernetesCluster {
         let planned = KubernetesCluster {
             name: "home".into(),
             cluster: self.cluster().into(),
-            nodes: Attr::Known(self.machines.keys().cloned().collect()),
+            nodes: Attr::Known(names.iter().map(|name| (*name).to_owned()).collect()),
+            kubernetes_version: "v1.34.2".into(),
             id: Attr::Unknown,
             ready: Attr::Unknown,
             version: Attr::Unknown,
