@@ -18,6 +18,7 @@ pub mod network;
 pub mod proxy;
 pub mod scaleway;
 pub mod serve;
+pub mod teleport;
 pub mod vault;
 
 use std::collections::BTreeMap;

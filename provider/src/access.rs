@@ -16,6 +16,7 @@ use crate::kubernetes::door::{self, Outcome};
 use crate::kubernetes::{self, Client, Connections, Reach, node};
 use crate::pki::Pki;
 use crate::provider::Strata;
+use crate::secret::Secret;
 use crate::services::attribute::{Cluster, Ssh};
 use crate::ssh::{self, HostKey, Session, Target};
 use crate::store::Store;
@@ -185,6 +186,11 @@ impl<'a> Access<'a> {
     /// A wait policy whose intervals keep the lab's pace.
     pub fn policy(&self, what: impl Into<String>, first: Duration, longest: Duration) -> Policy {
         Policy::new(what).every(self.pace(first), self.pace(longest))
+    }
+
+    /// The value of a store entry that must exist.
+    pub async fn entry(&self, name: &str) -> Result<Secret<String>, Diagnostics> {
+        self.provider.entry(name).await
     }
 
     /// The cluster's PKI.

@@ -32,6 +32,14 @@ locals {
     peers              = { for name, machine in module.machine : name => machine.ipv4 }
   }
 
+  # How the lockdown comes in through Teleport. Its agent is installed by whoever runs Teleport, while the nodes are open.
+  teleport = local.cluster.access.teleport == null ? null : {
+    proxy      = local.cluster.access.teleport.proxy
+    cluster    = local.cluster.access.teleport.cluster
+    kubeconfig = "teleport/kubeconfig"
+    timeout    = "${local.cluster.timeouts.agent}s"
+  }
+
   nodes = {
     for name, node in local.cluster.nodes : name => {
       role      = node.role

@@ -142,6 +142,9 @@ module "lockdown" {
     api          = local.cluster.access.api
     public_ports = local.cluster.access.public_ports
     pods         = local.cluster.network.pods
+    node_ports   = local.cluster.access.node_ports
+    proof        = local.cluster.access.proof
+    teleport     = local.teleport
   }
 
   # The door of a locked node is a pod: members and the CNI's image must be there before port 22 closes.

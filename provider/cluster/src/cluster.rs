@@ -231,8 +231,10 @@ pub struct Record {
 pub struct Access {
     /// Whether nodes are locked; `auto` is decided.
     pub lockdown: bool,
-    /// `kubernetes`; `auto` is decided.
+    /// `kubernetes`, `teleport` or `none`; `auto` is decided.
     pub proof: String,
+    /// Teleport, if access goes through it.
+    pub teleport: Option<Teleport>,
     /// Networks that may use SSH until lockdown, without `auto`.
     pub operators: Vec<String>,
     /// Whether this machine's addresses are operators too (`auto`).
@@ -241,8 +243,17 @@ pub struct Access {
     pub api: Vec<String>,
     /// TCP ports of workers open to everyone.
     pub public_ports: Vec<u16>,
-    /// `private`.
+    /// `private` or `public`.
     pub node_ports: String,
+}
+
+/// Access through Teleport: `access.teleport`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Teleport {
+    /// `host:port`.
+    pub proxy: String,
+    /// Name of the cluster there.
+    pub cluster: String,
 }
 
 /// Operating system updates: `updates`.
@@ -310,7 +321,15 @@ impl Cluster {
         let mut access = part("/access");
         // Every machine of Scaleway has a public address, so `auto` means on.
         access["lockdown"] = (access["lockdown"] != "off").into();
-        access["proof"] = "kubernetes".into();
+        if access["proof"] == "auto" {
+            let teleport = !access["teleport"].is_null();
+            access["proof"] = if teleport { "teleport" } else { "kubernetes" }.into();
+        }
+        if let Some(teleport) = access["teleport"].as_object_mut()
+            && teleport.get("cluster").is_none_or(Value::is_null)
+        {
+            teleport.insert("cluster".into(), name.clone().into());
+        }
         let operators: Vec<String> = serde_json::from_value(access["operators"].take())?;
         access["operators_auto"] = operators.iter().any(|operator| operator == "auto").into();
         access["operators"] = operators

@@ -273,6 +273,20 @@ fn wrong_files_are_refused_with_code_line_and_field() {
             11,
             "access.api",
         ),
+        (
+            "teleport nowhere",
+            base("access: {proof: teleport}\n"),
+            "ACC-04",
+            11,
+            "access.proof",
+        ),
+        (
+            "teleport in the lab",
+            base("access: {teleport: {proxy: \"teleport.example.org:443\"}}\n"),
+            "LAB-04",
+            11,
+            "access.teleport",
+        ),
         ("no dns for three", no_dns(""), "END-01", 5, "endpoint"),
         (
             "no dns for one",
@@ -596,7 +610,7 @@ budget: {max_per_month: 900 EUR}
         "{}",
         show(&findings)
     );
-    assert_eq!(findings.len(), 12, "{}", show(&findings));
+    assert_eq!(findings.len(), 11, "{}", show(&findings));
     for (platform, rest) in [
         (
             "proxmox: {url: \"https://pve1:8006\", ca: pve.pem}",
@@ -621,6 +635,27 @@ budget: {max_per_month: 900 EUR}
             show(&findings)
         );
     }
+}
+
+#[test]
+fn teleport_is_the_proof_where_there_is_one() {
+    let real = "strata: 1\nname: prod\nplatform: {scaleway: {zone: fr-par-2}}\nendpoint: {name: api.prod.example.org}\n\
+                dns: {cloudflare: {zone: example.org}}\nnodes: {cp-1: {role: control-plane, offer: EM-A610R-NVME}}\n";
+    let access = |access: &str| good(&format!("{real}{access}")).access;
+    let teleport =
+        access("access: {teleport: {proxy: \"teleport.example.org:443\"}, node_ports: public}\n");
+    assert_eq!(
+        (&*teleport.proof, &*teleport.node_ports),
+        ("teleport", "public")
+    );
+    assert_eq!(teleport.teleport.expect("it is set").cluster, "prod");
+    let named = access(
+        "access: {proof: kubernetes, teleport: {proxy: \"t.example.org:443\", cluster: other}}\n",
+    );
+    assert_eq!(named.proof, "kubernetes");
+    assert_eq!(named.teleport.expect("it is set").cluster, "other");
+    assert_eq!(access("access: {proof: none}\n").proof, "none");
+    assert!(access("").teleport.is_none());
 }
 
 #[test]

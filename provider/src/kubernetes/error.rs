@@ -90,6 +90,9 @@ pub enum Error {
     /// Bytes of the PKI that TLS does not take.
     #[error("the cluster's PKI cannot be used for TLS")]
     Material(#[source] rustls::Error),
+    /// Somebody else's kubeconfig lacks something. What it says is left out: it holds a key.
+    #[error("the kubeconfig cannot be used: {0}")]
+    Kubeconfig(&'static str),
     /// Not sent to a node.
     #[error(transparent)]
     Argument(#[from] crate::verb::Refused),

@@ -11,6 +11,7 @@
 //! node::{list, get, delete, drain}               token::{mint, revoke}   version::{configured, components}
 //! apply::{parse, order}, client.{apply, fetch, delete}   server-side apply of any kind, with discovery
 //! compare::difference                            whether a live object still says what was applied
+//! Client::of_kubeconfig(&dialer, text)           -> Result<Client>    through an access proxy, with its credentials
 //! door::{open, poll, close}                      a verb of `strata-node` in a one-shot pod
 //! ```
 
@@ -19,6 +20,7 @@ pub mod certificates;
 pub mod compare;
 pub mod door;
 mod error;
+mod kubeconfig;
 pub mod node;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -33,7 +35,7 @@ use std::time::{Duration, Instant};
 use http::Request;
 
 pub use self::error::Error;
-use self::transport::Breaker;
+use self::transport::{Breaker, Route};
 use crate::http::dial::Dialer;
 use crate::pki::{MASTERS, Pki};
 
@@ -123,13 +125,54 @@ impl Client {
         let identity = reach.pki.identity("strata-provider", MASTERS, life)?;
         let tls = transport::tls(&reach.pki.ca_crt, Some(&identity))?;
         let breaker = Breaker::default();
-        let api = transport::client(reach, tls, breaker.clone());
+        let route = Route {
+            dialer: reach.dialer,
+            addresses: reach.addresses.clone(),
+            port: reach.port,
+            endpoint: reach.endpoint,
+            host: reach.endpoint,
+        };
+        let api = transport::client(route, tls, breaker.clone());
         Ok(Self {
             api,
             breaker,
             endpoint: reach.endpoint.into(),
             kinds: apply::Kinds::default(),
         })
+    }
+
+    /// A client with the credentials of a kubeconfig: what an access proxy such as Teleport hands out.
+    ///
+    /// # Errors
+    /// The text is no kubeconfig with a certificate in it. It is not quoted. Nothing is dialled yet.
+    pub fn of_kubeconfig(dialer: &Dialer, text: &str) -> Result<Self, Error> {
+        let config = kubeconfig::Kubeconfig::parse(text)?;
+        let tls = transport::tls(&config.ca, Some(&config.identity))?;
+        let breaker = Breaker::default();
+        let route = Route {
+            dialer,
+            addresses: vec![config.host.clone()],
+            port: config.port,
+            endpoint: &config.name,
+            host: &config.host,
+        };
+        let api = transport::client(route, tls, breaker.clone());
+        Ok(Self {
+            api,
+            breaker,
+            endpoint: format!("{}:{}", config.host, config.port),
+            kinds: apply::Kinds::default(),
+        })
+    }
+
+    /// What tells this cluster from every other: the uid of its namespace `kube-system`.
+    pub async fn uid(&self) -> Result<String, Error> {
+        let api: kube::Api<k8s_openapi::api::core::v1::Namespace> = kube::Api::all(self.api());
+        let namespace = api
+            .get("kube-system")
+            .await
+            .map_err(Error::during("read namespace", "kube-system"))?;
+        Ok(namespace.metadata.uid.unwrap_or_default())
     }
 
     /// The endpoint's name, for messages.

@@ -1,6 +1,6 @@
 //! The client against the lab's control plane: login, breaker, kinds, drift, tokens, the door, moving pods away.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,8 +9,10 @@ use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair};
 use strata_lab::calls::Calls;
 use strata_lab::clock::Clock;
 use strata_lab::fault::Faults;
-use strata_lab::kubernetes::ControlPlane;
 use strata_lab::kubernetes::agent::{Agent, Bootstrap, NodeSpec, PodOutcome};
+use strata_lab::kubernetes::{ApiServer, ControlPlane};
+use strata_lab::network::{Answer, Host, Network};
+use strata_lab::teleport;
 use tokio::net::TcpListener;
 
 use super::apply::{Id, order, parse};
@@ -45,6 +47,7 @@ impl Agent for Machine {
 pub(crate) struct Cluster {
     pub(crate) pki: Pki,
     plane: Arc<ControlPlane>,
+    server: ApiServer,
     pub(crate) address: SocketAddr,
     calls: Calls,
     clock: Clock,
@@ -91,10 +94,11 @@ async fn cluster_at(speed: f64) -> Cluster {
     let server = plane.server("cp-1", &chain, &key.serialize_pem()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
+    let answering = server.clone();
     tokio::spawn(async move {
         while let Ok((mut socket, _)) = listener.accept().await {
             let (mut near, far) = tokio::io::duplex(64 * 1024);
-            tokio::spawn(server.answer()(far));
+            tokio::spawn(answering.answer()(far));
             tokio::spawn(
                 async move { tokio::io::copy_bidirectional(&mut socket, &mut near).await },
             );
@@ -103,13 +107,39 @@ async fn cluster_at(speed: f64) -> Cluster {
     Cluster {
         pki,
         plane,
+        server,
         address,
         calls,
         clock,
     }
 }
 
+/// An API server as a host of the lab's network.
+struct Listening(ApiServer);
+
+impl Host for Listening {
+    fn answer(&self, _: IpAddr, _: IpAddr, _: u16) -> Answer {
+        Answer::Accept(self.0.answer())
+    }
+}
+
 impl Cluster {
+    /// Puts the API server on a lab's network, and says how an agent of Teleport reaches it.
+    pub(crate) fn agent(&self, address: IpAddr, network: &Network) -> teleport::Agent {
+        network.register(address, Arc::new(Listening(self.server.clone())));
+        let identity = self
+            .pki
+            .identity("agent", crate::pki::MASTERS, Duration::from_hours(1))
+            .unwrap();
+        teleport::Agent {
+            address,
+            endpoint: ENDPOINT.into(),
+            ca: self.pki.ca_crt.clone(),
+            certificate: identity.certificate,
+            key: identity.key.expose().clone(),
+        }
+    }
+
     pub(crate) fn client(&self) -> Client {
         self.client_as(ENDPOINT, &self.pki)
     }

@@ -18,7 +18,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tower::{BoxError, ServiceBuilder};
 
-use super::{Error, Reach};
+use super::Error;
 use crate::http::connect::Stream;
 use crate::http::dial::Dialer;
 use crate::pki::Identity;
@@ -76,9 +76,9 @@ pub(super) fn tls(
     };
     let certificates = CertificateDer::pem_slice_iter(identity.certificate.as_bytes())
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| unusable("the minted certificate is not PEM"))?;
+        .map_err(|_| unusable("the client certificate is not PEM"))?;
     let key = PrivateKeyDer::from_pem_slice(identity.key.expose().as_bytes())
-        .map_err(|_| unusable("the minted key is not PEM"))?;
+        .map_err(|_| unusable("the client key is not PEM"))?;
     builder
         .with_client_auth_cert(certificates, key)
         .map(Arc::new)
@@ -178,26 +178,40 @@ impl tower::Service<Uri> for Connector {
     }
 }
 
+/// Whom to dial, and by what name it must be known.
+pub(super) struct Route<'a> {
+    /// The one dialer.
+    pub(super) dialer: &'a Dialer,
+    /// Names or addresses, in the order in which they are tried.
+    pub(super) addresses: Vec<String>,
+    /// TCP port.
+    pub(super) port: u16,
+    /// Name in the server's certificate.
+    pub(super) endpoint: &'a str,
+    /// Name in the requests.
+    pub(super) host: &'a str,
+}
+
 /// The client of crate `kube` over all of this.
 pub(super) fn client(
-    reach: &Reach<'_>,
+    route: Route<'_>,
     tls: Arc<rustls::ClientConfig>,
     breaker: Breaker,
 ) -> kube::Client {
     let connector = Connector {
-        dialer: reach.dialer.clone(),
-        addresses: reach.addresses.clone().into(),
-        endpoint: reach.endpoint.into(),
-        port: reach.port,
+        dialer: route.dialer.clone(),
+        addresses: route.addresses.into(),
+        endpoint: route.endpoint.into(),
+        port: route.port,
         tls,
         breaker,
     };
-    let host = if reach.endpoint.contains(':') {
-        format!("[{}]", reach.endpoint)
+    let host = if route.host.contains(':') {
+        format!("[{}]", route.host)
     } else {
-        reach.endpoint.to_owned()
+        route.host.to_owned()
     };
-    let authority = format!("{host}:{}", reach.port);
+    let authority = format!("{host}:{}", route.port);
     // Requests of crate `kube` have only a path.
     let absolute = move |mut request: Request<Body>| {
         let mut parts = std::mem::take(request.uri_mut()).into_parts();

@@ -44,6 +44,7 @@ fn good_rules_close_the_node_and_a_second_lockdown_changes_nothing() {
             .node
             .run(&["nft", "--handle", "list", "table", "inet", "cilium"]);
         let session = site.session().await;
+        site.declare_node_port();
         let process = Harness::shared(site.operator.strata.clone());
         let process = process.with(Limits::within(Duration::from_secs(50)));
         let planned = site.operator.lockdown();
@@ -57,6 +58,7 @@ fn good_rules_close_the_node_and_a_second_lockdown_changes_nothing() {
             (&*observed["ipv4"], &*observed["ipv6"]),
             ("closed", "closed")
         );
+        assert_eq!(observed["node_ports"], "silent");
         assert!(site.node.is_locked() && site.node.timers().is_empty());
         // Cut, not only silenced: the client hears of it at once.
         let cut = tokio::time::timeout(SOON, session.run(&Verb::Version, b"")).await;
@@ -148,6 +150,7 @@ fn rules_that_nft_refuses_change_nothing_and_a_family_out_of_reach_is_not_called
             (&*observed["ipv4"], &*observed["ipv6"]),
             ("closed", "not observed")
         );
+        assert_eq!(observed["node_ports"], "none");
     });
 }
 
@@ -294,10 +297,15 @@ fn a_window_lets_one_address_in_and_closes_by_itself() {
     inside(async |room| {
         let site = Site::at(&room).await;
         let operator = &site.operator;
-        operator
-            .close(&locked())
+        site.declare_node_port();
+        // What Cilium does to NodePorts: they answer whatever the rules of the lockdown say.
+        let passing =
+            locked().replace("iif lo accept", "iif lo accept\n    tcp dport 30080 accept");
+        let observed = operator
+            .close(&passing)
             .await
             .unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(observed["node_ports"], "answers");
         let access = Access::of(&operator.strata).await.unwrap();
         let client = access.client(&operator.cluster).await.unwrap();
         let open = async |seconds| {

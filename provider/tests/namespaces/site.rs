@@ -30,6 +30,7 @@ use strata_provider::services::flatcar::STRATA_NODE;
 use strata_provider::services::lockdown::NodeLockdown;
 use strata_provider::services::lockdown::close::{Gate, Timing};
 use strata_provider::services::lockdown::probe::{self, Seen};
+use strata_provider::services::lockdown::proof::Proof;
 use strata_provider::ssh::{HostKey, Session, Target};
 use strata_provider::store::Name;
 use tokio::net::UnixListener;
@@ -56,7 +57,7 @@ pub(crate) struct Site {
     pub(crate) node: Node,
     pub(crate) host_key: HostKey,
     pub(crate) private_key: Secret<String>,
-    _plane: Arc<ControlPlane>,
+    plane: Arc<ControlPlane>,
 }
 
 /// A kubelet as far as the door needs one: it runs the pod's command in the node's namespaces.
@@ -188,6 +189,7 @@ impl Operator {
             addresses: nodes().into_iter().collect(),
             control_plane: true,
             peers: nodes(),
+            proof: Proof::Kubernetes,
             timing: Timing {
                 restore: self.restore,
                 proof: Duration::from_secs(5),
@@ -211,6 +213,9 @@ impl Operator {
             api: Attr::Null,
             cluster: Attr::Known(self.cluster.clone()),
             ssh: Attr::Known(self.ssh.clone()),
+            node_ports: text("private"),
+            proof: text("kubernetes"),
+            teleport: Attr::Null,
             rules_sha256: Attr::Unknown,
             locked: Attr::Unknown,
             observed: Attr::Unknown,
@@ -261,7 +266,7 @@ impl Site {
             node,
             host_key: HostKey::parse(&public(&host)).unwrap(),
             private_key: Secret::new(private(&login)),
-            _plane: plane,
+            plane,
         }
     }
 
@@ -274,6 +279,17 @@ impl Site {
             private_key: self.private_key.clone(),
             host_key: self.host_key.clone(),
         }
+    }
+
+    /// Declares a service whose NodePort the node listens on.
+    pub(crate) fn declare_node_port(&self) {
+        let ports = json!([{ "port": 80, "nodePort": 30080 }]);
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": { "name": "web", "namespace": "default" },
+            "spec": { "type": "NodePort", "ports": ports },
+        });
+        self.plane.create(service).unwrap();
     }
 
     /// A session over IPv4.

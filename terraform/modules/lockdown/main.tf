@@ -17,6 +17,9 @@ resource "strata_node_lockdown" "this" {
   api          = var.access.api
   public_ports = var.access.public_ports
   pods         = var.access.pods
+  node_ports   = var.access.node_ports
+  proof        = var.access.proof
+  teleport     = var.access.teleport
   cluster      = var.cluster
   ssh          = each.value.ssh
 }

@@ -38,12 +38,20 @@ variable "enabled" {
 }
 
 variable "access" {
-  description = "Who reaches what: operators (CIDRs), api (any, operators, nodes or CIDRs: who reaches 6443), public_ports (TCP, on workers), pods (CIDR)."
+  description = "Who reaches what: operators (CIDRs), api (any, operators, nodes or CIDRs: who reaches 6443), public_ports (TCP, on workers), pods (CIDR), node_ports (private or public), proof (kubernetes, teleport or none: the way in that is used before a node is locked), teleport (for that proof)."
   type = object({
     operators    = optional(list(string), [])
     api          = optional(list(string), ["any"])
     public_ports = optional(list(number), [])
     pods         = string
+    node_ports   = optional(string, "private")
+    proof        = optional(string, "kubernetes")
+    teleport = optional(object({
+      proxy      = string
+      cluster    = string
+      kubeconfig = string
+      timeout    = optional(string)
+    }))
   })
   nullable = false
 

@@ -180,15 +180,72 @@ pub(super) static RECORD: &[Field] = &[
 ];
 
 pub(super) static ACCESS: &[Field] = &[
-    defaulted("lockdown", One(Scalar::OneOf(&["auto", "on", "off"])), "auto", "Close port 22: auto where a node has a public address."),
-    defaulted("proof", One(Scalar::OneOf(&["auto", "teleport", "kubernetes"])), "auto", "The way in that must work before nodes are locked; auto is teleport when set, else kubernetes.").later_for(&["teleport"]),
-    defaulted("operators", List(&One(Scalar::Peer(&["auto"]))), "[auto]", "Who may use SSH until lockdown; auto is this machine's addresses now."),
-    defaulted("api", List(&One(Scalar::Peer(&["any", "operators", "nodes"]))), "[any]", "Who reaches the API after lockdown."),
-    defaulted("public_ports", List(&PORT), "[]", "TCP ports of workers open to everyone."),
-    defaulted("node_ports", One(Scalar::OneOf(&["private", "public"])), "private", "Who reaches NodePorts.").later(),
-    defaulted("break_glass_keys", List(&One(Scalar::Form(&form::SSH_KEY))), "[]", "SSH public keys that are valid in an unlock window.").later(),
-    optional("teleport", Record(&[required("proxy", One(Scalar::Form(&form::HOST_PORT)), "Address of the proxy."), optional("cluster", WORD, "the cluster's name", "Name in Teleport.")]), "no Teleport", "Access through Teleport.").later(),
-    optional("vpn", Choice { kinds: VPN, common: &[] }, "no VPN", "Access through a VPN.").later(),
+    defaulted(
+        "lockdown",
+        One(Scalar::OneOf(&["auto", "on", "off"])),
+        "auto",
+        "Close port 22: auto where a node has a public address.",
+    ),
+    defaulted(
+        "proof",
+        One(Scalar::OneOf(&["auto", "teleport", "kubernetes", "none"])),
+        "auto",
+        "The way in that is used right before a node is locked; auto is teleport when set, else kubernetes.",
+    ),
+    defaulted(
+        "operators",
+        List(&One(Scalar::Peer(&["auto"]))),
+        "[auto]",
+        "Who may use SSH until lockdown; auto is this machine's addresses now.",
+    ),
+    defaulted(
+        "api",
+        List(&One(Scalar::Peer(&["any", "operators", "nodes"]))),
+        "[any]",
+        "Who reaches the API after lockdown.",
+    ),
+    defaulted(
+        "public_ports",
+        List(&PORT),
+        "[]",
+        "TCP ports of workers open to everyone.",
+    ),
+    defaulted(
+        "node_ports",
+        One(Scalar::OneOf(&["private", "public"])),
+        "private",
+        "Where NodePorts answer: private is loopback alone. The nodes' firewalls do not see them.",
+    ),
+    defaulted(
+        "break_glass_keys",
+        List(&One(Scalar::Form(&form::SSH_KEY))),
+        "[]",
+        "SSH public keys that are valid in an unlock window.",
+    )
+    .later(),
+    optional(
+        "teleport",
+        Record(&[
+            required(
+                "proxy",
+                One(Scalar::Form(&form::HOST_PORT)),
+                "Address of the proxy.",
+            ),
+            optional("cluster", WORD, "the cluster's name", "Name in Teleport."),
+        ]),
+        "no Teleport",
+        "Access through Teleport, whose agent you install; not in the lab.",
+    ),
+    optional(
+        "vpn",
+        Choice {
+            kinds: VPN,
+            common: &[],
+        },
+        "no VPN",
+        "Access through a VPN.",
+    )
+    .later(),
 ];
 
 pub(super) static VPN: &[Field] = &[defaulted(

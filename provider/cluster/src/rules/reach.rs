@@ -183,6 +183,16 @@ impl Rules<'_> {
             }
         }
         self.api();
+        if self.text("/access/proof") == Some("teleport")
+            && self.normal["access"]["teleport"].is_null()
+        {
+            self.error(
+                "ACC-04",
+                "access.proof",
+                "nothing says where Teleport is",
+                "add teleport: {proxy: teleport.example.org:443}, or write kubernetes",
+            );
+        }
         if self.normal["access"]["operators"]
             .as_array()
             .is_some_and(Vec::is_empty)
@@ -239,6 +249,14 @@ impl Rules<'_> {
                 "store",
                 "the lab would write into your own keyring",
                 "remove `store`, or choose `file`, or the lab's `infisical` or `vault`",
+            );
+        }
+        if !self.normal["access"]["teleport"].is_null() {
+            self.error(
+                "LAB-04",
+                "access.teleport",
+                "the lab runs no Teleport that a cluster could use",
+                "remove it",
             );
         }
         if let Some(zone) = self.zone()

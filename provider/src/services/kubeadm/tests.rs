@@ -3,5 +3,6 @@
 mod accident;
 mod certificates;
 mod life;
+mod proof;
 mod site;
 mod upgrade;

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use strata_framework::{Diagnostics, Limits, Probe, chain, wait};
 
+use super::node_port;
 use super::probe::{self, Seen, Verdict, family};
+use super::proof::Proof;
 use crate::access::Access;
 use crate::kubernetes::node::{self, Readiness};
 use crate::kubernetes::{self, Client};
@@ -47,6 +49,8 @@ pub struct Gate<'a> {
     pub control_plane: bool,
     /// Addresses of all nodes.
     pub peers: BTreeSet<IpAddr>,
+    /// What must work before it is closed.
+    pub proof: Proof<'a>,
     /// How long things may take.
     pub timing: Timing,
 }
@@ -76,7 +80,7 @@ impl Timing {
 }
 
 impl Gate<'_> {
-    fn failed(&self, error: &dyn std::error::Error) -> Diagnostics {
+    pub(super) fn failed(&self, error: &dyn std::error::Error) -> Diagnostics {
         Diagnostics::failed("lock down", "node", self.name, error)
     }
 
@@ -84,7 +88,7 @@ impl Gate<'_> {
         Diagnostics::failed("unlock", "node", self.name, error)
     }
 
-    fn not_locked(&self, reason: &str) -> Diagnostics {
+    pub(super) fn not_locked(&self, reason: &str) -> Diagnostics {
         Diagnostics::error(format!("Cannot lock down node \"{}\"", self.name), reason)
     }
 
@@ -107,14 +111,17 @@ impl Gate<'_> {
         kubernetes::door::sweep(&client, self.name)
             .await
             .map_err(|error| self.failed(&error))?;
+        self.prove_access(&client).await?;
         if probe::port(self.access.dialer(), self.address, 22).await != Seen::Connects {
             // Locked already, by other rules or by a run whose state was lost.
             self.knock(&client, &Verb::Unlock).await?;
         }
         let before = self.arm(rules).await?;
         match self.prove_and_confirm(&client, &before).await {
-            Ok(observed) => {
+            Ok(mut observed) => {
                 self.note_peers().await?;
+                let node_ports = self.look_at_node_ports(&client).await;
+                observed.insert(node_port::OBSERVED.into(), node_ports.into());
                 Ok(observed)
             }
             Err(diagnostics) => Err(diagnostics.left(&self.take_back().await)),

@@ -1,11 +1,13 @@
 //! `strata_node_lockdown`: port 22 of a node closes, proven from outside; after it the way in is a one-shot pod (FN1).
 //!
 //! Identity is the node's name. What a plan changes is decided in [`plan`], what is seen in [`probe`], done in [`close`]. An unreachable node is no evidence: only a
-//! connection to port 22 is drift. Not handled: `ssh-open` windows (a command of the cli).
+//! connection to port 22 is drift. What must work before it closes is in [`proof`]. Not handled: `ssh-open` windows (a command of the cli).
 
 pub mod close;
+pub mod node_port;
 pub mod plan;
 pub mod probe;
+pub mod proof;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -18,6 +20,7 @@ use strata_framework::{
 use self::close::{Gate, Timing};
 use self::plan::{Lock, Step};
 use self::probe::Seen;
+use self::proof::{Proof, Teleport};
 use crate::access::{self, Access};
 use crate::claim;
 use crate::firewall::Rules;
@@ -39,7 +42,9 @@ use crate::services::attribute::{Cluster, Ssh};
 /// - In the store: read of the PKI, of the keys of `ssh` and of `claim/init`; write of `nodes/<name>/member`.
 /// - At the node: SSH as `ssh.user`, who may run `/opt/strata/bin/strata-node` with `sudo`, and a way from here to its ports 22 and 6443.
 /// - At the Kubernetes API: none to grant. From the PKI the provider signs itself a client certificate of group `system:masters` that lives
-///   one hour. It is used for privileged pods in `kube-system` (create, get, list, delete), Nodes (get, list) and the DaemonSet `cilium` (get).
+///   one hour. It is used for privileged pods in `kube-system` (create, get, list, delete), Nodes (get, list), Services (list), the namespace
+///   `kube-system` (get) and the DaemonSet `cilium` (get).
+/// - With Teleport: `get` of the namespace `kube-system`, for the user of the kubeconfig.
 ///
 /// # Errors
 ///
@@ -85,19 +90,36 @@ pub struct NodeLockdown {
     /// Who reaches port 6443 of control planes, besides nodes and pods: `any`, `operators`, `nodes`, CIDRs. Without it: `any`.
     #[schema(optional)]
     pub api: Attr<BTreeSet<String>>,
+    /// Where NodePorts are meant to answer: `private` or `public`. The rules do not reach them, for Cilium answers before the firewall sees a packet
+    /// (its `nodeport-addresses` decides). With `private` an answer that is seen at the lockdown is a warning.
+    #[schema(default = "private", recorded, one_of("private", "public"))]
+    pub node_ports: Attr<String>,
     /// The cluster, whose API is the way in afterwards. Only `endpoint`, `port`, `pki` and `control_planes` are looked at.
     #[schema(required, recorded)]
     pub cluster: Attr<Cluster>,
     /// How to log in while the node is open.
     #[schema(required, recorded)]
     pub ssh: Attr<Ssh>,
+    /// The way in that is used right before the node is locked, so that nobody is locked out by a way that only should work. `kubernetes`: a pod on
+    /// this node runs a command. `teleport`: that, and a request comes through Teleport to this cluster; an agent that is not there yet is waited
+    /// for. `none`: nothing is tried, and a warning says so. When it fails the node stays open, and nothing is taken away.
+    #[schema(
+        default = "kubernetes",
+        recorded,
+        one_of("kubernetes", "teleport", "none")
+    )]
+    pub proof: Attr<String>,
+    /// Teleport, for `proof = "teleport"`. Without it that proof is not possible.
+    #[schema(optional, recorded)]
+    pub teleport: Attr<Teleport>,
     /// SHA-256 of the rules in hex, node addresses left out.
     #[schema(computed)]
     pub rules_sha256: Attr<String>,
     /// Whether port 22 is closed.
     #[schema(computed)]
     pub locked: Attr<bool>,
-    /// What was seen at the lockdown, by address family (`ipv4`, `ipv6`): `closed`, or `not observed` where this machine has no way to look.
+    /// What was seen at the lockdown, by address family (`ipv4`, `ipv6`): `closed`, or `not observed` where this machine has no way to look. Under
+    /// `node_ports` what the lowest NodePort of the cluster said from here: `answers`, `silent`, `not observed`, or `none` when there is none.
     #[schema(computed)]
     pub observed: Attr<BTreeMap<String, String>>,
     /// How long operations may take: durations like `90s`, `120m` or `1h30m`.
@@ -184,6 +206,7 @@ impl NodeLockdown {
             addresses: access::addresses(all.iter().chain(&own))?,
             control_plane: self.role.text() == "control-plane",
             peers: self.peers()?,
+            proof: Proof::of(&self.proof, &self.teleport)?.unwrap_or(Proof::Kubernetes),
             timing: Timing::of(access),
         })
     }
@@ -235,7 +258,21 @@ impl NodeLockdown {
             let gate = planned.gate(cx, &access)?;
             match plan::step(prior, planned.is_enabled(), &hash, peers_changed) {
                 Step::Lock => {
+                    if let Proof::Nothing = gate.proof {
+                        cx.warn(Diagnostics::warning(
+                            format!("No way into node \"{}\" was proven before it is locked", gate.name),
+                            "`proof` is `none`: whether a pod on it, or an access proxy, would still lead to it was not tried.",
+                        ));
+                    }
                     observed = gate.close(&rules.render()).await?;
+                    let answers = observed.get(node_port::OBSERVED).map(String::as_str);
+                    if answers == Some(node_port::ANSWERS) && planned.node_ports.text() == "private"
+                    {
+                        cx.warn(Diagnostics::warning(
+                            format!("A NodePort of node \"{}\" answers from here", gate.name),
+                            "`node_ports` is `private`, but Cilium answers before the node's firewall sees a packet. Set `nodeport-addresses` in its configuration.",
+                        ));
+                    }
                     let (rules_sha256, observed) = (hash.clone(), observed.clone());
                     gate.note_lock(Some(marker::Lock {
                         rules_sha256,
@@ -264,10 +301,11 @@ impl Resource for NodeLockdown {
     type Model = Self;
     type Private = ();
     const SUBCATEGORY: &'static str = "Kubernetes";
-    const TIMEOUTS: Limit = Limit::minutes(10, 2, 10, 10);
+    const TIMEOUTS: Limit = Limit::minutes(20, 2, 20, 10);
 
     fn validate(config: &Self, found: &mut Diagnostics) {
         found.take(config.rules().map(drop));
+        found.take(Proof::of(&config.proof, &config.teleport).map(drop));
     }
 
     async fn plan(

@@ -38,3 +38,20 @@ run "port_22_is_never_public" {
 
   expect_failures = [var.access]
 }
+
+run "teleport_is_passed_on" {
+  command = plan
+
+  variables {
+    access = {
+      pods     = "10.244.0.0/16"
+      proof    = "teleport"
+      teleport = { proxy = "teleport.example.org:443", cluster = "home", kubeconfig = "teleport/kubeconfig", timeout = "5m" }
+    }
+  }
+
+  assert {
+    condition     = alltrue([for lockdown in strata_node_lockdown.this : lockdown.proof == "teleport" && lockdown.teleport.cluster == "home"])
+    error_message = "Each node is locked only after a request through Teleport."
+  }
+}

@@ -1,0 +1,163 @@
+//! What must work before a node is locked: the door, Teleport, or nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use strata_framework::{Attr, Diagnostics, Resource};
+use strata_lab::teleport::{Agent, Teleport as Proxy};
+
+use super::site::{CILIUM, ENDPOINT, Site, put, site};
+use crate::pki::{MASTERS, Pki};
+use crate::services::lockdown::NodeLockdown;
+use crate::services::lockdown::probe::Seen;
+use crate::services::lockdown::proof::Teleport;
+
+const NAME: &str = "teleport.strata.test";
+
+/// A lockdown that waits this long for the agent of `home`.
+fn planned(site: &Site, timeout: &'static str) -> NodeLockdown {
+    NodeLockdown {
+        proof: "teleport".into(),
+        teleport: Attr::Known(Teleport {
+            proxy: "192.0.2.250:443".into(),
+            cluster: "home".into(),
+            kubeconfig: "teleport/kubeconfig".into(),
+            timeout: Attr::Known(timeout.into()),
+        }),
+        ..site.lockdown("cp-1")
+    }
+}
+
+async fn lock(site: &Site, planned: NodeLockdown) -> Result<NodeLockdown, Diagnostics> {
+    NodeLockdown::create(&site.process.cx(), planned.clone(), planned).await
+}
+
+/// A proxy in the lab's network, and the user's kubeconfig in the store.
+async fn proxy(site: &Site) -> Arc<Proxy> {
+    let address = "192.0.2.250".parse().unwrap();
+    let proxy = Proxy::start(NAME, address, site.world.lab.network()).unwrap();
+    let store = site.provider().store().unwrap();
+    let kubeconfig = proxy.kubeconfig("home").unwrap();
+    // The name has no record; what is dialled is an address.
+    let kubeconfig = kubeconfig.replace(&format!("https://{NAME}"), "https://192.0.2.250");
+    put(&*store, "teleport/kubeconfig", &kubeconfig).await;
+    proxy
+}
+
+async fn agent(site: &Site) -> Agent {
+    let pki = Pki::parse(site.provider().entry("pki").await.unwrap().expose()).unwrap();
+    let year = Duration::from_hours(365 * 24);
+    let identity = pki.identity("teleport-agent", MASTERS, year).unwrap();
+    Agent {
+        address: site.machines["cp-1"].1,
+        endpoint: ENDPOINT.into(),
+        ca: pki.ca_crt.clone(),
+        certificate: identity.certificate,
+        key: identity.key.expose().clone(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_node_is_locked_once_teleport_leads_to_its_cluster() {
+    let site = site(&["cp-1"]).await;
+    site.join_all(&["cp-1"]).await;
+    site.apply("cilium", CILIUM).await;
+    let proxy = proxy(&site).await;
+
+    // Never registered; a name that only begins the same is no agent of ours.
+    proxy.register("home-2", agent(&site).await);
+    let error = lock(&site, planned(&site, "5s"))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("not found")
+            && error.contains("nothing was changed on it")
+            && error.contains("kubeClusterName: home"),
+        "{error}"
+    );
+    assert_eq!(site.port22("cp-1").await, Seen::Connects);
+
+    // A kubeconfig for somewhere else.
+    let mut elsewhere = planned(&site, "5s");
+    if let Attr::Known(teleport) = &mut elsewhere.teleport {
+        teleport.proxy = "192.0.2.25:443".into();
+    }
+    let error = lock(&site, elsewhere).await.unwrap_err().to_string();
+    assert!(error.contains("is for 192.0.2.250:443"), "{error}");
+
+    // Registered, and offline.
+    let gone = Agent {
+        address: "192.0.2.251".parse().unwrap(),
+        ..agent(&site).await
+    };
+    proxy.register("home", gone);
+    let error = lock(&site, planned(&site, "5s"))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("offline"), "{error}");
+
+    // It comes while it is waited for.
+    let late = agent(&site).await;
+    let comes = tokio::spawn({
+        let proxy = Arc::clone(&proxy);
+        async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            proxy.register("home", late);
+        }
+    });
+    let locked = lock(&site, planned(&site, "300m"))
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+    comes.await.unwrap();
+    assert_eq!(
+        (locked.locked.known(), site.port22("cp-1").await),
+        (Some(&true), Seen::Silent)
+    );
+    assert!(
+        site.process.warnings().is_empty(),
+        "{}",
+        site.process.warnings()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn another_cluster_of_the_same_name_proves_nothing_and_nothing_is_asked_of_none() {
+    let site = site(&["cp-1"]).await;
+    site.join_all(&["cp-1"]).await;
+    // No door: the node keeps its open rules, before anything was armed.
+    let error = site.lock("cp-1").await.unwrap_err().to_string();
+    assert!(
+        error.contains("cilium") && error.contains("nothing was changed on it"),
+        "{error}"
+    );
+    site.apply("cilium", CILIUM).await;
+
+    let other = crate::kubernetes::tests::cluster().await;
+    let proxy = proxy(&site).await;
+    let network = site.world.lab.network();
+    let address = "192.0.2.252".parse().unwrap();
+    proxy.register("home", other.agent(address, network));
+    let error = lock(&site, planned(&site, "5s"))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("another cluster"), "{error}");
+    assert_eq!(site.port22("cp-1").await, Seen::Connects);
+
+    let unproven = NodeLockdown {
+        proof: "none".into(),
+        ..site.lockdown("cp-1")
+    };
+    lock(&site, unproven)
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(site.port22("cp-1").await, Seen::Silent);
+    assert!(
+        site.process
+            .warnings()
+            .to_string()
+            .contains("No way into node \"cp-1\" was proven")
+    );
+}
