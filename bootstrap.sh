@@ -2,12 +2,13 @@
 # From nothing to a locked Kubernetes cluster, and back. Builds what is missing, then hands over to target/debug/strata.
 #
 # Usage:
-#   ./bootstrap.sh [up|plan|preflight|status|destroy|kubeconfig|capture|kit|adopt|store|unlock|explain] [-c FILE] [--set key=value]... [--yes[=NAME]] [--all] [--on-failure resume|rollback]
+#   ./bootstrap.sh [up|plan|preflight|status|node|destroy|kubeconfig|capture|kit|adopt|store|unlock|explain] [-c FILE] [--set key=value]... [--yes[=NAME]] [--all] [--on-failure resume|rollback]
 #
 #   up           bring the cluster up, or go on where the last run stopped (default)
 #   plan         show what `up` would change
 #   preflight    check everything, change nothing
 #   status       show what is there now
+#   node         list; add NAME... --role worker|control-plane [--offer X] [--zone Z]; remove NAME...; replace NAME
 #   destroy      take the cluster down; --all also takes layer 00 (PKI, keys)
 #   kubeconfig   write a kubeconfig, valid for 7 days
 #   capture      take the keys of a sealed-secrets controller that made its own into the store
@@ -88,7 +89,7 @@ main() {
       usage
       exit 0
       ;;
-    up | plan | preflight | status | destroy | kubeconfig | capture | kit | adopt | store | unlock | explain | cluster)
+    up | plan | preflight | status | node | destroy | kubeconfig | capture | kit | adopt | store | unlock | explain | cluster)
       verb=$1
       shift
       ;;

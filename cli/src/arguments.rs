@@ -22,6 +22,8 @@ pub(crate) enum Verb {
     Preflight(Common),
     /// Show what is there now
     Status(Common),
+    /// List, add, remove or replace nodes: the cluster file is edited, then `up` runs for it
+    Node(NodeOptions),
     /// Take the cluster down; layer 00 (PKI, keys) stays unless --all
     Destroy(DestroyOptions),
     /// Write a kubeconfig, valid for 7 days
@@ -69,6 +71,79 @@ pub(crate) struct UpOptions {
     /// What to do after a failure
     #[arg(long, value_enum)]
     pub(crate) on_failure: Option<OnFailure>,
+}
+
+#[derive(Args, Debug, Clone)]
+pub(crate) struct NodeOptions {
+    #[command(subcommand)]
+    pub(crate) action: NodeAction,
+}
+
+#[derive(Subcommand, Debug, Clone)]
+pub(crate) enum NodeAction {
+    /// Every node with role, address, readiness and port 22
+    List(Common),
+    /// Write nodes into the cluster file and bring them up
+    Add(NodeAddOptions),
+    /// Take nodes out of the cluster file and give their machines back
+    Remove(NodeGoOptions),
+    /// Give one node's machine back and order it anew under the same name
+    Replace(NodeReplaceOptions),
+}
+
+#[derive(Args, Debug, Clone)]
+pub(crate) struct NodeAddOptions {
+    /// Names of the new nodes, for life
+    #[arg(value_name = "NAME", required = true)]
+    pub(crate) names: Vec<String>,
+    /// What they are for
+    #[arg(long, value_enum)]
+    pub(crate) role: Role,
+    /// Offer to order, where it differs from the role's default
+    #[arg(long)]
+    pub(crate) offer: Option<String>,
+    /// Zone, where it differs from the platform's
+    #[arg(long)]
+    pub(crate) zone: Option<String>,
+    #[command(flatten)]
+    pub(crate) up: UpOptions,
+}
+
+#[derive(Args, Debug, Clone)]
+pub(crate) struct NodeGoOptions {
+    /// Names of the nodes that go
+    #[arg(value_name = "NAME", required = true)]
+    pub(crate) names: Vec<String>,
+    #[command(flatten)]
+    pub(crate) up: UpOptions,
+}
+
+#[derive(Args, Debug, Clone)]
+pub(crate) struct NodeReplaceOptions {
+    /// Name of the node
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) up: UpOptions,
+}
+
+/// What a node is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// Runs the API and etcd
+    ControlPlane,
+    /// Runs the work
+    Worker,
+}
+
+impl Role {
+    /// As the cluster file says it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::ControlPlane => "control-plane",
+            Self::Worker => "worker",
+        }
+    }
 }
 
 #[derive(Args, Debug, Clone)]

@@ -98,6 +98,20 @@ pub(crate) async fn plan(
     plan_with(session, terraform, layer, &[]).await
 }
 
+/// Plans one layer so that these addresses go and come back.
+pub(crate) async fn plan_replace(
+    session: &Session,
+    terraform: &Terraform,
+    layer: Layer,
+    addresses: &[String],
+) -> anyhow::Result<Result<Plan, Stop>> {
+    let replace: Vec<String> = addresses
+        .iter()
+        .map(|address| format!("-replace={address}"))
+        .collect();
+    plan_with(session, terraform, layer, &replace).await
+}
+
 /// Plans to destroy these addresses of a layer. Terraform adds whatever depends on one of them, whoever made it: look before applying.
 pub(crate) async fn plan_destroy(
     session: &Session,

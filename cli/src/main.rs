@@ -14,10 +14,13 @@ mod outcome;
 mod passphrase;
 mod platform;
 mod preflight;
+mod price;
 mod progress;
 mod project;
+mod question;
 mod session;
 mod terraform;
+mod unseen;
 mod verb;
 
 use std::process::ExitCode;
@@ -55,6 +58,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Verb::Plan(options) => verb::plan::run(&options).await,
         Verb::Preflight(options) => verb::preflight::run(&options).await,
         Verb::Status(options) => verb::status::run(&options).await,
+        Verb::Node(options) => verb::node::run(&options).await,
         Verb::Destroy(options) => verb::destroy::run(&options).await,
         Verb::Kubeconfig(options) => verb::kubeconfig::run(&options).await,
         Verb::Capture(options) => verb::capture::run(&options).await,

@@ -10,6 +10,7 @@ use strata_provider::{
 };
 
 use crate::{
+    outcome::Outcome,
     session::{Session, World},
     verb::kubeconfig,
 };
@@ -59,6 +60,15 @@ impl Observation {
             let _ = write!(text, ", {unseen} not observed");
         }
         text
+    }
+
+    /// Done, or partly unobserved.
+    pub(crate) fn outcome(&self) -> Outcome {
+        if self.is_partial() {
+            Outcome::Unobserved
+        } else {
+            Outcome::Done
+        }
     }
 
     /// Whether something could not be seen.

@@ -20,6 +20,8 @@ pub(crate) struct Platform {
     credential: Source,
     zones: BTreeSet<String>,
     cluster_tag: String,
+    /// `hourly` or `monthly`: an offer is sold as one or the other, under one name.
+    period: &'static str,
 }
 
 /// A machine type as it is sold.
@@ -31,6 +33,8 @@ pub(crate) struct Offer {
     #[serde(default)]
     pub(crate) enable: bool,
     price_per_hour: Option<Money>,
+    price_per_month: Option<Money>,
+    fee: Option<Money>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -41,12 +45,27 @@ struct Money {
     nanos: i64,
 }
 
+impl Money {
+    /// In thousandths, rounded up.
+    fn milli(&self) -> i64 {
+        self.units * 1000 + (self.nanos + 999_999).div_euclid(1_000_000)
+    }
+}
+
 impl Offer {
     /// Thousandths of a euro for an hour.
-    pub(crate) fn milli_euro_per_hour(&self) -> Option<i64> {
-        self.price_per_hour
-            .as_ref()
-            .map(|money| money.units * 1000 + money.nanos / 1_000_000)
+    pub(crate) fn per_hour(&self) -> Option<i64> {
+        self.price_per_hour.as_ref().map(Money::milli)
+    }
+
+    /// Thousandths of a euro for a month, where the offer is sold by the month.
+    pub(crate) fn per_month(&self) -> Option<i64> {
+        self.price_per_month.as_ref().map(Money::milli)
+    }
+
+    /// Thousandths of a euro that are due once, with the order.
+    pub(crate) fn fee(&self) -> i64 {
+        self.fee.as_ref().map_or(0, Money::milli)
     }
 }
 
@@ -92,6 +111,11 @@ impl Platform {
                 .map(|node| node.zone.clone())
                 .collect(),
             cluster_tag: format!("strata-cluster={}", cluster.name()),
+            period: if cluster.spec.platform.monthly {
+                "monthly"
+            } else {
+                "hourly"
+            },
         })
     }
 
@@ -118,12 +142,13 @@ impl Platform {
         Ok(servers)
     }
 
-    /// Hourly offers of a zone.
+    /// Offers of a zone, as the cluster file wants to pay them.
     pub(crate) async fn offers(&self, zone: &str) -> anyhow::Result<Vec<Offer>> {
         let mut offers = Vec::new();
         for page in 1.. {
             let path = format!(
-                "baremetal/v1/zones/{zone}/offers?subscription_period=hourly&page={page}&page_size=100"
+                "baremetal/v1/zones/{zone}/offers?subscription_period={}&page={page}&page_size=100",
+                self.period
             );
             let answer: OfferPage = self
                 .http

@@ -23,6 +23,7 @@ use crate::{
     kit::recency,
     lab,
     platform::{Offer, Platform, mark},
+    price::{Bill, over_budget},
     project::{Layer, Project},
     terraform,
 };
@@ -31,19 +32,22 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Preflight {
     pub(crate) report: Report,
-    /// Price of all servers of the cluster, thousandths of a euro an hour.
-    pub(crate) milli_euro_per_hour: Option<i64>,
+    /// Price of all servers of the cluster, when every price is known.
+    pub(crate) whole: Option<Bill>,
+    /// Price of those that would be ordered.
+    pub(crate) ordered: Option<Bill>,
     /// Nodes that have no server yet.
     pub(crate) missing: Vec<String>,
     /// Which source each credential comes from, never its value.
     pub(crate) credentials: Vec<String>,
 }
 
-/// Runs all checks.
+/// Runs all checks. `replace`: a node that is ordered although it has a server.
 pub(crate) async fn run(
     project: &Project,
     cluster: &Cluster,
     environment: &Environment,
+    replace: Option<&str>,
 ) -> Preflight {
     let mut preflight = Preflight::default();
     let report = &mut preflight.report;
@@ -64,7 +68,7 @@ pub(crate) async fn run(
         Ok(platform) => {
             let credential = format!("Scaleway from {}", platform.credential());
             preflight.credentials.push(credential);
-            check_platform(&platform, cluster, owner.as_deref(), &mut preflight).await;
+            check_platform(&platform, cluster, owner.as_deref(), replace, &mut preflight).await;
         }
     }
     if cluster.spec.dns.kind == "cloudflare" {
@@ -216,6 +220,7 @@ async fn check_platform(
     platform: &Platform,
     cluster: &Cluster,
     owner: Option<&str>,
+    replace: Option<&str>,
     preflight: &mut Preflight,
 ) {
     let report = &mut preflight.report;
@@ -237,9 +242,10 @@ async fn check_platform(
         .keys()
         .map(String::as_str)
         .filter(|name| {
-            !servers
-                .iter()
-                .any(|server| mark(server, "strata-node") == Some(name))
+            replace == Some(name)
+                || !servers
+                    .iter()
+                    .any(|server| mark(server, "strata-node") == Some(name))
         })
         .collect();
     let mut offers: BTreeMap<String, Vec<Offer>> = BTreeMap::new();
@@ -259,7 +265,15 @@ async fn check_platform(
     for result in stock(nodes, &missing, &offers) {
         report.check(result);
     }
-    preflight.milli_euro_per_hour = price(nodes, &offers);
+    preflight.whole = Bill::of(nodes.values(), &offers);
+    let ordered = nodes
+        .iter()
+        .filter(|(name, _)| missing.contains(name.as_str()));
+    preflight.ordered = Bill::of(ordered.map(|(_, node)| node), &offers);
+    report.check(over_budget(
+        preflight.whole.as_ref(),
+        cluster.spec.max_per_month.as_deref(),
+    ));
     preflight.missing = missing.into_iter().map(str::to_owned).collect();
 }
 
@@ -374,29 +388,15 @@ fn stock(
     wanted.into_iter().map(check).collect()
 }
 
-/// The sum over all nodes, when every price is known.
-fn price(nodes: &BTreeMap<String, Node>, offers: &BTreeMap<String, Vec<Offer>>) -> Option<i64> {
-    let one = |node: &Node| {
-        offers
-            .get(&node.zone)?
-            .iter()
-            .find(|offer| offer.name == node.offer)?
-            .milli_euro_per_hour()
-    };
-    nodes.values().map(one).sum()
-}
-
-/// `0.62 EUR/h`.
-pub(crate) fn euro_per_hour(milli: i64) -> String {
-    format!("{}.{:02} EUR/h", milli / 1000, milli % 1000 / 10)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn offer(name: &str, stock: &str) -> Offer {
-        serde_json::from_value(serde_json::json!({ "name": name, "stock": stock, "enable": stock != "empty", "price_per_hour": { "units": 0, "nanos": 124_000_000 } })).unwrap()
+        serde_json::from_value(
+            serde_json::json!({ "name": name, "stock": stock, "enable": stock != "empty" }),
+        )
+        .unwrap()
     }
 
     fn nodes(offers: &[(&str, &str)]) -> BTreeMap<String, Node> {
@@ -424,7 +424,7 @@ mod tests {
                 offer("C", "available"),
             ],
         )]);
-        let mut nodes = nodes(&[("w-1", "A"), ("w-2", "B"), ("w-3", "C"), ("w-4", "D")]);
+        let nodes = nodes(&[("w-1", "A"), ("w-2", "B"), ("w-3", "C"), ("w-4", "D")]);
         let codes = |missing: &[&str]| -> Vec<_> {
             stock(&nodes, &missing.iter().copied().collect(), &offers)
                 .into_iter()
@@ -437,12 +437,6 @@ mod tests {
             ["SCW-07", "SCW-08", "SCW-06"]
         );
         assert_eq!(codes(&[]), ["SCW-06"]);
-        assert_eq!(price(&nodes, &offers), None);
-        nodes.remove("w-4");
-        assert_eq!(
-            price(&nodes, &offers).map(euro_per_hour).as_deref(),
-            Some("0.37 EUR/h")
-        );
     }
 
     #[test]

@@ -175,7 +175,8 @@ pub(crate) enum Purpose {
     DestroyAll,
 }
 
-fn refused(console: Console, findings: Vec<Finding>) {
+/// Says why a cluster file is refused.
+pub(crate) fn refused(console: Console, findings: Vec<Finding>) {
     let mut report = Report::default();
     for finding in findings {
         console.plain(&finding.to_string());

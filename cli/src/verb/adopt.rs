@@ -16,6 +16,7 @@ use crate::{
     project::Layer,
     session::{Purpose, Session, World},
     terraform::Terraform,
+    unseen::Unseen,
     verb::plan::{self, Survey},
 };
 
@@ -127,7 +128,14 @@ fn stopped(session: &Session, stop: &Stop) -> Outcome {
 /// The proof: a plan as `up` would make it changes nothing.
 async fn finish(session: &Session, world: &World) -> anyhow::Result<Outcome> {
     let terraform = session.terraform(world, Purpose::Build)?;
-    match plan::survey(session, &terraform, Layer::Auth).await? {
+    let mut unseen = Unseen::default();
+    match plan::survey(session, &terraform, Layer::Auth, &[], &mut unseen).await? {
+        Survey::Unchanged if !unseen.is_empty() => {
+            session.say("done", "the state is rebuilt, as far as could be seen");
+            unseen.say(session.console);
+            session.console.add("next", &session.again("plan"));
+            Ok(Outcome::Unobserved)
+        }
         Survey::Unchanged => {
             session.say("done", "the state is rebuilt; 4 layers, no changes");
             session.console.add(

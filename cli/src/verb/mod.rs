@@ -6,6 +6,7 @@ pub(crate) mod cluster;
 pub(crate) mod destroy;
 pub(crate) mod kit;
 pub(crate) mod kubeconfig;
+pub(crate) mod node;
 pub(crate) mod plan;
 pub(crate) mod preflight;
 pub(crate) mod rollback;

@@ -7,6 +7,7 @@ use crate::{
     project::Layer,
     session::{Purpose, Session},
     terraform::Terraform,
+    unseen::Unseen,
 };
 
 pub(crate) async fn run(options: &Common) -> anyhow::Result<Outcome> {
@@ -19,6 +20,7 @@ pub(crate) async fn run(options: &Common) -> anyhow::Result<Outcome> {
     };
     let terraform = session.terraform(&world, Purpose::Build)?;
     let mut last = None;
+    let mut unseen = Unseen::default();
     for layer in Layer::ALL {
         // A layer reads the one below from its state.
         if last.is_some_and(|below: Layer| !session.project.is_complete(below)) {
@@ -33,7 +35,10 @@ pub(crate) async fn run(options: &Common) -> anyhow::Result<Outcome> {
             break;
         }
         match layers::plan(&session, &terraform, layer).await? {
-            Ok(plan) => session.say("plan", format!("{}: {}", layer.name(), sentence(&plan))),
+            Ok(plan) => {
+                session.say("plan", format!("{}: {}", layer.name(), sentence(&plan)));
+                unseen.take(&plan.changes.diagnostics);
+            }
             Err(stop) => return Ok(stopped(&session, &stop)),
         }
         if session.interrupted() {
@@ -41,8 +46,13 @@ pub(crate) async fn run(options: &Common) -> anyhow::Result<Outcome> {
         }
         last = Some(layer);
     }
+    unseen.say(session.console);
     session.console.plain("Nothing was changed.");
-    Ok(Outcome::Done)
+    Ok(if unseen.is_empty() {
+        Outcome::Done
+    } else {
+        Outcome::Unobserved
+    })
 }
 
 /// A layer that makes nothing, and only records for which cluster file.
@@ -77,16 +87,27 @@ pub(crate) enum Survey {
     Failed(Stop),
 }
 
-/// Plans layers from `from` upwards until one differs.
+/// Plans layers from `from` upwards until one differs. `replace`: addresses of layer 01 that go and come back. What could not be looked at
+/// is added to `unseen`.
 pub(crate) async fn survey(
     session: &Session,
     terraform: &Terraform,
     from: Layer,
+    replace: &[String],
+    unseen: &mut Unseen,
 ) -> anyhow::Result<Survey> {
     for layer in Layer::ALL.into_iter().filter(|layer| *layer >= from) {
-        match layers::plan(session, terraform, layer).await? {
-            Ok(plan) if plan.differs => return Ok(Survey::Differs(Box::new(plan))),
-            Ok(_) => {}
+        let replace: &[String] = match layer {
+            Layer::Infrastructure => replace,
+            _ => &[],
+        };
+        match layers::plan_replace(session, terraform, layer, replace).await? {
+            Ok(plan) => {
+                unseen.take(&plan.changes.diagnostics);
+                if plan.differs {
+                    return Ok(Survey::Differs(Box::new(plan)));
+                }
+            }
             Err(stop) => return Ok(Survey::Failed(stop)),
         }
     }

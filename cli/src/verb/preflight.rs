@@ -15,7 +15,8 @@ pub(crate) async fn run(options: &Common) -> anyhow::Result<Outcome> {
     let Some(world) = session.world(true).await? else {
         unreachable!("a lab is started when there is none")
     };
-    let preflight = preflight::run(&session.project, &session.cluster, &world.environment).await;
+    let preflight =
+        preflight::run(&session.project, &session.cluster, &world.environment, None).await;
     session::show(session.console, &preflight.report);
     session.say_credentials(&preflight.credentials);
     session.console.plain(&format!(

@@ -2,10 +2,11 @@
 
 use crate::{
     arguments::Common,
-    console, observe,
+    console,
+    observe::{self, Observation},
     outcome::Outcome,
     project::Layer,
-    session::{Purpose, Session},
+    session::{Purpose, Session, World},
 };
 
 pub(crate) async fn run(options: &Common) -> anyhow::Result<Outcome> {
@@ -46,8 +47,31 @@ pub(crate) async fn run(options: &Common) -> anyhow::Result<Outcome> {
             .plain(&format!("next: {}", session.again("up")));
         return Ok(Outcome::Done);
     }
+    let observation = nodes(&session, &world).await?;
     let outputs = terraform.outputs(Layer::Infrastructure).await?;
-    let observation = observe::observe(&session, &world, &outputs["machines"]).await;
+    if let Some(expiry) = outputs["join_info"]["expires_at"].as_str() {
+        session.console.plain(&format!(
+            "join token ends {expiry} (shown, not renewed; nodes of this cluster do not need it)"
+        ));
+    }
+    if let Some(left) = kubeconfig_left(&session) {
+        session.console.plain(&format!(
+            "kubeconfig {}: {left}",
+            session.project.relative(&session.project.kubeconfig())
+        ));
+    }
+    Ok(observation.outcome())
+}
+
+/// The table of nodes as they are seen from here, and what could not be seen.
+pub(crate) async fn nodes(session: &Session, world: &World) -> anyhow::Result<Observation> {
+    let outputs = if session.project.has_state(Layer::Infrastructure) {
+        let terraform = session.terraform(world, Purpose::Build)?;
+        terraform.outputs(Layer::Infrastructure).await?
+    } else {
+        serde_json::Value::Null
+    };
+    let observation = observe::observe(session, world, &outputs["machines"]).await;
     session.console.plain(&format!(
         "{:<12} {:<14} {:<16} {:<10} port 22",
         "node", "role", "address", "Ready"
@@ -73,22 +97,7 @@ pub(crate) async fn run(options: &Common) -> anyhow::Result<Outcome> {
             .console
             .plain(&format!("the API was not observed: {cause}"));
     }
-    if let Some(expiry) = outputs["join_info"]["expires_at"].as_str() {
-        session.console.plain(&format!(
-            "join token ends {expiry} (shown, not renewed; nodes of this cluster do not need it)"
-        ));
-    }
-    if let Some(left) = kubeconfig_left(&session) {
-        session.console.plain(&format!(
-            "kubeconfig {}: {left}",
-            session.project.relative(&session.project.kubeconfig())
-        ));
-    }
-    Ok(if observation.is_partial() {
-        Outcome::Unobserved
-    } else {
-        Outcome::Done
-    })
+    Ok(observation)
 }
 
 /// How long the kubeconfig is still good, by its age.

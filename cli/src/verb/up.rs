@@ -1,7 +1,5 @@
 //! `strata up`: preflight, then every layer from the bottom up. It starts from whatever is there, so it is also how to resume.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
-
 use crate::{
     arguments::{OnFailure, UpOptions},
     console::duration,
@@ -10,12 +8,16 @@ use crate::{
     layers::{self, Stop},
     observe::observe,
     outcome::Outcome,
-    preflight::{self, Preflight, euro_per_hour, open_store},
+    preflight::{self, Preflight, open_store},
+    price::Bill,
     project::Layer,
+    question::ask,
     session::{self, Purpose, Session, World},
     terraform::{Terraform, event::Diagnostic},
+    unseen::{Unseen, is_unseen},
     verb::{
         kubeconfig,
+        node::replace,
         plan::{self, Survey},
         rollback, status,
     },
@@ -26,11 +28,39 @@ pub(crate) async fn run(options: &UpOptions) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Preflight);
     };
     session.header();
-    let began = session.console.elapsed();
     let Some(world) = session.world(true).await? else {
         unreachable!("a lab is started when there is none")
     };
-    let preflight = preflight::run(&session.project, &session.cluster, &world.environment).await;
+    let nothing = Errand {
+        replace: None,
+        begin: Box::new(|| Ok(())),
+    };
+    carry_out(&session, world, options, nothing).await
+}
+
+/// What a verb that changes one thing wants of `up` besides.
+pub(crate) struct Errand<'a> {
+    /// A node whose machine is given back and ordered anew.
+    pub(crate) replace: Option<&'a str>,
+    /// Done when everything is checked and confirmed, before anything else is changed.
+    pub(crate) begin: Box<dyn FnOnce() -> anyhow::Result<()> + 'a>,
+}
+
+/// Preflight, the question about money, the errand's beginning, all layers.
+pub(crate) async fn carry_out(
+    session: &Session,
+    world: World,
+    options: &UpOptions,
+    errand: Errand<'_>,
+) -> anyhow::Result<Outcome> {
+    let began = session.console.elapsed();
+    let preflight = preflight::run(
+        &session.project,
+        &session.cluster,
+        &world.environment,
+        errand.replace,
+    )
+    .await;
     session::show(session.console, &preflight.report);
     session.say_credentials(&preflight.credentials);
     session.say("preflight", preflight.report.summary());
@@ -38,34 +68,42 @@ pub(crate) async fn run(options: &UpOptions) -> anyhow::Result<Outcome> {
         session.console.plain("Nothing was changed.");
         return Ok(Outcome::Preflight);
     }
-    if !confirmed(&session, options, &preflight)? {
+    if !confirmed(session, options, &preflight)? {
         return Ok(Outcome::Refused);
     }
+    (errand.begin)()?;
     let terraform = session.terraform(&world, Purpose::Build)?;
+    let replace = match errand.replace {
+        Some(node) => Some((node, replace::addresses(session, &terraform, node).await?)),
+        None => None,
+    };
     let mut run = Run {
-        session: &session,
+        session,
         terraform: &terraform,
+        replace,
         warnings: Vec::new(),
         created: Vec::new(),
         applied: 0,
+        unseen: Unseen::default(),
     };
     if let Some(stop) = run.all().await? {
         let outcome = run.stopped(&stop, options).await?;
         return Ok(outcome);
     }
-    let Run {
-        warnings, applied, ..
-    } = run;
-    finish(&session, &world, &terraform, applied, &warnings, began).await
+    finish(&run, &world, began).await
 }
 
 struct Run<'a> {
     session: &'a Session,
     terraform: &'a Terraform,
+    /// A node whose machine is replaced, and the addresses of what goes and comes back.
+    replace: Option<(&'a str, Vec<String>)>,
     warnings: Vec<Diagnostic>,
     /// What this run made, by layer.
     created: Vec<(Layer, Vec<String>)>,
     applied: usize,
+    /// What the plans could not look at.
+    unseen: Unseen,
 }
 
 impl Run<'_> {
@@ -73,7 +111,19 @@ impl Run<'_> {
     async fn all(&mut self) -> anyhow::Result<Option<Stop>> {
         let mut from = Layer::Auth;
         loop {
-            let plan = match plan::survey(self.session, self.terraform, from).await? {
+            let replace = self
+                .replace
+                .as_ref()
+                .map_or(&[][..], |(_, addresses)| addresses);
+            let plan = match plan::survey(
+                self.session,
+                self.terraform,
+                from,
+                replace,
+                &mut self.unseen,
+            )
+            .await?
+            {
                 Survey::Unchanged => break,
                 Survey::Failed(stop) => return Ok(Some(stop)),
                 Survey::Differs(plan) => plan,
@@ -82,6 +132,15 @@ impl Run<'_> {
                 return Ok(Some(Stop {
                     layer: plan.layer,
                     errors: Vec::new(),
+                    created: Vec::new(),
+                }));
+            }
+            if let Some((node, _)) = &self.replace
+                && let Some(error) = replace::beyond(node, &plan)
+            {
+                return Ok(Some(Stop {
+                    layer: plan.layer,
+                    errors: vec![error],
                     created: Vec::new(),
                 }));
             }
@@ -146,7 +205,10 @@ impl Run<'_> {
             .map_or(session.cluster.spec.on_failure == "rollback", |choice| {
                 choice == OnFailure::Rollback
             });
-        if wanted && !interrupted && rollback::run(session, self.terraform, &self.created).await? {
+        if wanted
+            && !interrupted
+            && rollback::run(session, self.terraform, &self.created, stop).await?
+        {
             session
                 .console
                 .add("next", &format!("{} --yes", session.again("up")));
@@ -168,81 +230,67 @@ impl Run<'_> {
     }
 }
 
-/// Asks before money is spent. The lab costs nothing.
+/// Says what is ordered and asks before money is spent. The lab costs nothing, and says what it would cost.
 fn confirmed(
     session: &Session,
     options: &UpOptions,
     preflight: &Preflight,
 ) -> anyhow::Result<bool> {
-    if session.cluster.is_lab() || preflight.missing.is_empty() {
+    if preflight.missing.is_empty() {
+        return Ok(true);
+    }
+    let lab = session.cluster.is_lab();
+    session.say("cost", cost(preflight, lab));
+    if lab {
         return Ok(true);
     }
     let name = session.cluster.name();
-    let price = preflight.milli_euro_per_hour.map_or_else(
-        || "price unknown".to_owned(),
-        |milli| format!("{}, {} EUR/month", euro_per_hour(milli), milli * 730 / 1000),
-    );
-    session.say(
-        "cost",
-        format!(
-            "{} to order ({}); the whole cluster: {}",
-            counted(preflight.missing.len(), "server"),
-            preflight.missing.join(" "),
-            price
-        ),
-    );
     match options.yes.as_deref() {
-        Some("") => return Ok(true),
-        Some(given) if given == name => return Ok(true),
+        Some(given) if given.is_empty() || given == name => Ok(true),
         Some(given) => {
             session.console.plain(&format!(
                 "--yes={given} is not this cluster's name: refused. To go on: {} --yes={name}",
                 session.again("up")
             ));
-            return Ok(false);
+            Ok(false)
         }
-        None => {}
+        None => ask(
+            session,
+            &format!("Type the cluster's name ({name}) to order: "),
+            name,
+            &format!("{} --yes", session.again("up")),
+        ),
     }
-    ask(
-        session,
-        &format!("Type the cluster's name ({name}) to order: "),
-        name,
-        &format!("{} --yes", session.again("up")),
-    )
 }
 
-/// Asks a person to type a word.
-pub(crate) fn ask(
-    session: &Session,
-    question: &str,
-    answer: &str,
-    otherwise: &str,
-) -> anyhow::Result<bool> {
-    if !std::io::stdin().is_terminal() {
-        session.console.plain(&format!(
-            "not a terminal and no --yes: refused. To go on: {otherwise}"
-        ));
-        return Ok(false);
+/// `to order: cp-1 cp-2 (2 servers, 0.25 EUR/h, ...); the whole cluster: ...`
+fn cost(preflight: &Preflight, lab: bool) -> String {
+    let words = |bill: Option<Bill>| {
+        bill.map_or_else(|| "price unknown".to_owned(), |bill| bill.to_string())
+    };
+    let ordered = format!(
+        "to order: {} ({})",
+        preflight.missing.join(" "),
+        words(preflight.ordered)
+    );
+    let whole = if preflight.whole == preflight.ordered {
+        String::new()
+    } else {
+        format!("; the whole cluster: {}", words(preflight.whole))
+    };
+    if lab {
+        format!("nothing here; for real {ordered}{whole} (recorded, not a quote)")
+    } else {
+        ordered + &whole
     }
-    write!(std::io::stdout(), "{question}")?;
-    std::io::stdout().flush()?;
-    let mut typed = String::new();
-    std::io::stdin().lock().read_line(&mut typed)?;
-    let same = typed.trim() == answer;
-    if !same {
-        session.console.plain("not confirmed; nothing was changed");
-    }
-    Ok(same)
 }
 
 async fn finish(
-    session: &Session,
+    run: &Run<'_>,
     world: &World,
-    terraform: &Terraform,
-    applied: usize,
-    warnings: &[Diagnostic],
     began: std::time::Duration,
 ) -> anyhow::Result<Outcome> {
+    let (session, terraform, applied) = (run.session, run.terraform, run.applied);
     let name = session.cluster.name();
     let path = session.project.kubeconfig();
     kubeconfig::write(session, world, &path).await?;
@@ -259,7 +307,7 @@ async fn finish(
         "done",
         format!("{what}; {}; kubeconfig {kubeconfig}", observation.summary()),
     );
-    for warning in warnings {
+    for warning in run.warnings.iter().filter(|warning| !is_unseen(warning)) {
         layers::explain(session.console, "warning", warning);
     }
     let store = open_store(&session.project, &session.cluster)?;
@@ -272,6 +320,7 @@ async fn finish(
     if let Some(cause) = &observation.unreachable {
         session.console.add("unseen", cause);
     }
+    run.unseen.say(session.console);
     if applied > 0 {
         session.console.add(
             "look",
@@ -293,9 +342,32 @@ async fn finish(
             session.console.add("not real", "machines, kernels, disks, network, containers: no pod runs here. Full list: target/debug/strata-lab facts");
         }
     }
-    Ok(if observation.is_partial() {
-        Outcome::Unobserved
+    Ok(if run.unseen.is_empty() {
+        observation.outcome()
     } else {
-        Outcome::Done
+        Outcome::Unobserved
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cost_names_who_is_ordered_and_never_a_part_of_a_sum() {
+        let mut preflight = Preflight {
+            missing: vec!["cp-1".into(), "w-1".into()],
+            ..Preflight::default()
+        };
+        assert_eq!(
+            cost(&preflight, false),
+            "to order: cp-1 w-1 (price unknown)"
+        );
+        preflight.ordered = Some(Bill::default());
+        assert_eq!(
+            cost(&preflight, false),
+            "to order: cp-1 w-1 (0 servers, 0.00 EUR/h, 0.00 EUR/month); the whole cluster: price unknown"
+        );
+        assert!(cost(&preflight, true).starts_with("nothing here; for real to order"));
+    }
 }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::cold_start::{assert_locked, assert_ready};
-use crate::harness::Project;
+use crate::cold_start::{assert_locked, assert_only_reads, assert_ready};
+use crate::harness::{Lab, Project};
 
 /// A cluster file with the given nodes, fast enough for tests.
 pub(crate) fn cluster_text(name: &str, nodes: &[(&str, &str)]) -> String {
@@ -118,10 +118,20 @@ fn cp_1_removed_from_the_file_leaves_alone_and_a_late_worker_is_let_in() {
     let lab = project.lab(name);
     let before = lab.servers();
 
-    // A worker joins a cluster whose nodes are locked already.
+    // A worker joins a cluster whose nodes are locked already, by the word for it: one line in the file, and `up`.
+    let comment = "# what somebody wrote beside it\n";
+    project.cluster_file(name, &(cluster_text(name, &all) + comment));
+    let node = |arguments: &[&str]| {
+        project.bootstrap(&[&["node"], arguments, &["-c", path, "--yes"]].concat())
+    };
+    node(&["add", "w-2", "--role", "worker"])
+        .expect_code(0)
+        .expect_text("+   w-2: worker");
     let more = [all.as_slice(), &[("w-2", "worker")]].concat();
-    project.cluster_file(name, &cluster_text(name, &more));
-    project.bootstrap(&["-c", path, "--yes"]).expect_code(0);
+    assert_eq!(
+        std::fs::read_to_string(&file).unwrap(),
+        cluster_text(name, &more) + comment
+    );
     assert_ready(&project, name, 5);
     assert_locked(&project, name, "api.day2.strata.test");
     for old in ["cp-1", "cp-2", "cp-3", "w-1"] {
@@ -187,6 +197,7 @@ fn cp_1_removed_from_the_file_leaves_alone_and_a_late_worker_is_let_in() {
     assert_locked(&project, name, "api.day2.strata.test");
 
     an_upgrade(&project, name, &cluster_text(name, &fewer));
+    one_word_for_one_node(&project, path, &lab);
 }
 
 /// Another version is one change of one resource. Broken off on the second control plane, it goes on there, and etcd never loses its majority.
@@ -222,4 +233,52 @@ fn an_upgrade(project: &Project, name: &str, text: &str) {
     assert_eq!(cluster["quorum_losses"], 0, "{cluster:#}");
     assert_eq!(project.changes(name, &file, "01-infrastructure").len(), 0);
     assert_ready(project, name, 5);
+}
+
+/// `node replace`, `node remove`, and what they refuse.
+fn one_word_for_one_node(project: &Project, path: &str, lab: &Lab) {
+    let name = "day2";
+    let text = || std::fs::read_to_string(path).unwrap();
+    let written = text();
+    let node =
+        |arguments: &[&str]| project.bootstrap(&[&["node"], arguments, &["-c", path]].concat());
+    lab.clear_calls();
+    node(&["remove", "cp-2", "cp-3", "cp-4", "--yes"])
+        .expect_code(3)
+        .expect_text("there is no control plane left");
+    node(&["remove", "cp-2", "--yes"])
+        .expect_code(2)
+        .expect_text("NODES-02");
+    node(&["add", "w-1", "--role", "worker", "--yes"])
+        .expect_code(3)
+        .expect_text("already");
+    node(&["replace", "cp-9", "--yes"])
+        .expect_code(3)
+        .expect_text("there are cp-2 cp-3 cp-4 w-1 w-2");
+    node(&["replace", "cp-3"])
+        .expect_code(3)
+        .expect_text("To go on: ./bootstrap.sh node replace cp-3 -c day2.yaml --yes");
+    assert_eq!(text(), written, "a refusal changed the file");
+    assert_only_reads(lab);
+
+    // The endpoint's record goes before the machine and comes back behind the member; nobody else is touched.
+    let before = lab.servers();
+    node(&["replace", "cp-3", "--yes"]).expect_code(0);
+    let after = lab.servers();
+    for (server, was) in &before {
+        let same = was["id"] == after[server]["id"];
+        assert_eq!(same, server != "day2-cp-3", "{server}");
+    }
+    assert_ready(project, name, 5);
+    assert_locked(project, name, "api.day2.strata.test");
+
+    node(&["remove", "w-2", "--yes"])
+        .expect_code(0)
+        .expect_text("-   w-2: worker");
+    assert_eq!(text(), written.replace("  w-2: worker\n", ""));
+    assert!(!lab.servers().contains_key("day2-w-2"));
+    assert_ready(project, name, 4);
+    node(&["list"])
+        .expect_code(0)
+        .expect_text("4 of 4 Ready, 22 closed on 4 of 4");
 }

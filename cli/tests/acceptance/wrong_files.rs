@@ -1,5 +1,8 @@
 //! A wrong cluster file is refused by preflight and by the first plan, naming line and field, before any call is made.
 
+use std::fs;
+
+use crate::cold_start::assert_only_reads;
 use crate::harness::Project;
 
 /// What is wrong, the file, the line and the field the finding must name.
@@ -84,4 +87,15 @@ fn a_wrong_cluster_file_is_refused_before_any_call() {
             "{what}: calls were made"
         );
     }
+
+    // A budget is a hard stop before anything is ordered, also with --yes.
+    let dear = fs::read_to_string(&good).unwrap() + "budget: {max_per_month: 1 EUR}\n";
+    let file = project.cluster_file("wrong", &dear);
+    lab.clear_calls();
+    project
+        .bootstrap(&["-c", file.to_str().unwrap(), "--yes"])
+        .expect_code(2)
+        .expect_text("BUDGET-01")
+        .expect_text("may cost 1 EUR");
+    assert_only_reads(&lab);
 }

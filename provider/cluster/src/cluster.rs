@@ -54,6 +54,9 @@ pub struct Cluster {
     pub tags: Vec<String>,
     /// SHA-256 of everything above in hex: comments and order of the file do not change it.
     pub sha256: String,
+    /// `budget.max_per_month`, like `300 EUR`: for commands; no layer reads it, and changing it changes no plan.
+    #[serde(skip)]
+    pub max_per_month: Option<String>,
     /// What was accepted with a surprise.
     #[serde(skip)]
     pub warnings: Vec<Finding>,
@@ -376,6 +379,7 @@ impl Cluster {
             updates: serde_json::from_value(part("/updates"))?,
             timeouts: serde_json::from_value(timeouts)?,
             on_failure: text("/on_failure").unwrap_or_default(),
+            max_per_month: text("/budget/max_per_month"),
             tags: vec![format!("strata-cluster={name}")],
             name,
             sha256: String::new(),

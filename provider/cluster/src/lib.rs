@@ -5,6 +5,7 @@
 
 mod cluster;
 mod declaration;
+mod edit;
 mod explain;
 mod finding;
 mod overrides;
@@ -21,6 +22,7 @@ pub use cluster::{
     Access, Cluster, Cni, Distribution, Dns, Endpoint, Kubeadm, Lab, Network, Node, Platform,
     Record, Store, Timeouts, Updates, to_json,
 };
+pub use edit::{EditError, NewNode, add_node, remove_node};
 pub use explain::{FieldDoc, explain, fields, json_schema, markdown};
 use finding::Findings;
 pub use finding::{Finding, Severity};

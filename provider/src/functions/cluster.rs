@@ -27,6 +27,7 @@ The result is an object. Its attributes are the fields of the [guide](../guides/
 | `lab.enabled` | whether the cluster lives in the lab |
 | `access.lockdown`, `access.operators_auto` | what `auto` comes to, as booleans; `access.operators` is then without `auto` |
 | `timeouts` | the limits as numbers of seconds |
+| `budget` | absent: only commands heed it |
 | `sha256` | SHA-256 of everything else in the object, in hex: comments and order of the file do not change it |
 
 # Errors

@@ -180,9 +180,8 @@ pub(super) static BUDGET: &[Field] = &[optional(
     "max_per_month",
     One(Scalar::Form(&form::MONEY)),
     "no limit",
-    "Refuse to go above this.",
-)
-.later()];
+    "Refuse to go above this, by the platform's prices of today.",
+)];
 
 pub(super) static TIMEOUTS: &[Field] = &[
     defaulted(

@@ -369,7 +369,10 @@ impl Resource for KubernetesSecret {
             let access = Access::of(cx.provider).await?;
             let client = access.client(prior.cluster.require("cluster")?).await?;
             let found = client.fetch(&prior.id()).await;
-            let found = found.map_err(|error| prior.failed("read", &error))?;
+            // In the words of everything else that needs this API: one silence is one warning.
+            let found = found.map_err(|error| {
+                Diagnostics::failed("observe", "cluster", client.endpoint(), &error)
+            })?;
             match found {
                 Some(object) => prior.clone().observed(cx.provider, &object).await.map(Some),
                 None => Ok(None),
