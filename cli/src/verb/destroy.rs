@@ -1,8 +1,10 @@
 //! `strata destroy`: layers 03, 02 and 01. Layer 00 (PKI, keys, the estate's id) stays unless `--all`.
 
-use serde_json::Value;
+mod inventory;
+
 use strata_provider::store::{Condition, Name};
 
+use self::inventory::Inventory;
 use crate::{
     arguments::DestroyOptions,
     finding::{Finding, counted},
@@ -11,9 +13,9 @@ use crate::{
     platform::{Platform, mark},
     preflight::{open_store, stored_estate},
     project::Layer,
+    question::{agreed, ask},
     session::{Purpose, Session, World},
     terraform::Terraform,
-    verb::up::ask,
 };
 
 pub(crate) async fn run(options: &DestroyOptions) -> anyhow::Result<Outcome> {
@@ -34,9 +36,10 @@ pub(crate) async fn run(options: &DestroyOptions) -> anyhow::Result<Outcome> {
         Purpose::Destroy
     };
     let terraform = session.terraform(&world, purpose)?;
+    let inventory = Inventory::take(&session, &world, &terraform).await?;
     session
         .console
-        .plain(&inventory(&session, &terraform, options.all).await?);
+        .plain(&inventory.text(session.cluster.name(), options.all));
     if !confirmed(&session, options)? {
         return Ok(Outcome::Refused);
     }
@@ -125,7 +128,7 @@ fn lost(ours: &[String]) -> Finding {
 }
 
 /// Entries of the store that belong to layer 01 and outlived it, because what wrote them failed before Terraform knew of it.
-async fn sweep(session: &Session) -> anyhow::Result<()> {
+pub(crate) async fn sweep(session: &Session) -> anyhow::Result<()> {
     let store = open_store(&session.project, &session.cluster)?;
     let mut swept = Vec::new();
     for folder in ["claim/", "join/", "nodes/"] {
@@ -209,77 +212,15 @@ async fn take_down_estate(
     take_down(session, terraform, Layer::Auth).await
 }
 
-/// `cluster prod: 5 servers, 8 DNS records`; then what stays.
-async fn inventory(session: &Session, terraform: &Terraform, all: bool) -> anyhow::Result<String> {
-    let mut parts = Vec::new();
-    for (layer, output, noun) in [
-        (Layer::Infrastructure, "machines", "server"),
-        (Layer::Services, "objects", "Kubernetes object"),
-        (Layer::Configuration, "records", "declared DNS record"),
-    ] {
-        if session.project.has_state(layer) {
-            let value = terraform.outputs(layer).await?[output].clone();
-            let count = match &value {
-                Value::Object(map) => map.len(),
-                Value::Array(list) => list.len(),
-                _ => 0,
-            };
-            if count > 0 {
-                parts.push(counted(count, noun));
-            }
-        }
-    }
-    let what = if parts.is_empty() {
-        "nothing above layer 00".to_owned()
-    } else {
-        parts.join(", ")
-    };
-    let kept = if all {
-        "layer 00 goes too: the estate's id, PKI and keys are deleted and cannot be made again"
-    } else {
-        "kept: layer 00 (PKI, keys, the estate's id)"
-    };
-    Ok(format!(
-        "cluster {}: {what}; data on their disks will be gone\n{kept}",
-        session.cluster.name()
-    ))
-}
-
 fn confirmed(session: &Session, options: &DestroyOptions) -> anyhow::Result<bool> {
-    let name = session.cluster.name();
     let all = if options.all { " --all" } else { "" };
-    let command = if session.cluster.is_lab() {
-        format!("{}{all} --yes", session.again("destroy"))
-    } else {
-        format!("{}{all} --yes={name}", session.again("destroy"))
-    };
-    match options.yes.as_deref() {
-        Some(given) if given == name || (given.is_empty() && session.cluster.is_lab()) => {
-            return Ok(true);
-        }
-        Some("") => {
-            session.console.plain(&format!(
-                "a paid platform wants the cluster's name: refused. To go on: {command}"
-            ));
-            return Ok(false);
-        }
-        Some(given) => {
-            session.console.plain(&format!(
-                "--yes={given} is not this cluster's name: refused. To go on: {command}"
-            ));
-            return Ok(false);
-        }
-        None => {}
-    }
-    if !ask(
-        session,
-        &format!("Type the cluster's name ({name}) to destroy it: "),
-        name,
-        &command,
-    )? {
+    let command = format!("{}{all}", session.again("destroy"));
+    let yes = options.yes.as_deref();
+    if !agreed(session, yes, "destroy it", &command)? {
         return Ok(false);
     }
     Ok(!options.all
+        || yes.is_some()
         || ask(
             session,
             "Type `all` to delete its PKI and keys as well: ",

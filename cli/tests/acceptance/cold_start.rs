@@ -227,6 +227,8 @@ fn a_newcomer_gets_a_locked_cluster_keeps_it_destroys_it_and_builds_it_again() {
     sealing::assert_restored(&project, LAB, &["sealed-secrets-key"]);
     sealing::capture_the_controllers_own(&project, LAB);
 
+    destroy_names_what_it_would_lose(&project, &lab);
+
     // Destroy keeps layer 00 and the persistent secrets, and nothing else.
     let kept = files(&store);
     let auth = serial_and_lineage(&project.state(LAB, "00-auth"));
@@ -290,6 +292,40 @@ fn a_newcomer_gets_a_locked_cluster_keeps_it_destroys_it_and_builds_it_again() {
         files(&store).keys().all(|name| !name.starts_with("pki")),
         "destroy --all left the PKI"
     );
+}
+
+/// Without a terminal and without `--yes` nothing goes, and what would go is named.
+fn destroy_names_what_it_would_lose(project: &Project, lab: &Lab) {
+    let held = "\
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: pv-1}
+spec:
+  capacity: {storage: 1Gi}
+  accessModes: [ReadWriteOnce]
+  local: {path: /var/lib/data}
+  nodeAffinity: {required: {nodeSelectorTerms: [{matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [w-1]}]}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: front, namespace: default}
+spec: {type: LoadBalancer, ports: [{port: 80}], selector: {app: front}}
+";
+    let file = project.path().join("held.yaml");
+    fs::write(&file, held).unwrap();
+    project
+        .kubectl(LAB, &["apply", "-f", file.to_str().unwrap()])
+        .expect_code(0);
+    let servers = lab.servers();
+    project
+        .bootstrap(&["destroy"])
+        .expect_code(3)
+        .expect_text("5 servers, 5 Nodes, 3 DNS records")
+        .expect_text("1 PersistentVolume on local disks (pv-1): their data will be gone")
+        .expect_text("1 LoadBalancer (default/front)")
+        .expect_text("kept: layer 00")
+        .expect_text("To go on: ./bootstrap.sh destroy --yes");
+    assert_eq!(lab.servers(), servers);
 }
 
 /// What differs between any two lives: ids, keys, tokens, and which machine the data centre gave which address. Everything else must not.

@@ -12,6 +12,7 @@
 //! apply::{parse, order}, client.{apply, fetch, delete}   server-side apply of any kind, with discovery
 //! compare::difference                            whether a live object still says what was applied
 //! Client::of_kubeconfig(&dialer, text)           -> Result<Client>    through an access proxy, with its credentials
+//! held::list                                     volumes and load balancers, for a destroy to name
 //! door::{open, poll, close}                      a verb of `strata-node` in a one-shot pod
 //! ```
 
@@ -20,6 +21,7 @@ pub mod certificates;
 pub mod compare;
 pub mod door;
 mod error;
+pub mod held;
 mod kubeconfig;
 pub mod node;
 #[cfg(test)]
