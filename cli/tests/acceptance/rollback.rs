@@ -26,14 +26,44 @@ fn a_failed_run_gives_back_what_it_made_and_leaves_what_serves() {
     project.bootstrap(&["preflight", "-c", path]).expect_code(0);
     let lab = project.lab(name);
 
-    // A cold start: nothing was there before, so nothing is left but the keys.
-    kubeadm_breaks_off(&lab, "cp-1");
-    fail().expect_text("layer 00 (PKI, keys) is kept");
+    // A cold start that fails near its end: nothing was there before, so nothing is left but the keys. Records, stored join values and the
+    // claim go as well.
+    let forbidden = json!({"place": "kubernetes", "target": "PATCH /apis/apps/v1/namespaces/*/daemonsets/*", "action": {"status": {"code": 403}}});
+    lab.fault(forbidden);
+    let rollback = ["-c", path, "--yes", "--on-failure", "rollback"];
+    project
+        .bootstrap(&rollback)
+        .expect_code(1)
+        .expect_text("join information stored")
+        .expect_text("record published")
+        .expect_text("layer 00 (PKI, keys) is kept");
+    lab.clear_faults();
     assert_eq!(lab.servers().len(), 0, "{:#?}", lab.servers());
     assert_eq!(lab.estate()["dns_records"], json!([]));
+    let left = project
+        .bootstrap(&["store", "list", "-c", path])
+        .expect_code(0);
+    let of_machines = |name: &&str| {
+        ["claim/", "join/", "nodes/"]
+            .iter()
+            .any(|folder| name.starts_with(folder))
+    };
+    assert_eq!(left.stdout.lines().find(of_machines), None);
     let pki = project.path().join(".strata/back/store/pki.age");
     let before = std::fs::read(&pki).unwrap();
+
+    // What cannot be proven closed runs and stays open, whatever was asked for.
+    let closes_too_much = json!({"place": "machine", "action": {"mutate": {"where_": "file:/etc/strata/nft/locked.nft", "from": "tcp dport 6443 accept", "to": "tcp dport 6444 accept"}}, "times": 1});
+    lab.fault(closes_too_much);
+    project
+        .bootstrap(&rollback)
+        .expect_code(1)
+        .expect_text("they run and stay open");
+    let running = lab.servers()["back-cp-1"]["id"].clone();
+    assert!(lab.connects("operator", "cp-1", 22));
+    lab.clear_faults();
     project.bootstrap(&["-c", path, "--yes"]).expect_code(0);
+    assert_eq!(lab.servers()["back-cp-1"]["id"], running);
     assert_eq!(
         std::fs::read(&pki).unwrap(),
         before,
