@@ -395,6 +395,20 @@ impl Lab {
         self.request("POST", "/faults", Some(fault));
     }
 
+    /// Faults that are still there.
+    pub(crate) fn faults(&self) -> Vec<Value> {
+        serde_json::from_slice(&self.request("GET", "/faults", None)).expect("faults are a list")
+    }
+
+    pub(crate) fn clear_faults(&self) {
+        self.request("DELETE", "/faults", None);
+    }
+
+    /// Moves the clock of the simulated world.
+    pub(crate) fn advance(&self, seconds: f64) {
+        self.request("POST", "/clock/advance", Some(json!({"seconds": seconds})));
+    }
+
     /// A call of the user's own to the simulated Scaleway, below the zone.
     pub(crate) fn scaleway(&self, method: &str, path: &str) -> Vec<u8> {
         let variables = self.environment();

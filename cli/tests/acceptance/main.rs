@@ -9,6 +9,7 @@ mod cold_start;
 mod day_two;
 mod examples;
 mod failures;
+mod faults;
 mod harness;
 mod loss;
 mod mutations;
