@@ -8,7 +8,8 @@
 #   plan         show what `up` would change
 #   preflight    check everything, change nothing
 #   status       show what is there now
-#   node         list; add NAME... --role worker|control-plane [--offer X] [--zone Z]; remove NAME...; replace NAME
+#   node         list; add NAME... --role worker|control-plane [--offer X] [--zone Z]; remove NAME...; replace NAME;
+#                ssh-open NAME [--for 30m]; rescue NAME
 #   destroy      take the cluster down; --all also takes layer 00 (PKI, keys)
 #   kubeconfig   write a kubeconfig, valid for 7 days
 #   capture      take the keys of a sealed-secrets controller that made its own into the store

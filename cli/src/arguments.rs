@@ -89,6 +89,34 @@ pub(crate) enum NodeAction {
     Remove(NodeGoOptions),
     /// Give one node's machine back and order it anew under the same name
     Replace(NodeReplaceOptions),
+    /// Let one address in on port 22 of a locked node for a while, and print the command for ssh
+    SshOpen(NodeWindowOptions),
+    /// Print the commands of the platform's rescue system, for a node that nothing else reaches
+    Rescue(NodeNameOptions),
+}
+
+#[derive(Args, Debug, Clone)]
+pub(crate) struct NodeNameOptions {
+    /// Name of the node
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Args, Debug, Clone)]
+pub(crate) struct NodeWindowOptions {
+    /// Name of the node
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// For how long, at most 4h
+    #[arg(long = "for", value_name = "TIME", default_value = "30m", value_parser = crate::verb::node::window::parse)]
+    pub(crate) window: std::time::Duration,
+    /// Who comes, where it is not this machine
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) from: Option<std::net::IpAddr>,
+    #[command(flatten)]
+    pub(crate) common: Common,
 }
 
 #[derive(Args, Debug, Clone)]

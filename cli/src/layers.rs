@@ -31,6 +31,8 @@ pub(crate) struct Plan {
 pub(crate) struct Stop {
     pub(crate) layer: Layer,
     pub(crate) errors: Vec<Diagnostic>,
+    /// What was said besides: why a machine is not ready, for one.
+    pub(crate) warnings: Vec<Diagnostic>,
     /// What this run created in the layer, in order.
     pub(crate) created: Vec<String>,
 }
@@ -157,6 +159,7 @@ async fn plan_with(
         return Ok(Err(Stop {
             layer,
             errors: errors(&changes.diagnostics),
+            warnings: Vec::new(),
             created: Vec::new(),
         }));
     }
@@ -235,9 +238,11 @@ async fn run(
         }));
     }
     let errors = progress.errors().cloned().collect();
+    let warnings = progress.warnings().cloned().collect();
     Ok(Err(Stop {
         layer,
         errors,
+        warnings,
         created: progress.created,
     }))
 }

@@ -5,6 +5,7 @@
 mod arguments;
 mod cluster;
 mod console;
+mod expiry;
 mod finding;
 mod kit;
 mod lab;

@@ -3,6 +3,7 @@
 use crate::{
     arguments::Common,
     console,
+    expiry::{self, Expiry},
     observe::{self, Observation},
     outcome::Outcome,
     project::Layer,
@@ -49,16 +50,11 @@ pub(crate) async fn run(options: &Common) -> anyhow::Result<Outcome> {
     }
     let observation = nodes(&session, &world).await?;
     let outputs = terraform.outputs(Layer::Infrastructure).await?;
-    if let Some(expiry) = outputs["join_info"]["expires_at"].as_str() {
-        session.console.plain(&format!(
-            "join token ends {expiry} (shown, not renewed; nodes of this cluster do not need it)"
-        ));
-    }
-    if let Some(left) = kubeconfig_left(&session) {
-        session.console.plain(&format!(
-            "kubeconfig {}: {left}",
-            session.project.relative(&session.project.kubeconfig())
-        ));
+    session.console.plain("");
+    let now = (!session.cluster.is_lab()).then(jiff::Timestamp::now);
+    let sealing = terraform.outputs(Layer::Auth).await?["sealing"].clone();
+    for line in expiry::table(now, expiries(&session, &outputs, &sealing)) {
+        session.console.plain(&line);
     }
     Ok(observation.outcome())
 }
@@ -100,14 +96,45 @@ pub(crate) async fn nodes(session: &Session, world: &World) -> anyhow::Result<Ob
     Ok(observation)
 }
 
-/// How long the kubeconfig is still good, by its age.
-pub(crate) fn kubeconfig_left(session: &Session) -> Option<String> {
-    let age = std::fs::metadata(session.project.kubeconfig())
+/// What ends, from the outputs of layers 01 and 00.
+fn expiries(
+    session: &Session,
+    outputs: &serde_json::Value,
+    sealing: &serde_json::Value,
+) -> Vec<Expiry> {
+    let mut rows = vec![
+        Expiry::parse(
+            "join token",
+            outputs["join_info"]["expires_at"].as_str(),
+            "nobody: our nodes do not need it",
+        ),
+        Expiry::parse(
+            "sealed-secrets certificate",
+            sealing["not_after"].as_str(),
+            "sealing_rotation of layer 00; old keys keep opening",
+        ),
+    ];
+    if let Some(written) = kubeconfig_written(session) {
+        rows.push(Expiry {
+            what: "kubeconfig".to_owned(),
+            at: jiff::Timestamp::try_from(written + super::kubeconfig::LIFE).ok(),
+            renewal: "every up, and ./bootstrap.sh kubeconfig",
+        });
+    }
+    rows
+}
+
+/// When the kubeconfig was minted.
+fn kubeconfig_written(session: &Session) -> Option<std::time::SystemTime> {
+    std::fs::metadata(session.project.kubeconfig())
         .ok()?
         .modified()
-        .ok()?
-        .elapsed()
-        .unwrap_or_default();
+        .ok()
+}
+
+/// How long the kubeconfig is still good, by its age.
+pub(crate) fn kubeconfig_left(session: &Session) -> Option<String> {
+    let age = kubeconfig_written(session)?.elapsed().unwrap_or_default();
     let left = super::kubeconfig::LIFE.saturating_sub(age);
     Some(match left.as_secs() {
         0 => "expired".to_owned(),

@@ -132,6 +132,7 @@ impl Run<'_> {
                 return Ok(Some(Stop {
                     layer: plan.layer,
                     errors: Vec::new(),
+                    warnings: Vec::new(),
                     created: Vec::new(),
                 }));
             }
@@ -141,6 +142,7 @@ impl Run<'_> {
                 return Ok(Some(Stop {
                     layer: plan.layer,
                     errors: vec![error],
+                    warnings: Vec::new(),
                     created: Vec::new(),
                 }));
             }
@@ -188,6 +190,9 @@ impl Run<'_> {
             .filter(|error| !(interrupted && error.summary == "execution halted"))
         {
             layers::explain(session.console, "", error);
+        }
+        for warning in stop.warnings.iter().filter(|warning| !is_unseen(warning)) {
+            layers::explain(session.console, "warning", warning);
         }
         let above: Vec<_> = Layer::ALL
             .into_iter()

@@ -1,5 +1,6 @@
 //! After the cold start: drift, a removed control plane, an added worker.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -272,12 +273,42 @@ fn one_word_for_one_node(project: &Project, path: &str, lab: &Lab) {
     assert_ready(project, name, 5);
     assert_locked(project, name, "api.day2.strata.test");
 
+    // A control plane burned meanwhile, and with it the API server and the etcd member on it: the same run removes the worker, takes the dead
+    // member out and orders the machine anew.
+    lab.change(json!({"delete_server": "day2-cp-2"}));
     node(&["remove", "w-2", "--yes"])
         .expect_code(0)
         .expect_text("-   w-2: worker");
     assert_eq!(text(), written.replace("  w-2: worker\n", ""));
     assert!(!lab.servers().contains_key("day2-w-2"));
+    assert_ne!(lab.servers()["day2-cp-2"]["id"], after["day2-cp-2"]["id"]);
     assert_ready(project, name, 4);
+    // A window opens for one address and closes by itself; what ssh needs lies there, for the owner's eyes only.
+    node(&["ssh-open", "cp-4", "--for", "5h"]).expect_code(2);
+    let opened = node(&["ssh-open", "cp-4", "--for", "20m"])
+        .expect_code(0)
+        .expect_text("lets 203.0.113.5 in on port 22 for 20m00s");
+    assert!(lab.connects("operator", "cp-4", 22), "{}", opened.text());
+    assert!(!lab.connects("203.0.113.77", "cp-4", 22));
+    assert!(!lab.connects("operator", "cp-2", 22));
+    let ssh = project.path().join(".strata/day2/ssh");
+    let known = std::fs::read_to_string(ssh.join("known_hosts")).unwrap();
+    assert!(known.contains(" ssh-ed25519 "), "{known}");
+    let mode = std::fs::metadata(ssh.join("operator"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    lab.advance(1300.0);
+    assert!(
+        !lab.connects("operator", "cp-4", 22),
+        "the window did not close"
+    );
+    node(&["rescue", "cp-4"])
+        .expect_code(0)
+        .expect_text("\"boot_type\":\"rescue\"")
+        .expect_text(lab.servers()["day2-cp-4"]["id"].as_str().unwrap());
+
     node(&["list"])
         .expect_code(0)
         .expect_text("4 of 4 Ready, 22 closed on 4 of 4");

@@ -3,6 +3,8 @@
 mod edit;
 mod quorum;
 pub(crate) mod replace;
+mod rescue;
+pub(crate) mod window;
 
 use crate::{
     arguments::{Common, NodeAction, NodeOptions},
@@ -17,6 +19,8 @@ pub(crate) async fn run(options: &NodeOptions) -> anyhow::Result<Outcome> {
         NodeAction::Add(options) => edit::add(options).await,
         NodeAction::Remove(options) => edit::remove(options).await,
         NodeAction::Replace(options) => replace::run(options).await,
+        NodeAction::SshOpen(options) => window::run(options).await,
+        NodeAction::Rescue(options) => rescue::run(options).await,
     }
 }
 

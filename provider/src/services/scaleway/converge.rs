@@ -236,7 +236,16 @@ async fn install(
             Waited::Failed { server, reason } => {
                 state.see(&server);
                 cx.save(state);
-                failure(cx, scaleway, config, state, &server, &reason).await?;
+                // A later run is the operator's word to try again: once, so that a machine that cannot be installed ends the run.
+                let again = since.ordered.is_none()
+                    && state.on_create_failure.text() != "delete"
+                    && server.install_status() == "error"
+                    && server.status == "ready";
+                if again {
+                    reinstall(cx, scaleway, config, state, &reason).await?;
+                } else {
+                    failure(cx, scaleway, config, state, &server, &reason).await?;
+                }
                 since = Since::again();
             }
         }

@@ -338,9 +338,17 @@ async fn a_failed_installation_is_kept_retried_or_deleted_as_asked() {
             "keep" => {
                 let state = outcome.unwrap();
                 assert_eq!(
-                    (state.ready, state.install_status.text(), mine),
-                    (Attr::Known(false), "error", 1)
+                    (&state.ready, state.install_status.text(), mine),
+                    (&Attr::Known(false), "error", 1)
                 );
+                // The next run installs it again and orders nothing.
+                let next = self::process(&world, "estate-1").await;
+                let (prior, planned) = plan(&next, &config, &state).await;
+                let resumed =
+                    BaremetalServer::update(&next.cx(), config.clone(), prior, planned.state)
+                        .await
+                        .unwrap();
+                assert_eq!((resumed.ready, resumed.id), (Attr::Known(true), state.id));
             }
             "retry" => {
                 let state = outcome.unwrap();

@@ -1,0 +1,234 @@
+//! `node ssh-open`: a way in to a locked node, for one address and some minutes (FN1). The node closes it by itself and cuts what is open.
+//!
+//! What ssh needs lies in `.strata/<name>/ssh` afterwards: the node's host key, so that the first contact is verified, and the operator's private
+//! key, for its owner's eyes only, because ssh takes keys from files.
+
+use std::{
+    fs, io::Write as _, net::IpAddr, os::unix::fs::OpenOptionsExt as _, path::Path, time::Duration,
+};
+
+use anyhow::Context as _;
+use strata_framework::Limits;
+use strata_provider::{
+    access::{host_key_entry, through_door},
+    services::operator::echo::{self, Family},
+    store::{self, Name, Store},
+    verb::Verb,
+};
+
+use super::edit::{no_lab, refuse};
+use crate::{
+    arguments::NodeWindowOptions,
+    console::duration,
+    observe,
+    outcome::Outcome,
+    preflight::open_store,
+    project::Layer,
+    session::{Purpose, Session, World},
+};
+
+/// What the node's script allows at most.
+const LONGEST: Duration = Duration::from_hours(4);
+
+/// A pod that did not run by then will not.
+const PATIENCE: Duration = Duration::from_mins(4);
+
+pub(super) async fn run(options: &NodeWindowOptions) -> anyhow::Result<Outcome> {
+    let Some(session) = Session::open(&options.common)? else {
+        return Ok(Outcome::Preflight);
+    };
+    let name = options.name.as_str();
+    let Some(world) = session.world(false).await? else {
+        return Ok(no_lab(&session));
+    };
+    let terraform = session.terraform(&world, Purpose::Build)?;
+    let machines = terraform.outputs(Layer::Infrastructure).await?["machines"].clone();
+    let addresses = observe::addresses(&machines);
+    let Some(address) = addresses.get(name) else {
+        let known: Vec<_> = addresses.keys().map(String::as_str).collect();
+        return Ok(refuse(
+            &session,
+            &format!(
+                "there is no machine of a node {name}; there are {}",
+                known.join(" ")
+            ),
+        ));
+    };
+    let from = match options.from {
+        Some(from) => from,
+        None => operator(&world, address).await?,
+    };
+    let key = terraform.outputs(Layer::Auth).await?["operator_key"]["name"].clone();
+    let client = observe::client(&session, world.environment.dialer(), &addresses).await?;
+    let verb = Verb::SshOpen {
+        address: from,
+        seconds: options.window.as_secs(),
+    };
+    let opened = through_door(
+        &Limits::within(PATIENCE),
+        &client,
+        world.environment.speed(),
+        name,
+        &verb,
+    )
+    .await;
+    if let Err(error) = opened {
+        session.console.plain(&format!(
+            "the window of {name} was not opened: {error}\nwithout the API the platform's rescue system is the way in: {}",
+            session.again(&format!("node rescue {name}"))
+        ));
+        return Ok(Outcome::Stopped);
+    }
+    session.say(
+        "ssh-open",
+        format!(
+            "{name} lets {from} in on port 22 for {}; then it closes and cuts what is open",
+            duration(options.window)
+        ),
+    );
+    let command = ssh(
+        &session,
+        &world,
+        name,
+        address,
+        key.as_str().unwrap_or("ssh/operator"),
+    )
+    .await?;
+    session.console.add("look", &command);
+    Ok(Outcome::Done)
+}
+
+/// From where this machine is seen, in the family of the node's address.
+async fn operator(world: &World, address: &str) -> anyhow::Result<IpAddr> {
+    let family = match address.parse() {
+        Ok(IpAddr::V6(_)) => Family::V6,
+        _ => Family::V4,
+    };
+    echo::first(&world.environment, family)
+        .await
+        .context("asking from which address you come; name it yourself with --from")
+}
+
+/// The command, and the files that it needs.
+async fn ssh(
+    session: &Session,
+    world: &World,
+    node: &str,
+    address: &str,
+    key: &str,
+) -> anyhow::Result<String> {
+    let store = open_store(&session.project, &session.cluster)?;
+    let folder = session.project.local().join("ssh");
+    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    let known = folder.join("known_hosts");
+    let host_key = entry(&*store, &host_key_entry(node)).await?;
+    let others = fs::read_to_string(&known).unwrap_or_default();
+    write(&known, &known_hosts(&others, address, &host_key))?;
+    let identity = folder.join("operator");
+    write(&identity, &entry(&*store, key).await?)?;
+    let proxy = world
+        .environment
+        .get("STRATA_LAB_PROXY")
+        .map(|url| {
+            format!(
+                " -o ProxyCommand='nc -X connect -x {} %h %p'",
+                url.trim_start_matches("http://")
+            )
+        })
+        .unwrap_or_default();
+    Ok(format!(
+        "ssh -i {} -o UserKnownHostsFile={} -o StrictHostKeyChecking=yes{proxy} core@{address}",
+        session.project.relative(&identity),
+        session.project.relative(&known)
+    ))
+}
+
+async fn entry(store: &dyn Store, name: &str) -> anyhow::Result<String> {
+    let parsed = Name::parse(name).with_context(|| format!("reading the store entry {name}"))?;
+    let entry = store::require(store, &parsed)
+        .await
+        .with_context(|| format!("reading the store entry {name}"))?;
+    Ok(entry.value.expose().clone())
+}
+
+/// The file with this address's key and nobody else's changed.
+fn known_hosts(others: &str, address: &str, host_key: &str) -> String {
+    let mut lines: Vec<String> = others
+        .lines()
+        .filter(|line| line.split(' ').next() != Some(address))
+        .map(str::to_owned)
+        .collect();
+    lines.push(format!("{address} {}", host_key.trim()));
+    lines.join("\n") + "\n"
+}
+
+/// Readable by the owner only, and whole or not at all.
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    let beside = path.with_extension("new");
+    let writing = || format!("writing {}", path.display());
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&beside)
+        .with_context(writing)?;
+    file.write_all(text.as_bytes()).with_context(writing)?;
+    if !text.ends_with('\n') {
+        file.write_all(b"\n").with_context(writing)?;
+    }
+    fs::rename(&beside, path).with_context(writing)
+}
+
+/// `30m`, `2h`, `90s`.
+pub(crate) fn parse(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no time like 30m or 2h");
+    let (number, unit) = text
+        .split_at_checked(text.len().saturating_sub(1))
+        .ok_or_else(wrong)?;
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let seconds = match unit {
+        "s" => number,
+        "m" => number.saturating_mul(60),
+        "h" => number.saturating_mul(3600),
+        _ => return Err(wrong()),
+    };
+    let window = Duration::from_secs(seconds);
+    if window.is_zero() || window > LONGEST {
+        return Err(format!(
+            "{text}: a window is open for at least 1 s and at most 4h"
+        ));
+    }
+    Ok(window)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_has_an_end() {
+        assert_eq!(parse("30m"), Ok(Duration::from_mins(30)));
+        assert_eq!(parse("4h"), Ok(LONGEST));
+        for wrong in [
+            "",
+            "m",
+            "0m",
+            "5h",
+            "30",
+            "30 m",
+            "ä",
+            "99999999999999999999h",
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn one_key_for_each_address() {
+        let first = known_hosts("", "192.0.2.1", "ssh-ed25519 A\n");
+        let second = known_hosts(&first, "192.0.2.10", "ssh-ed25519 B");
+        let third = known_hosts(&second, "192.0.2.1", "ssh-ed25519 C");
+        assert_eq!(third, "192.0.2.10 ssh-ed25519 B\n192.0.2.1 ssh-ed25519 C\n");
+    }
+}
