@@ -123,7 +123,7 @@ async fn add_fault(
     body: Bytes,
 ) -> Result<Json<Vec<Fault>>, Refusal> {
     const ACCEPTED: &str = "place, target, action, times; actions: status, late_status, lose_reply, truncate, disconnect, delay, redirect, \
-                            sealed, approval_pending, old_server, slow_insert, stale_read, install_error, install_stuck, out_of_stock, mutate, \
+                            sealed, approval_pending, old_server, slow_insert, stale_read, install_error, install_stuck, delivery_end, out_of_stock, mutate, \
                             reboot_during, kubeadm_fail";
     let values = match parse_body(&body, ACCEPTED)? {
         OneOrMore::More(values) => values,

@@ -84,6 +84,13 @@ pub enum Action {
     },
     /// Installation never ends.
     InstallStuck,
+    /// The delivery of the machine ends in `locked`, `error` or `out_of_stock` after this many simulated seconds.
+    DeliveryEnd {
+        /// The status.
+        status: DeliveryEnd,
+        /// Simulated seconds after the order.
+        after: u64,
+    },
     /// The offer is out of stock.
     OutOfStock,
     /// In what is delivered to the machine, replace text before it acts on it.
@@ -105,6 +112,18 @@ pub enum Action {
         /// Phase name of contracts/kubeadm-flatcar.md section 6.
         phase: String,
     },
+}
+
+/// How a delivery ends that does not end well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryEnd {
+    /// A matter of the account.
+    Locked,
+    /// Nobody says why.
+    Error,
+    /// Somebody was faster.
+    OutOfStock,
 }
 
 /// The list of active faults; clones share it.

@@ -11,10 +11,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use strata_lab::{Lab, Options};
 use strata_provider::environment::Environment;
 use strata_provider::http::client::{Client, Settings};
+use strata_provider::http::dial::Dialer;
 use strata_provider::secret::Secret;
 
 const HEAD: &str = r#"terraform {
@@ -54,7 +55,8 @@ resource "strata_scaleway_baremetal_server" "worker" {
 
 struct Workspace {
     folder: tempfile::TempDir,
-    _lab: Lab,
+    lab: Lab,
+    dialer: Dialer,
     url: String,
     control: Client,
 }
@@ -99,7 +101,8 @@ impl Workspace {
         fs::write(folder.path().join("terraform.rc"), rc).unwrap();
         let space = Self {
             folder,
-            _lab: lab,
+            lab,
+            dialer: environment.dialer().clone(),
             url,
             control,
         };
@@ -221,4 +224,279 @@ async fn fifty_servers_cost_hardly_more_calls_than_their_orders() {
         .await
         .expect(0);
     assert!(space.servers().await.is_empty());
+}
+
+const ZONE: &str = "baremetal/v1/zones/fr-par-2";
+
+/// One server with these lines in its block.
+fn server(lines: &str) -> String {
+    format!(
+        r#"resource "strata_scaleway_baremetal_server" "cp" {{
+  name        = "home-cp-1"
+  node        = "cp-1"
+  offer       = "EM-A610R-NVME"
+  ssh_key_ids = [strata_scaleway_ssh_key.operator.id]
+  {lines}
+}}
+"#
+    )
+}
+
+impl Workspace {
+    fn api(&self) -> Client {
+        let environment = self.lab.env();
+        let settings = Settings {
+            service: "scaleway",
+            base: environment["SCW_API_URL"].clone(),
+            header: http::HeaderName::from_static("x-auth-token"),
+            token: Secret::new(environment["SCW_SECRET_KEY"].clone()),
+            speed: 1.0,
+        };
+        Client::new(self.dialer.clone(), settings).unwrap()
+    }
+
+    async fn server(&self) -> Value {
+        let all: Value = self
+            .api()
+            .get(format!("{ZONE}/servers"))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(all["total_count"], 1);
+        all["servers"][0].clone()
+    }
+
+    async fn options(&self) -> Vec<String> {
+        let server = self.server().await;
+        let names = server["options"].as_array().unwrap().iter();
+        let mut names: Vec<String> = names
+            .filter(|one| one["status"] != "option_status_disabling")
+            .map(|one| one["name"].as_str().unwrap().to_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// What a plan would do to the server.
+    async fn actions(&self) -> Value {
+        let planned = self.terraform(&["plan", "-out", "plan"]).await;
+        planned.expect(0);
+        let shown = self.terraform(&["show", "-json", "plan"]).await.expect(0);
+        let plan: Value = serde_json::from_str(shown.text.trim()).unwrap();
+        let changes = plan["resource_changes"].as_array().unwrap();
+        let one = changes
+            .iter()
+            .find(|change| change["type"] == "strata_scaleway_baremetal_server");
+        one.unwrap()["change"]["actions"].clone()
+    }
+
+    /// Applies these lines, which must change the server in place, and leave nothing to do.
+    async fn change(&self, lines: &str) {
+        self.write(&server(lines));
+        assert_eq!(self.actions().await, json!(["update"]), "{lines}");
+        self.terraform(&["apply", "plan"]).await.expect(0);
+        let unchanged = self.terraform(&["plan", "-detailed-exitcode"]).await;
+        assert_eq!(unchanged.code, 0, "{lines}\n{}", unchanged.text);
+    }
+
+    async fn state(&self) -> Value {
+        let shown = self.terraform(&["show", "-json"]).await.expect(0);
+        let state: Value = serde_json::from_str(shown.text.trim()).unwrap();
+        let resources = state["values"]["root_module"]["resources"]
+            .as_array()
+            .unwrap();
+        let one = resources
+            .iter()
+            .find(|one| one["type"] == "strata_scaleway_baremetal_server");
+        one.unwrap()["values"].clone()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_changes_in_place_and_survives_an_import() {
+    let space = Workspace::start(400.0, "").await;
+    let api = space.api();
+    let network = async |name: &str| -> String {
+        let body = json!({ "name": name });
+        let path = "vpc/v2/regions/fr-par/private-networks";
+        let made: Value = api.post(path).json(&body).send().await.unwrap();
+        made["id"].as_str().unwrap().to_owned()
+    };
+    let (first, second) = (network("first").await, network("second").await);
+    let reserve = json!({ "source": { "private_network_id": second }, "is_ipv6": false });
+    let reserved: Value = api
+        .post("ipam/v1/regions/fr-par/ips")
+        .json(&reserve)
+        .send()
+        .await
+        .unwrap();
+    let reserved_id = reserved["id"].as_str().unwrap();
+
+    // Everything at once, with the order.
+    let layout = r#"partitioning = jsonencode({
+    disks       = [{ device = "/dev/nvme0n1", partitions = [{ label = "uefi", number = 1, size = 536870912 }, { label = "root", number = 2, size = 0, use_all_available_space = true }] }]
+    raids       = []
+    filesystems = [{ device = "/dev/nvme0n1p1", format = "fat32", mountpoint = "/boot/efi" }, { device = "/dev/nvme0n1p2", format = "ext4", mountpoint = "/" }]
+  })"#;
+    let ubuntu = r#"os = "Ubuntu 22.04""#;
+    space.write(&server(&format!(
+        "{ubuntu}\n{layout}\npassword_wo = \"hunter2hunter2\"\npassword_wo_version = 1\noptions = {{ \"Remote Access\" = {{}} }}\n\
+         private_networks = {{ \"{first}\" = {{}} }}"
+    )));
+    space.terraform(&["apply", "-auto-approve"]).await.expect(0);
+    space
+        .terraform(&["plan", "-detailed-exitcode"])
+        .await
+        .expect(0);
+    let id = space.server().await["id"].clone();
+    assert_eq!(space.options().await, ["Private Network", "Remote Access"]);
+    let layout_there =
+        &space.server().await["install"]["partitioning_schema"]["disks"][0]["partitions"];
+    assert_eq!(layout_there.as_array().unwrap().len(), 2);
+    let state = space.state().await;
+    assert!(
+        !state.to_string().contains("hunter2"),
+        "no password in state"
+    );
+    assert_eq!(
+        (&state["price_per_hour"], &state["zone"]),
+        (&json!(0.11), &json!("fr-par-2"))
+    );
+    let attached = &state["private_network_attachments"][&first];
+    assert_eq!(
+        (&attached["status"], &attached["vlan"]),
+        (&json!("attached"), &json!(1501))
+    );
+    assert_eq!(attached["addresses"].as_array().unwrap().len(), 2);
+    assert!(state["mac"].as_str().unwrap().starts_with("02:"));
+
+    // One after the other, in place.
+    let calls = async || space.calls().await;
+    calls().await;
+    space.change(&format!("{ubuntu}\n{layout}\noptions = {{ \"public bandwidth 1gbps\" = {{ expires_at = \"2099-01-01T00:00:00Z\" }} }}\nprivate_networks = {{ \"{first}\" = {{}} }}")).await;
+    assert_eq!(
+        space.options().await,
+        ["Private Network", "Public Bandwidth 1Gbps"]
+    );
+    space.change(&format!("{ubuntu}\nprivate_networks = {{ \"fr-par/{second}\" = {{ ipam_ip_ids = [\"{reserved_id}\"] }} }}")).await;
+    assert_eq!(space.options().await, ["Private Network"]);
+    let state = space.state().await;
+    assert_eq!(
+        state["private_network_attachments"][&second]["addresses"],
+        json!([reserved["address"]])
+    );
+    space
+        .change(&format!("{ubuntu}\nprivate_networks = {{}}"))
+        .await;
+    assert_eq!(space.options().await, Vec::<String>::new());
+    let monthly = format!("{ubuntu}\nmonthly = true\nprivate_networks = {{}}");
+    space.change(&monthly).await;
+    assert_eq!(space.servers().await[0]["monthly"], true);
+    let state = space.state().await;
+    assert!(
+        state["price_per_hour"].is_null() && state["fee"] == state["price_per_month"],
+        "{state}"
+    );
+    let user_data =
+        format!("{monthly}\nuser_data_wo = \"#cloud-config\\n\"\nuser_data_wo_version = 1");
+    space.change(&user_data).await;
+    assert_eq!(space.server().await["user_data"], "I2Nsb3VkLWNvbmZpZwo=");
+    let installs = "POST /baremetal/v1/zones/{zone}/servers/{id}/install";
+    let made = calls().await;
+    assert_eq!(
+        (
+            made.get(installs),
+            made.get("POST /baremetal/v1/zones/{zone}/servers")
+        ),
+        (None, None),
+        "{made:?}"
+    );
+
+    // There is no way back, and another system is not installed by accident.
+    space.write(&server(ubuntu));
+    let refused = space.terraform(&["plan"]).await.expect(1);
+    assert!(
+        refused.text.contains("no way back from monthly"),
+        "{}",
+        refused.text
+    );
+    let debian = r#"os = "Debian 12""#;
+    space.write(&server(&format!("{debian}\nmonthly = true")));
+    let refused = space.terraform(&["plan"]).await.expect(1);
+    assert!(refused.text.contains("reinstall_on"), "{}", refused.text);
+
+    // What somebody switches on by hand is drift.
+    let bandwidth = "/options/931df052-d713-4674-8b58-96a63244c8e2";
+    let path = format!("{ZONE}/servers/{}{bandwidth}", id.as_str().unwrap());
+    let _: Value = api.post(path).send().await.unwrap();
+    space.change(&user_data).await;
+    assert_eq!(space.options().await, Vec::<String>::new());
+
+    // An installation that is asked for: the server and its addresses stay.
+    let before = space.server().await["ips"].clone();
+    space
+        .change(&format!("{debian}\nmonthly = true\nreinstall = \"once\""))
+        .await;
+    let after = space.server().await;
+    assert_eq!(
+        (&after["id"], &after["ips"], &after["install"]["status"]),
+        (&id, &before, &json!("completed"))
+    );
+    assert_eq!(calls().await.get(installs), Some(&1));
+
+    // A reverse name that does not resolve yet is refused with a warning; as soon as it does, the next apply sets it.
+    let named = format!("{debian}\nmonthly = true\nreverse_ipv4 = \"cp-1.example.org\"");
+    space.write(&server(&named));
+    let early = space.terraform(&["apply", "-auto-approve"]).await.expect(0);
+    assert!(
+        early.text.contains("reverse name is as it was"),
+        "{}",
+        early.text
+    );
+    let record = "resource \"strata_dns_record\" \"cp\" {\n  zone = \"cloudflare/example.org\"\n  name = \"cp-1.example.org\"\n  type = \"A\"\n  \
+                  values = [strata_scaleway_baremetal_server.cp.ipv4]\n  ttl = 60\n  purpose = \"endpoint\"\n}\n";
+    space.write(&format!(
+        "{}{record}",
+        server(&format!("{debian}\nmonthly = true"))
+    ));
+    space.terraform(&["apply", "-auto-approve"]).await.expect(0);
+    space.write(&format!("{}{record}", server(&named)));
+    space.terraform(&["apply", "-auto-approve"]).await.expect(0);
+    space
+        .terraform(&["plan", "-detailed-exitcode"])
+        .await
+        .expect(0);
+    let ips = space.server().await["ips"].clone();
+    let ips = ips.as_array().unwrap();
+    assert!(
+        ips.iter().any(|ip| ip["reverse"] == "cp-1.example.org"),
+        "{ips:?}"
+    );
+
+    // Forgotten and imported: nothing to do.
+    let lines = format!(
+        "{debian}\nmonthly = true\nprivate_networks = {{ \"{first}\" = {{}} }}\noptions = {{ \"Remote Access\" = {{}} }}"
+    );
+    space.change(&lines).await;
+    let address = "strata_scaleway_baremetal_server.cp";
+    space.terraform(&["state", "rm", address]).await.expect(0);
+    let import = format!("fr-par-2/{}", id.as_str().unwrap());
+    space
+        .terraform(&["import", address, &import])
+        .await
+        .expect(0);
+    space
+        .terraform(&["plan", "-detailed-exitcode"])
+        .await
+        .expect(0);
+    space
+        .terraform(&["destroy", "-auto-approve"])
+        .await
+        .expect(0);
+    let attachments: Value = api
+        .get("baremetal/v3/zones/fr-par-2/server-private-networks")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(attachments["total_count"], 0);
 }

@@ -201,7 +201,18 @@ fn a_newcomer_gets_a_locked_cluster_keeps_it_destroys_it_and_builds_it_again() {
         project.path().join(".strata/lab/store"),
         project.path().join("aside"),
     );
-    let resources = || project.state(LAB, "01-infrastructure")["resources"].clone();
+    let resources = || {
+        let mut all = project.state(LAB, "01-infrastructure")["resources"].clone();
+        for resource in all.as_array_mut().into_iter().flatten() {
+            for instance in resource["instances"].as_array_mut().into_iter().flatten() {
+                // Terraform writes these in any order.
+                if let Some(paths) = instance["sensitive_attributes"].as_array_mut() {
+                    paths.sort_by_key(Value::to_string);
+                }
+            }
+        }
+        all
+    };
     let known = resources();
     fs::rename(&store, &aside).unwrap();
     for looks in ["-refresh=true", "-refresh=false"] {

@@ -183,7 +183,8 @@ fn what_a_reader_copies_works() {
     assert_eq!(world.changes(), BTreeMap::new(), "the second plan");
     let lab = world.project.lab(CLUSTER);
     let servers = lab.servers();
-    assert_eq!(servers.keys().collect::<Vec<_>>(), ["home-cp-1"]);
+    let expected = ["home-cp-1", "home-db-1"];
+    assert_eq!(servers.keys().collect::<Vec<_>>(), expected);
 
     // A rotation reaches exactly its consumers, in the same apply.
     let update = serde_json::json!(["update"]);

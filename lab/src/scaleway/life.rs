@@ -11,7 +11,7 @@ use rand::rngs::StdRng;
 
 use super::catalogue::{Family, Offer};
 use super::server::Server;
-use crate::fault::Action;
+use crate::fault::{Action, DeliveryEnd};
 
 /// Something that happens to a server by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub(super) enum Step {
     Rebooted,
     /// Paid by the month from now on.
     Migrated,
+    /// The delivery ends in this status, and nothing more happens.
+    Ended(DeliveryEnd),
     /// Deleted: 404 from now on.
     Gone,
 }
@@ -100,6 +102,9 @@ pub(super) fn order(
             ready
         }
     };
+    if let Some(Action::DeliveryEnd { status, after }) = fault {
+        server.schedule(now + Duration::from_secs(*after), Step::Ended(*status));
+    }
     if server.install.is_some() {
         install(server, offer, now, ready, random, fault);
     }
@@ -204,6 +209,15 @@ pub(super) fn apply(server: &mut Server, step: Step, at: Timestamp) -> Effect {
         Step::Rebooted => {
             server.status = "ready";
             Effect::Reboot
+        }
+        Step::Ended(end) => {
+            server.status = match end {
+                DeliveryEnd::Locked => "locked",
+                DeliveryEnd::Error => "error",
+                DeliveryEnd::OutOfStock => "out_of_stock",
+            };
+            server.pending.clear();
+            Effect::None
         }
         Step::Migrated => {
             server.status = "ready";

@@ -265,8 +265,12 @@ impl Scaleway {
 
     /// The installation fault that is waiting for a server of these names.
     fn install_fault(&self, names: &[&str]) -> Option<Action> {
-        let is_install =
-            |action: &Action| matches!(action, Action::InstallError { .. } | Action::InstallStuck);
+        let is_install = |action: &Action| {
+            matches!(
+                action,
+                Action::InstallError { .. } | Action::InstallStuck | Action::DeliveryEnd { .. }
+            )
+        };
         names
             .iter()
             .find_map(|name| self.0.faults.take("machine", name, is_install))

@@ -15,7 +15,7 @@ async fn calls_are_counted_by_template_and_looking_is_not() {
         .scaleway(Method::GET, "/baremetal/v1/zones/fr-par-2/os", None)
         .await;
     bench
-        .scaleway(Method::GET, "/vpc/v2/regions/fr-par/private-networks", None)
+        .scaleway(Method::GET, "/vpc/v2/regions/fr-par/vpcs", None)
         .await;
     bench.cloudflare(Method::GET, "/zones", None).await;
     bench.control(Method::GET, "/estate", None).await;

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 
 use crate::lab::Bench;
 
+mod parts;
+
 const ZONE: &str = "/baremetal/v1/zones/fr-par-2";
 const KEYS: &str = "/iam/v1alpha1/ssh-keys";
 const UBUNTU: &str = "7d1914e1-f4ab-47fc-bd8c-b3a23143e87a";

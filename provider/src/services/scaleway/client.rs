@@ -1,7 +1,7 @@
 //! Client of Elastic Metal v1 and IAM v1alpha1: <https://www.scaleway.com/en/developers/api/elastic-metal/>.
 //!
-//! Covered: offers, OSes, servers (list, get, create, patch, install, delete), SSH keys. What is sent and received
-//! is in `wire`.
+//! Covered: offers, OSes, servers (list, get, create, patch, install, options, reverse names, billing, delete), SSH keys; private networks
+//! are in `fabric`. What is sent and received is in `wire` and `catalogue`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,10 +21,11 @@ const PROPAGATION: Duration = Duration::from_mins(2);
 
 /// One project's view of the API.
 pub struct Client {
-    http: Http,
+    pub(super) http: Http,
     hourly: Once<Vec<Offer>>,
     monthly: Once<Vec<Offer>>,
     systems: Once<Vec<Os>>,
+    partitionings: Once<()>,
 }
 
 #[derive(Deserialize)]
@@ -78,6 +79,7 @@ impl Client {
             hourly: Once::default(),
             monthly: Once::default(),
             systems: Once::default(),
+            partitionings: Once::default(),
         }
     }
 
@@ -97,7 +99,7 @@ impl Client {
         }
     }
 
-    async fn all<T: serde::de::DeserializeOwned>(
+    pub(super) async fn all<T: serde::de::DeserializeOwned>(
         &self,
         path: &str,
         key: &str,
@@ -220,6 +222,81 @@ impl Client {
             .send::<serde_json::Value>()
             .await;
         answer.map(Some).or_else(absent).map(|_| ())
+    }
+
+    /// Switches an option on. One that is on already is success.
+    pub async fn add_option(
+        &self,
+        zone: &str,
+        id: &str,
+        option: &str,
+        expires_at: Option<&str>,
+    ) -> Result<(), Error> {
+        let body = match expires_at {
+            Some(end) => serde_json::json!({ "expires_at": end }),
+            None => serde_json::json!({}),
+        };
+        let path = format!("baremetal/v1/zones/{zone}/servers/{id}/options/{option}");
+        let request = self.http.post(path).json(&body).repeatable();
+        match request.send::<serde_json::Value>().await {
+            Err(error) if error.status() == Some(http::StatusCode::CONFLICT) => {
+                let there = self.server(zone, id).await?;
+                let on = |server: Server| server.options.iter().any(|one| one.id == option);
+                if there.is_some_and(on) {
+                    Ok(())
+                } else {
+                    Err(error)
+                }
+            }
+            answer => answer.map(drop),
+        }
+    }
+
+    /// Switches an option off. One that is not there is success.
+    pub async fn remove_option(&self, zone: &str, id: &str, option: &str) -> Result<(), Error> {
+        let path = format!("baremetal/v1/zones/{zone}/servers/{id}/options/{option}");
+        let answer = self.http.delete(path).send::<serde_json::Value>().await;
+        answer.map(Some).or_else(absent).map(|_| ())
+    }
+
+    /// Sets the reverse name of an address.
+    pub async fn set_reverse(
+        &self,
+        zone: &str,
+        id: &str,
+        ip: &str,
+        reverse: &str,
+    ) -> Result<(), Error> {
+        let path = format!("baremetal/v1/zones/{zone}/servers/{id}/ips/{ip}");
+        let body = serde_json::json!({ "reverse": reverse });
+        let request = self.http.patch(path).json(&body).repeatable();
+        request.send::<serde_json::Value>().await.map(drop)
+    }
+
+    /// From hourly to monthly. The fee is due at once; there is no way back and no idempotency: look before and after.
+    pub async fn migrate_to_monthly(&self, zone: &str, id: &str) -> Result<(), Error> {
+        let path = format!("baremetal/v1/zones/{zone}/servers/{id}/migrate-offer-monthly");
+        let answer = self.http.post(path).send::<serde_json::Value>().await;
+        answer.map(drop)
+    }
+
+    /// Asks whether disks can be divided like this. Changes nothing.
+    pub async fn check_partitioning(
+        &self,
+        zone: &str,
+        offer_id: &str,
+        os_id: &str,
+        schema: &serde_json::Value,
+    ) -> Result<(), Error> {
+        let body = serde_json::json!({ "offer_id": offer_id, "os_id": os_id, "partitioning_schema": schema });
+        let path = format!("baremetal/v1/zones/{zone}/partitioning-schemas/validate");
+        let check = async {
+            let request = self.http.post(path).json(&body).repeatable();
+            request.send::<serde_json::Value>().await.map(drop)
+        };
+        // Many servers are divided alike.
+        self.partitionings.get(&body.to_string(), check).await?;
+        Ok(())
     }
 
     /// The SSH keys of a project.

@@ -3,31 +3,31 @@
 //! A server exists when this starts, so nothing here may end in an error that taints it: what is not finished becomes `ready = false`, what was
 //! seen last and a warning (FN2). The one exception is `on_create_failure = delete`, after the deletion was observed.
 
-use std::time::Duration;
-
 use data_encoding::BASE64;
-use strata_framework::{Attr, Bounded, Diagnostics, Of, Policy, Secret, WaitError, chain};
+use strata_framework::{Attr, Bounded, Diagnostics, Of};
 use tokio::time::Instant;
 
+use super::accessories;
+use super::contact::{Reached, burn, forget_host_key, reach};
 use super::order;
 use super::poll::{Pace, Waited, wait_installed};
-use super::server::model::{BaremetalServer, FirstContact, failed, is_label};
-use super::server::wait_gone;
+use super::server::model::{BaremetalServer, failed};
+use super::server::{seen::is_label, wait_gone};
 use super::wire::{Server, ServerPatch};
 use crate::http::client::Error;
-use crate::provider::{Scaleway, store_failed};
-use crate::ssh::{self, HostKey, Target};
-use crate::store::{Condition, Name};
+use crate::provider::Scaleway;
 
-type Cx<'a> = Of<'a, BaremetalServer>;
+pub(super) type Cx<'a> = Of<'a, BaremetalServer>;
 
 /// Why the server is not ready: a sentence for `last_seen` and the warning.
-struct NotReady(String);
+pub(super) struct NotReady(pub(super) String);
 
 /// How far it came when it did not come to the end.
-enum Stop {
+pub(super) enum Stop {
     /// Not finished: the next apply goes on.
     NotReady(NotReady),
+    /// A server that is in use could not be changed.
+    Failed(Diagnostics),
     /// It is gone again, as `on_create_failure = delete` wanted.
     Deleted(Diagnostics),
 }
@@ -38,15 +38,28 @@ impl From<Diagnostics> for Stop {
     }
 }
 
-/// Brings the server to `state`. `ordered`: when this call ordered it, if it did.
+/// What is to be done.
+pub(super) struct Task<'a> {
+    /// What the user wrote, write-only values included.
+    pub(super) config: &'a BaremetalServer,
+    /// What there was before an update.
+    pub(super) prior: Option<&'a BaremetalServer>,
+    /// When this call ordered the server, if it did.
+    pub(super) ordered: Option<Instant>,
+    /// From hourly to monthly.
+    pub(super) migrate: bool,
+    /// Why the system is installed again, if it is.
+    pub(super) reinstall: Option<String>,
+}
+
+/// Brings the server to `state`.
 pub(super) async fn finish(
     cx: &Cx<'_>,
-    config: &BaremetalServer,
+    task: &Task<'_>,
     mut state: BaremetalServer,
     server: Server,
-    ordered: Option<Instant>,
 ) -> Result<BaremetalServer, Diagnostics> {
-    let outcome = steps(cx, config, &mut state, server, ordered).await;
+    let outcome = steps(cx, task, &mut state, server).await;
     match outcome {
         Ok(()) => {
             state.ready = Attr::Known(true);
@@ -65,7 +78,8 @@ pub(super) async fn finish(
             state.ready = Attr::Known(false);
             state.last_seen = Attr::Known(seen);
         }
-        Err(Stop::Deleted(found)) => {
+        // Deleted: nothing is left to taint. Failed: the state before is kept, so that the next plan shows what is still to be done.
+        Err(Stop::Failed(found) | Stop::Deleted(found)) => {
             cx.forget();
             return Err(found);
         }
@@ -78,38 +92,79 @@ pub(super) async fn finish(
         &mut state.os_id,
         &mut state.owner,
         &mut state.project_id,
+        &mut state.domain,
+        &mut state.mac,
+        &mut state.reverse_ipv4,
+        &mut state.reverse_ipv6,
     ] {
         attribute.fill(Attr::Null);
     }
+    for price in [
+        &mut state.price_per_hour,
+        &mut state.price_per_month,
+        &mut state.fee,
+    ] {
+        price.fill(Attr::Null);
+    }
+    state.private_network_attachments.fill(Attr::Null);
     Ok(state)
 }
 
 async fn steps(
     cx: &Cx<'_>,
-    config: &BaremetalServer,
+    task: &Task<'_>,
     state: &mut BaremetalServer,
     mut server: Server,
-    ordered: Option<Instant>,
 ) -> Result<(), Stop> {
     let scaleway = cx.provider.scaleway().await?;
     let was_ready = state.ready == Attr::Known(true);
-    if ordered.is_none() {
-        server = adjust(cx, scaleway, state, server).await?;
+    // A server that is in use stays what it is when something cannot be changed: that is an error, and no reason to call it not ready.
+    let stop = |found: Diagnostics| {
+        if was_ready {
+            Stop::Failed(found)
+        } else {
+            found.into()
+        }
+    };
+    if task.ordered.is_none() {
+        let adjusted = adjust(cx, scaleway, task, state, server).await;
+        server = adjusted.map_err(stop)?;
     }
     state.see(&server);
     cx.save(state);
-    if was_ready {
-        return Ok(());
-    }
     let mut since = Since {
-        ordered,
+        ordered: task.ordered,
         // What was never installed before cannot be called installed by a list that lags behind, and the machine is asked next anyway.
-        proof: ordered.is_none() || state.first_contact.is_null(),
+        proof: task.ordered.is_none() || state.first_contact.is_null(),
     };
+    if was_ready {
+        server = accessories::fit(cx, scaleway, task, state, server)
+            .await
+            .map_err(stop)?;
+    }
+    match &task.reinstall {
+        Some(reason) => {
+            let asked = install_again(cx, scaleway, task.config, state).await;
+            asked.map_err(stop)?;
+            tracing::info!(
+                id = server.id,
+                reason,
+                "installing the server again, as asked"
+            );
+            state.ready = Attr::Known(false);
+            since = Since::again();
+        }
+        None if was_ready => return Ok(()),
+        None => {}
+    }
     loop {
-        server = install(cx, scaleway, config, state, server, since).await?;
+        server = install(cx, scaleway, task.config, state, server, since).await?;
         state.see(&server);
         cx.save(state);
+        if !was_ready {
+            server = accessories::fit(cx, scaleway, task, state, server).await?;
+            cx.save(state);
+        }
         let Some(contact) = state.first_contact.known().cloned() else {
             return Ok(());
         };
@@ -121,7 +176,7 @@ async fn steps(
                 reinstall(
                     cx,
                     scaleway,
-                    config,
+                    task.config,
                     state,
                     "its new host key was lost with an interrupted run",
                 )
@@ -151,10 +206,11 @@ impl Since {
     }
 }
 
-/// Name, description, tags, protection.
+/// Name, description, tags, protection, user data.
 async fn adjust(
     cx: &Cx<'_>,
     scaleway: &Scaleway,
+    task: &Task<'_>,
     state: &BaremetalServer,
     server: Server,
 ) -> Result<Server, Diagnostics> {
@@ -168,12 +224,19 @@ async fn adjust(
         .collect();
     let differs = |wanted: &str, present: &str| (wanted != present).then(|| wanted.to_owned());
     let protected = state.protected == Attr::Known(true);
+    // With a first contact the user data has done its work and was burned; an installation sends it by itself.
+    let version = &state.user_data_wo_version;
+    let again = task
+        .prior
+        .filter(|prior| !version.is_null() && prior.user_data_wo_version != *version)
+        .filter(|_| state.first_contact.is_null() && task.reinstall.is_none())
+        .and(task.config.user_data_wo.known());
     let patch = ServerPatch {
         name: differs(state.name.text(), &server.name),
         description: differs(state.description.text(), &server.description),
         tags: (wanted != present).then_some(wanted),
         protected: (protected != server.protected).then_some(protected),
-        user_data: None,
+        user_data: again.map(|data| BASE64.encode(data.expose().as_bytes())),
     };
     if patch.is_empty() {
         return Ok(server);
@@ -290,7 +353,7 @@ async fn failure(
     }
 }
 
-/// Installs again, with fresh user data: for a machine that never became a node.
+/// Installs again a machine that never became a node.
 async fn reinstall(
     cx: &Cx<'_>,
     scaleway: &Scaleway,
@@ -298,13 +361,23 @@ async fn reinstall(
     state: &BaremetalServer,
     reason: &str,
 ) -> Result<(), Stop> {
-    let (zone, id) = (state.zone.text(), state.id.text());
-    let failed = |error: &Error| failed("reinstall", id, error);
-    let choice = state.choose(scaleway, config).await?;
     cx.warn(Diagnostics::warning(
         format!("Installing server \"{}\" again", state.name.text()),
         format!("It never became a node: {reason}."),
     ));
+    Ok(install_again(cx, scaleway, config, state).await?)
+}
+
+/// Asks for an installation, with fresh user data. Wipes the disks.
+async fn install_again(
+    cx: &Cx<'_>,
+    scaleway: &Scaleway,
+    config: &BaremetalServer,
+    state: &BaremetalServer,
+) -> Result<(), Diagnostics> {
+    let (zone, id) = (state.zone.text(), state.id.text());
+    let failed = |error: &Error| failed("reinstall", id, error);
+    let choice = state.choose(scaleway, config).await?;
     if let Some(contact) = state.first_contact.known() {
         forget_host_key(cx, contact).await?;
     }
@@ -316,159 +389,10 @@ async fn reinstall(
         let answer = scaleway.client.patch_server(zone, id, &patch).await;
         answer.map_err(|error| failed(&error))?;
     }
-    let install = state.install(&choice.os.id);
+    let install = state.install(config, &choice.os.id);
     match scaleway.client.install_server(zone, id, &install).await {
         // A lost reply is settled by what the next look shows.
-        Err(error) if !error.is_lost() => Err(failed(&error).into()),
+        Err(error) if !error.is_lost() => Err(failed(&error)),
         _ => Ok(()),
-    }
-}
-
-/// What the store knows of the contact with one server.
-#[derive(Debug, PartialEq, Eq)]
-enum Known {
-    /// Nothing, or something about an earlier machine of the node.
-    Nothing,
-    /// The machine was asked for its own key; the answer is not known.
-    Asked,
-    /// Its own key.
-    Key,
-}
-
-/// Reads the entry: `asked <server>` or `ssh-ed25519 <key> <server>`. The id ties it to this server, not to the node.
-fn known(entry: &str, server: &str) -> Known {
-    match entry.split_whitespace().collect::<Vec<_>>()[..] {
-        ["asked", id] if id == server => Known::Asked,
-        [_, _, id] if id == server => Known::Key,
-        _ => Known::Nothing,
-    }
-}
-
-/// How a first contact ended.
-enum Reached {
-    /// The machine has a host key of its own, and the store has its public half.
-    Yes,
-    /// It has one that nobody knows: the run that asked for it died before it could write it down.
-    KeyLost,
-    /// The connection broke when it was asked: the next look tells which of the two it is.
-    Unclear,
-}
-
-/// Connects to the installed system with the single-use host key, has it make its own, and keeps its public half in the store. A contact
-/// that was made before is not made again: by then the node may be locked.
-async fn reach(
-    cx: &Cx<'_>,
-    scaleway: &Scaleway,
-    state: &BaremetalServer,
-    contact: &FirstContact,
-) -> Result<Reached, Stop> {
-    let not_ready = |text: String| Stop::NotReady(NotReady(text));
-    let ssh_failed = |error: &ssh::Error| not_ready(chain(error));
-    let id = state.id.require("id")?;
-    let store = cx.provider.store()?;
-    let current = contact.host_key_current.text();
-    let name = Name::parse(current).map_err(|error| store_failed("use", current, &error.into()))?;
-    let entry = store.get(&name).await;
-    let entry = entry.map_err(|error| store_failed("read", current, &error))?;
-    let before = entry.map_or(Known::Nothing, |entry| known(entry.value.expose(), id));
-    if before == Known::Key {
-        return Ok(Reached::Yes);
-    }
-    if cx.provider.only_adopts() {
-        // It may be a member, and locked: nobody knows its key, and installing it again would be the end of it.
-        return Err(not_ready(format!(
-            "the store has no host key of this machine ({current}), so it was not contacted"
-        )));
-    }
-    let address = state.ipv4.known().or(state.ipv6.known());
-    let address = address.ok_or_else(|| not_ready("it has no address yet".into()))?;
-    let single_use = cx.provider.entry(contact.host_key.text()).await?;
-    let target = Target {
-        address: address.clone(),
-        port: 22,
-        user: contact.user.text().to_owned(),
-        private_key: cx.provider.entry(contact.private_key.text()).await?,
-        host_key: HostKey::parse(single_use.expose()).map_err(|error| ssh_failed(&error))?,
-    };
-    let dialer = cx.provider.environment().await?.dialer().clone();
-    let pace = |seconds| scaleway.client.scaled(Duration::from_secs(seconds));
-    let what = format!("first contact with {} at {address}", state.node.text());
-    let policy = Policy::new(what).every(pace(10), pace(30));
-    // Nothing but our verb replaces the single-use key, and the system before it has been replaced when the verb was sent.
-    let asked = before == Known::Asked;
-    let session = ssh::meet(cx, &dialer, &target, &policy, asked).await;
-    let session = session.map_err(|error| match error {
-        WaitError::Failed(error) => ssh_failed(&error),
-        WaitError::TimedOut(waited) | WaitError::Stopped(waited) => not_ready(waited.to_string()),
-    })?;
-    let Some(session) = session else {
-        return Ok(Reached::KeyLost);
-    };
-    let write = async |text: String| {
-        let put = store.put(&name, &Secret::new(text)).await;
-        put.map(drop)
-            .map_err(|error| store_failed("write", current, &error))
-    };
-    write(format!("asked {id}")).await?;
-    let line = match ssh::own_host_key(session).await {
-        Ok(line) => line,
-        Err(ssh::Error::Lost { .. }) => return Ok(Reached::Unclear),
-        Err(error) => return Err(ssh_failed(&error)),
-    };
-    let key: Vec<&str> = line.split_whitespace().take(2).collect();
-    // Before anything else: nobody could ever reach the machine without it.
-    write(format!("{} {id}", key.join(" "))).await?;
-    Ok(Reached::Yes)
-}
-
-/// The user data holds keys and every reader of the project can read it: it goes as soon as it has done its work.
-async fn burn(
-    scaleway: &Scaleway,
-    state: &BaremetalServer,
-    server: &Server,
-) -> Result<(), Diagnostics> {
-    if !server.has_user_data {
-        return Ok(());
-    }
-    let patch = ServerPatch {
-        user_data: Some(String::new()),
-        ..ServerPatch::default()
-    };
-    let answer = scaleway
-        .client
-        .patch_server(state.zone.text(), &server.id, &patch)
-        .await;
-    answer
-        .map(drop)
-        .map_err(|error| failed("empty the user data of", &server.id, &error))
-}
-
-/// Removes what the store knows of an earlier machine or installation of the node.
-async fn forget_host_key(cx: &Cx<'_>, contact: &FirstContact) -> Result<(), Diagnostics> {
-    let entry = contact.host_key_current.text();
-    let name = Name::parse(entry).map_err(|error| store_failed("use", entry, &error.into()))?;
-    let deleted = cx.provider.store()?.delete(&name, Condition::Any).await;
-    deleted
-        .map(drop)
-        .map_err(|error| store_failed("delete", entry, &error))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Known, known};
-
-    #[test]
-    fn what_is_known_belongs_to_one_server() {
-        assert_eq!(known("ssh-ed25519 AAAA s-1", "s-1"), Known::Key);
-        assert_eq!(known("asked s-1", "s-1"), Known::Asked);
-        for other in [
-            "",
-            "ssh-ed25519 AAAA",
-            "ssh-ed25519 AAAA s-2",
-            "asked s-2",
-            "asked",
-        ] {
-            assert_eq!(known(other, "s-1"), Known::Nothing, "{other}");
-        }
     }
 }

@@ -2,9 +2,12 @@
 //!
 //! `client` speaks HTTP in the words of `wire`; `order` places an order at most once; `poll` shares list calls between waiters; the rest are resources.
 
+mod accessories;
 pub mod catalogue;
 pub mod client;
+mod contact;
 mod converge;
+pub mod fabric;
 pub mod offer;
 pub mod order;
 pub mod os;

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::catalogue::Once;
 use super::client::Client;
+use super::fabric::Fabric;
 use super::wire::Server;
 use crate::http::client::Error;
 
@@ -41,6 +43,7 @@ type Slot = Arc<tokio::sync::Mutex<Option<Arc<Listing>>>>;
 pub struct Poll {
     fresh: Mutex<HashMap<String, Slot>>,
     snapshots: Mutex<HashMap<String, Slot>>,
+    fabrics: Mutex<Arc<Once<Fabric>>>,
 }
 
 impl Poll {
@@ -81,8 +84,15 @@ impl Poll {
         Ok(listing)
     }
 
+    /// The process's snapshot of the private networks of a zone.
+    pub async fn fabric(&self, client: &Client, zone: &str) -> Result<Arc<Fabric>, Error> {
+        let fabrics = self.fabrics.lock().expect("no panic while held").clone();
+        fabrics.get(zone, client.fabric(zone)).await
+    }
+
     /// Forgets the snapshots: something is about to be written.
     pub fn drop_snapshots(&self) {
+        *self.fabrics.lock().expect("no panic while held") = Arc::default();
         self.snapshots.lock().expect("no panic while held").clear();
     }
 }
@@ -298,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn looks_are_rare_until_an_installation_should_be_over() {
+    fn looks_are_rare_until_an_installation_can_be_done() {
         let seconds = Duration::from_secs;
         let fast = usual("EM-I215E-NVME", true);
         let mut looks = Vec::new();

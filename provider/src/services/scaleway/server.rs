@@ -2,10 +2,15 @@
 //!
 //! Once the server exists, "not finished" is never an error: create returns it with `ready = false` and a warning, and the next apply goes on in
 //! place, since an error would taint it and a taint orders it again (FN2). What converging means is in `converge`; ordering once, in `order`.
-//! Not handled: options, private networks, a change of billing.
+//! What a plan says is in `server/plan`. Not handled: rescue, BMC sessions.
 
 mod choice;
+mod installing;
 pub mod model;
+pub mod networks;
+pub mod options;
+mod plan;
+pub(super) mod seen;
 
 use strata_framework::{
     Attr, Change, Diagnostics, Found, Limit, Of, Path, Planned, Policy, Probe, Resource, wait,
@@ -13,7 +18,7 @@ use strata_framework::{
 
 pub use self::model::BaremetalServer;
 use self::model::{Private, failed};
-use super::converge;
+use super::converge::{self, Task};
 use super::order::{self, Marks, Placed};
 use super::poll::usual;
 use super::wire::{NewServer, ServerPatch, USER_DATA_LIMIT};
@@ -68,66 +73,11 @@ impl Resource for BaremetalServer {
         change: Change<'_, Self>,
         mut planned: Planned<Self>,
     ) -> Result<Planned<Self>, Diagnostics> {
-        let state = &mut planned.state;
-        let Some(prior) = change.prior() else {
-            if state.zone.is_unknown() && change.config().zone.is_null() {
-                state.zone = cx.provider.scaleway().await?.zone(None)?.into();
+        match change {
+            Change::Create { config } => plan::of_new(cx, config, &mut planned.state).await?,
+            Change::Update { config, prior } => {
+                plan::of_present(cx, config, prior, &mut planned.state).await?;
             }
-            if state.project_id.is_unknown() && change.config().project_id.is_null() {
-                state.project_id = cx.provider.scaleway().await?.project(None)?.into();
-            }
-            if [&state.zone, &state.offer, &state.os]
-                .iter()
-                .all(|attribute| attribute.known().is_some())
-            {
-                let scaleway = cx.provider.scaleway().await?;
-                let choice = state.choose(scaleway, change.config()).await?;
-                if choice.offer.stock == "low" {
-                    cx.warn(Diagnostics::warning(
-                        format!("Offer {} is low in stock", choice.offer.name),
-                        "About 5 machines or fewer are left in this zone.",
-                    ));
-                }
-            }
-            return Ok(planned);
-        };
-        if state.monthly != prior.monthly && !prior.monthly.is_null() {
-            return Err(Diagnostics::invalid(
-                Path::of("monthly"),
-                "The billing of a server cannot be changed here; set it back, or replace the server with `terraform apply -replace`.",
-            ));
-        }
-        if state.os != prior.os && !state.os.is_unknown() && !state.os_is(prior, cx).await {
-            return Err(Diagnostics::invalid(
-                Path::of("os"),
-                format!(
-                    "The server runs `{}`, and installing another system wipes its disks. Set it back, or replace the server with `terraform apply -replace`.",
-                    prior.os.text()
-                ),
-            ));
-        }
-        if prior.ready != Attr::Known(true) {
-            (
-                state.ready,
-                state.last_seen,
-                state.status,
-                state.install_status,
-            ) = (Attr::Unknown, Attr::Unknown, Attr::Unknown, Attr::Unknown);
-            for (planned, prior) in [
-                (&mut state.ipv4, &prior.ipv4),
-                (&mut state.ipv6, &prior.ipv6),
-            ] {
-                if prior.is_null() {
-                    *planned = Attr::Unknown;
-                }
-            }
-        }
-        if cx
-            .provider
-            .owner_if_known()
-            .is_some_and(|owner| prior.owner.text() != owner)
-        {
-            state.owner = Attr::Unknown;
         }
         Ok(planned)
     }
@@ -150,7 +100,8 @@ impl Resource for BaremetalServer {
             name: name.clone(),
             description: planned.description.text().to_owned(),
             tags: planned.all_tags(&marks),
-            install: planned.install(&choice.os.id),
+            install: planned.install(&config, &choice.os.id),
+            option_ids: planned.ordered_options(&choice.offer)?,
             protected: planned.protected == Attr::Known(true),
             user_data: config.user_data_wo.known().cloned(),
         };
@@ -230,7 +181,15 @@ impl Resource for BaremetalServer {
                 format!("Server {} was ordered earlier for node {} of this estate; nothing was ordered now.", server.id, marks.node),
             ));
         }
-        Box::pin(converge::finish(cx, &config, planned, server, ordered)).await
+        let adopted_hourly = ordered.is_none() && server.offer_id != choice.offer.id;
+        let task = Task {
+            config: &config,
+            prior: None,
+            ordered,
+            migrate: adopted_hourly && choice.offer.is_monthly(),
+            reinstall: None,
+        };
+        Box::pin(converge::finish(cx, &task, planned, server)).await
     }
 
     async fn read(cx: &Of<'_, Self>, mut prior: Self) -> Result<Found<Self>, Diagnostics> {
@@ -264,9 +223,23 @@ impl Resource for BaremetalServer {
         };
         if prior.offer.is_null() {
             prior.describe(scaleway, &server).await?;
+        } else if prior.offer_id.known() != Some(&server.offer_id) {
+            prior.see_billing(scaleway, &server).await?;
         }
         prior.see(&server);
         let marks = prior.marks(cx.provider).ok();
+        let has_networks = prior.has_networks() || server.may_have_networks();
+        // Networks first: they say whether the option that they need is somebody's wish.
+        if has_networks {
+            match scaleway.poll.fabric(&scaleway.client, &zone).await {
+                Ok(fabric) => prior.drift_networks(&fabric),
+                Err(error) if error.is_transient() => cx.warn(
+                    failed("read the private networks of", &id, &error)
+                        .left("Their last known state is kept."),
+                ),
+                Err(error) => return Err(failed("read the private networks of", &id, &error)),
+            }
+        }
         prior.drift(&server, marks.as_ref());
         Ok(Found::Present(prior))
     }
@@ -310,8 +283,16 @@ impl Resource for BaremetalServer {
             );
         }
         cx.private().protected |= planned.protected == Attr::Known(true);
+        let monthly = Attr::Known(true);
+        let task = Task {
+            config: &config,
+            prior: Some(&prior),
+            ordered: None,
+            migrate: planned.monthly == monthly && prior.monthly != monthly,
+            reinstall: planned.reinstalls_in_update(&prior, cx).await,
+        };
         planned.ready = prior.ready.clone();
-        Box::pin(converge::finish(cx, &config, planned, server, None)).await
+        Box::pin(converge::finish(cx, &task, planned, server)).await
     }
 
     async fn delete(cx: &Of<'_, Self>, prior: Self) -> Result<(), Diagnostics> {
@@ -360,6 +341,9 @@ impl Resource for BaremetalServer {
                 .await
                 .map_err(|error| failed(&error))?;
         }
+        if server.may_have_networks() && !server.is_leaving() {
+            leave_networks(cx, scaleway, &zone, &id).await;
+        }
         if !server.is_leaving() {
             scaleway
                 .client
@@ -403,21 +387,11 @@ fn not_placed(name: &str, error: &order::Error) -> Diagnostics {
     failed("create", name, error).left(left)
 }
 
-impl BaremetalServer {
-    /// Whether the OS that is asked for is the one that is installed, in other words.
-    async fn os_is(&self, prior: &Self, cx: &Of<'_, Self>) -> bool {
-        let (Ok(scaleway), Some(installed)) = (cx.provider.scaleway().await, prior.os_id.known())
-        else {
-            return false;
-        };
-        let systems = scaleway
-            .client
-            .systems(prior.zone.text())
-            .await
-            .unwrap_or_default();
-        systems
-            .iter()
-            .any(|system| system.id == *installed && system.is_called(self.os.text()))
+/// Takes a server out of its private networks before it is deleted, which keeps them deletable. What fails is no reason to keep the server.
+async fn leave_networks(cx: &Of<'_, BaremetalServer>, scaleway: &Scaleway, zone: &str, id: &str) {
+    let nowhere = std::collections::BTreeMap::new();
+    if let Err(error) = scaleway.client.attach(zone, id, &nowhere).await {
+        cx.warn(failed("detach the private networks of", id, &error));
     }
 }
 

@@ -49,6 +49,12 @@ pub struct Server {
     /// Whether it refuses to be deleted.
     #[serde(default)]
     pub protected: bool,
+    /// Options, also those that are on their way in or out.
+    #[serde(default)]
+    pub options: Vec<ServerOption>,
+    /// Name in Scaleway's DNS; empty at first.
+    #[serde(default)]
+    pub domain: String,
     /// Whether the API still returns user data. The data itself holds secrets and is not kept.
     #[serde(default, rename = "user_data", deserialize_with = "is_not_empty")]
     pub has_user_data: bool,
@@ -61,8 +67,42 @@ fn is_not_empty<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
 /// An address of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Ip {
+    /// Id.
+    #[serde(default)]
+    pub id: String,
     /// The address; IPv6 may come zero-padded, so it is parsed.
     pub address: IpAddr,
+    /// Its name in reverse DNS.
+    #[serde(default)]
+    pub reverse: String,
+}
+
+/// An option of a server.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct ServerOption {
+    /// Id.
+    pub id: String,
+    /// Name.
+    pub name: String,
+    /// `option_status_enable`, `_enabling`, `_disabling`, `_error`.
+    pub status: String,
+    /// May be switched on and off.
+    pub manageable: bool,
+    /// When it ends by itself.
+    pub expires_at: Option<String>,
+}
+
+impl ServerOption {
+    /// Whether `wanted` is its id or its name.
+    pub fn is_called(&self, wanted: &str) -> bool {
+        self.id == wanted || self.name.eq_ignore_ascii_case(wanted)
+    }
+
+    /// Whether it is on its way out.
+    pub fn is_leaving(&self) -> bool {
+        self.status == "option_status_disabling"
+    }
 }
 
 /// The installation of a server.
@@ -93,6 +133,18 @@ impl Server {
         self.ips.iter().map(|ip| ip.address).find(IpAddr::is_ipv6)
     }
 
+    /// An address with its reverse name.
+    pub fn ip(&self, is_ipv6: bool) -> Option<&Ip> {
+        self.ips.iter().find(|ip| ip.address.is_ipv6() == is_ipv6)
+    }
+
+    /// Whether it has the option that private networks need.
+    pub fn may_have_networks(&self) -> bool {
+        self.options
+            .iter()
+            .any(|option| option.is_called("Private Network"))
+    }
+
     /// State of its installation; empty when there is none.
     pub fn install_status(&self) -> &str {
         self.install
@@ -106,8 +158,8 @@ impl Server {
     }
 }
 
-/// The body of a reinstallation and part of an order.
-#[derive(Debug, Clone, Serialize)]
+/// The body of a reinstallation and part of an order. What is not given is sent as null.
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct NewInstall {
     /// OS to install.
     pub os_id: String,
@@ -115,6 +167,24 @@ pub struct NewInstall {
     pub hostname: String,
     /// IAM keys of root or the OS's user.
     pub ssh_key_ids: BTreeSet<String>,
+    /// User to make.
+    pub user: Option<String>,
+    /// Password of the user.
+    #[serde(serialize_with = "exposed")]
+    pub password: Option<Secret<String>>,
+    /// User of the system's web service.
+    pub service_user: Option<String>,
+    /// Password of that one.
+    #[serde(serialize_with = "exposed")]
+    pub service_password: Option<Secret<String>>,
+    /// How to divide the disks; null for the API's own way.
+    pub partitioning_schema: Option<serde_json::Value>,
+}
+
+// serde's `serialize_with` hands over a reference to the field as it is.
+#[allow(clippy::ref_option)]
+fn exposed<S: serde::Serializer>(data: &Option<Secret<String>>, to: S) -> Result<S::Ok, S::Error> {
+    data.as_ref().map(Secret::expose).serialize(to)
 }
 
 /// The body of an order.
@@ -132,6 +202,8 @@ pub struct NewServer {
     pub tags: BTreeSet<String>,
     /// What to install.
     pub install: NewInstall,
+    /// Options to switch on at delivery.
+    pub option_ids: Vec<String>,
     /// Refuse deletion.
     pub protected: bool,
     /// Cloud-init data, sent as base64.
@@ -224,9 +296,10 @@ mod tests {
             tags: BTreeSet::new(),
             install: NewInstall {
                 os_id: "o".into(),
-                hostname: "h".into(),
-                ssh_key_ids: BTreeSet::new(),
+                password: Some(Secret::new("p4ss".into())),
+                ..NewInstall::default()
             },
+            option_ids: Vec::new(),
             protected: false,
             user_data: Some(Secret::new("#!/bin/bash".into())),
         };
@@ -234,6 +307,12 @@ mod tests {
             serde_json::to_value(&server).unwrap()["user_data"],
             "IyEvYmluL2Jhc2g="
         );
+        let install = serde_json::to_value(&server.install).unwrap();
+        assert_eq!(
+            (&install["password"], &install["service_user"]),
+            (&"p4ss".into(), &serde_json::Value::Null)
+        );
+        assert!(!format!("{server:?}").contains("p4ss"));
         server.user_data = None;
         assert!(
             serde_json::to_value(&server)

@@ -189,7 +189,9 @@ pub(super) async fn order(
             os_id: os.id.clone(),
             hostname: name.into(),
             ssh_key_ids: BTreeSet::from([key]),
+            ..NewInstall::default()
         },
+        option_ids: Vec::new(),
         protected: false,
         user_data: Some(Secret::new(script.unwrap())),
     };

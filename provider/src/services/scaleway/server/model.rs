@@ -1,16 +1,17 @@
 //! The model of `strata_scaleway_baremetal_server`, and the ways between it, the catalogue and what the API shows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use strata_framework::{Attr, Diagnostics, Schema, Secret, Timeouts};
+use strata_framework::{Attr, Diagnostics, Number, Schema, Secret, Timeouts};
 
-use crate::provider::{Scaleway, Strata, texts};
-use crate::services::scaleway::catalogue::Os;
-use crate::services::scaleway::order::{self, Marks};
+use super::installing::check_partitioning;
+use super::networks::{Attachment, PrivateNetwork};
+use super::options::ServerOption;
+use crate::provider::{Strata, texts};
+use crate::services::scaleway::order::Marks;
 use crate::services::scaleway::poll::usual;
-use crate::services::scaleway::wire::{NewInstall, Server};
 
 /// A Scaleway Elastic Metal server.
 ///
@@ -21,13 +22,15 @@ use crate::services::scaleway::wire::{NewInstall, Server};
 /// key. A wait that does not end in time is no error, since an error would taint the server and a taint orders another one: the server is
 /// kept with `ready = false`, and the next apply goes on waiting.
 ///
-/// Not handled: options, private networks, a change of billing.
+/// Options, private networks, reverse names and the change from hourly to monthly billing happen in place, each alone. An installation wipes the
+/// disks, so what acts at installation only (system, keys, passwords, partitioning, user data) never starts one by itself: say so with
+/// `reinstall` or `reinstall_on`. What moves by itself (price, stock, an end that was agreed) is never compared.
 ///
 /// # Permissions
 ///
 /// A Scaleway API key with the permission sets `ElasticMetalFullAccess` and `SSHKeysReadOnly` in the project
 /// ([reference](https://www.scaleway.com/en/docs/iam/reference-content/permission-sets/)), in `SCW_SECRET_KEY` or the store entry
-/// `scaleway/secret-key`. With `first_contact`: read and write in the store's folder, and a way from here to port 22 of the machine.
+/// `scaleway/secret-key`. With `private_networks`: `PrivateNetworksFullAccess` and `IPAMReadOnly`. With `first_contact`: read and write in the store's folder, and a way from here to port 22 of the machine.
 ///
 /// # Errors
 ///
@@ -37,13 +40,17 @@ use crate::services::scaleway::wire::{NewInstall, Server};
 /// - "carries our marks for node ... but is ... of offer": a server of this node exists with another offer; delete it or change the offer.
 /// - "It is not known whether a server was ordered": no reply came three times; the next apply looks for it by its marks.
 /// - "Cannot adopt server": `STRATA_ADOPT` is set and no server carries the marks; nothing was ordered.
-/// - "installing another system wipes its disks": a changed `os` is refused; use `terraform apply -replace`.
+/// - "installing another system wipes its disks": change `reinstall` as well, or put `os` into `reinstall_on`.
+/// - "is out of stock in zone": no machine of the offer is left; nothing was ordered.
+/// - "has no option": the message lists what the offer has.
+/// - "There is no way back from monthly": replace the server with `terraform apply -replace`.
 /// - "It is protected, and the protection was not set by Terraform": lift it in the console, or apply with `protected = false` first.
 ///
 /// # Import
 ///
-/// The id is `zone/id`: the zone and Scaleway's id (UUID) of the server. Node, offer, system and SSH keys are read back. `first_contact`,
-/// `hostname` and `timeouts` are not Scaleway's to know; the first apply records them and changes nothing at the server.
+/// The id is `zone/id`: the zone and Scaleway's id (UUID) of the server. Node, offer, billing, system, SSH keys, options, private networks and
+/// reverse names are read back. `first_contact`, `hostname`, `partitioning`, `reinstall`, versions and `timeouts` are not Scaleway's to know; the
+/// first apply records them and changes nothing at the server.
 #[derive(Schema, Clone, Debug, Default, PartialEq)]
 #[schema(name = "scaleway_baremetal_server", version = 0)]
 pub struct BaremetalServer {
@@ -69,7 +76,8 @@ pub struct BaremetalServer {
     /// Offer, by name (`EM-I215E-NVME`) or id. Its price and stock are Scaleway's; low stock is a warning at plan.
     #[schema(required, replace)]
     pub(in crate::services::scaleway) offer: Attr<String>,
-    /// Operating system to install, by name and version (`Ubuntu 22.04`) or id. A later change is refused: it would wipe the disks.
+    /// Operating system to install, by name and version (`Ubuntu 22.04`) or id. A later change wipes the disks, so it is refused unless
+    /// `reinstall` changes with it or `reinstall_on` names it.
     #[schema(required)]
     pub(in crate::services::scaleway) os: Attr<String>,
     /// Ids of the SSH keys that the installation puts onto the server, e.g. `[strata_scaleway_ssh_key.operator.id]`. Acts at installation only.
@@ -79,6 +87,68 @@ pub struct BaremetalServer {
     /// it the system is installed as it is.
     #[schema(optional, write_only, sensitive)]
     pub(in crate::services::scaleway) user_data_wo: Attr<Secret<String>>,
+    /// Version of the user data: any number. Another one sends `user_data_wo` to Scaleway again, where it waits for the next installation. Without it user data is sent with
+    /// the order and with installations only; so it is with `first_contact`, after which it is overwritten.
+    #[schema(optional, range(0..))]
+    pub(in crate::services::scaleway) user_data_wo_version: Attr<i64>,
+    /// How to divide the disks, as JSON of Scaleway's partitioning schema (`jsonencode({ disks = [...], raids = [...], filesystems = [...] })`), or
+    /// `default`. Asked of Scaleway at plan, acts at installation only. Without it Scaleway decides.
+    #[schema(optional, recorded, validate = check_partitioning)]
+    pub(in crate::services::scaleway) partitioning: Attr<String>,
+    /// User to make at installation. Without it that of the operating system, e.g. `ubuntu`.
+    #[schema(optional, recorded)]
+    pub(in crate::services::scaleway) user: Attr<String>,
+    /// Password of the user, for an operating system that needs one. Acts at installation only.
+    #[schema(optional, write_only, sensitive)]
+    pub(in crate::services::scaleway) password_wo: Attr<Secret<String>>,
+    /// Version of the password: any number. With `reinstall_on`, another one means that the password changed. Without it a change of the password is not seen.
+    #[schema(optional, recorded)]
+    pub(in crate::services::scaleway) password_wo_version: Attr<i64>,
+    /// User of the operating system's web service, as hypervisors have one. Only for those.
+    #[schema(optional, recorded)]
+    pub(in crate::services::scaleway) service_user: Attr<String>,
+    /// Password of the web service, for an operating system that needs one. Acts at installation only.
+    #[schema(optional, write_only, sensitive)]
+    pub(in crate::services::scaleway) service_password_wo: Attr<Secret<String>>,
+    /// Version of the password: any number. With `reinstall_on`, another one means that the password changed. Without it a change of the password is not seen.
+    #[schema(optional, recorded)]
+    pub(in crate::services::scaleway) service_password_wo_version: Attr<i64>,
+    /// Any text, e.g. a date. Another one installs the system again, with fresh user data, and wipes the disks; the server and its addresses stay.
+    /// Taking it away does nothing. Without it only `reinstall_on` installs again.
+    #[schema(optional, recorded)]
+    pub(in crate::services::scaleway) reinstall: Attr<String>,
+    /// Attributes whose change installs the system again and wipes the disks. Without it none does.
+    #[schema(
+        optional,
+        recorded,
+        one_of(
+            "os",
+            "ssh_key_ids",
+            "hostname",
+            "user",
+            "password_wo_version",
+            "service_user",
+            "service_password_wo_version",
+            "partitioning",
+            "user_data_wo_version"
+        )
+    )]
+    pub(in crate::services::scaleway) reinstall_on: Attr<BTreeSet<String>>,
+    /// Options by name or id, e.g. `{ "Remote Access" = {} }`; `strata_scaleway_baremetal_offer` tells which there are and what they cost. Any
+    /// other is drift and is switched off. Without it there are none, but for what `private_networks` needs.
+    #[schema(optional)]
+    pub(in crate::services::scaleway) options: Attr<BTreeMap<String, ServerOption>>,
+    /// Private networks by id (UUID, with or without the region before it); the option that they need is switched on with them. Any other is
+    /// drift and is left. Without it there are none.
+    #[schema(optional)]
+    pub(in crate::services::scaleway) private_networks: Attr<BTreeMap<String, PrivateNetwork>>,
+    /// Name of the IPv4 address in reverse DNS. It must resolve to the address by then: a refusal is a warning, and the next apply tries again.
+    /// Default: Scaleway's own name of the server.
+    #[schema(optional, computed, keep_prior, format = "hostname")]
+    pub(in crate::services::scaleway) reverse_ipv4: Attr<String>,
+    /// Name of the IPv6 address in reverse DNS, likewise.
+    #[schema(optional, computed, keep_prior, format = "hostname")]
+    pub(in crate::services::scaleway) reverse_ipv6: Attr<String>,
     /// Tags of yours. The marks, and the labels that Scaleway adds by itself, are not listed here; any other tag is drift and is removed. Without
     /// it there are only the marks.
     #[schema(optional)]
@@ -92,7 +162,8 @@ pub struct BaremetalServer {
     /// Whether Scaleway refuses to delete the server. A destroy lifts a protection that Terraform set, and no other.
     #[schema(default = false)]
     pub(in crate::services::scaleway) protected: Attr<bool>,
-    /// Whether to order the monthly offer, whose fee is due at once, instead of the hourly one. A later change is refused.
+    /// Whether the server is paid by the month, with a fee that is due at once, instead of by the hour. From hourly to monthly happens in place;
+    /// there is no way back.
     #[schema(default = false)]
     pub(in crate::services::scaleway) monthly: Attr<bool>,
     /// What to do when the installation fails: `keep` the server, not ready; `retry` the installation once; `delete` the server and fail.
@@ -123,6 +194,27 @@ pub struct BaremetalServer {
     /// What was seen last while waiting, in words.
     #[schema(computed, keep_prior)]
     pub(in crate::services::scaleway) last_seen: Attr<String>,
+    /// Name in Scaleway's DNS, e.g. `<id>.fr-par-2.baremetal.scw.cloud`. Null until there is one.
+    #[schema(computed, keep_prior)]
+    pub(in crate::services::scaleway) domain: Attr<String>,
+    /// MAC address of the machine. Scaleway tells it of servers in private networks only; null otherwise.
+    #[schema(computed, keep_prior)]
+    pub(in crate::services::scaleway) mac: Attr<String>,
+    /// What each private network means for the system, by id of the network: the system needs a VLAN interface of its own.
+    #[schema(computed, keep_prior)]
+    pub(in crate::services::scaleway) private_network_attachments:
+        Attr<BTreeMap<String, Attachment>>,
+    /// What an hour costs, in euros, as it was told when the server was planned; options apart. Null when it is paid by the month. Never
+    /// compared.
+    #[schema(computed, keep_prior)]
+    pub(in crate::services::scaleway) price_per_hour: Attr<Number>,
+    /// What a month costs, in euros and whatever its number of days, as it was told when the server was planned; options apart. Null when it is
+    /// paid by the hour. Never compared.
+    #[schema(computed, keep_prior)]
+    pub(in crate::services::scaleway) price_per_month: Attr<Number>,
+    /// What was due once with the order, in euros; 0 when the server is paid by the hour.
+    #[schema(computed, keep_prior)]
+    pub(in crate::services::scaleway) fee: Attr<Number>,
     /// Id (UUID) of the offer.
     #[schema(computed, keep_prior)]
     pub(in crate::services::scaleway) offer_id: Attr<String>,
@@ -206,103 +298,4 @@ impl BaremetalServer {
     pub(in crate::services::scaleway) fn all_tags(&self, marks: &Marks) -> BTreeSet<String> {
         texts(&self.tags).into_iter().chain(marks.tags()).collect()
     }
-
-    pub(in crate::services::scaleway) fn install(&self, os_id: &str) -> NewInstall {
-        NewInstall {
-            os_id: os_id.to_owned(),
-            hostname: self
-                .hostname
-                .known()
-                .cloned()
-                .unwrap_or_else(|| self.node.text().to_owned()),
-            ssh_key_ids: texts(&self.ssh_key_ids),
-        }
-    }
-
-    /// What every look at the server tells. Configured attributes are not touched.
-    pub(in crate::services::scaleway) fn see(&mut self, server: &Server) {
-        self.id = Attr::Known(server.id.clone());
-        self.ipv4 = server.ipv4().map(|address| address.to_string()).into();
-        self.ipv6 = server.ipv6().map(|address| address.to_string()).into();
-        self.status = Attr::Known(server.status.clone());
-        self.install_status = Attr::Known(server.install_status().to_owned());
-        self.offer_id = Attr::Known(server.offer_id.clone());
-        if !server.project_id.is_empty() {
-            self.project_id = Attr::Known(server.project_id.clone());
-        }
-        self.os_id = server
-            .install
-            .as_ref()
-            .map(|install| install.os_id.clone())
-            .into();
-        self.owner = Marks::of(server).map(|marks| marks.owner).into();
-        if self.ready != Attr::Known(true) {
-            self.ready = Attr::Known(false);
-            self.last_seen = Attr::Known(format!(
-                "status {}, installation {}",
-                server.status,
-                server.install_status()
-            ));
-        }
-    }
-
-    /// What a refresh tells about configured attributes.
-    pub(in crate::services::scaleway) fn drift(&mut self, server: &Server, marks: Option<&Marks>) {
-        self.name = Attr::Known(server.name.clone());
-        if !(server.description.is_empty() && self.description.is_null()) {
-            self.description = Attr::Known(server.description.clone());
-        }
-        self.protected = Attr::Known(server.protected);
-        let foreign = |tag: &&String| !order::is_mark(tag) && !is_label(tag);
-        let tags: BTreeSet<String> = server.tags.iter().filter(foreign).cloned().collect();
-        if !(tags.is_empty() && self.tags.is_null()) {
-            self.tags = Attr::Known(tags);
-        }
-        // A server whose marks were touched has no owner: that is what the plan repairs.
-        if marks.is_none_or(|marks| !marks.tags().iter().all(|tag| server.tags.contains(tag))) {
-            self.owner = Attr::Null;
-        }
-    }
-
-    /// Attributes that an import cannot know from its id.
-    pub(in crate::services::scaleway) async fn describe(
-        &mut self,
-        scaleway: &Scaleway,
-        server: &Server,
-    ) -> Result<(), Diagnostics> {
-        let zone = self.zone.text();
-        let systems = scaleway
-            .client
-            .systems(zone)
-            .await
-            .map_err(|error| failed("read", &server.id, &error))?;
-        self.node = Marks::of(server)
-            .map(|marks| marks.node)
-            .filter(|node| !node.is_empty())
-            .into();
-        self.offer = Attr::Known(server.offer_name.clone());
-        if let Some(install) = &server.install {
-            let system = systems.iter().find(|system| system.id == install.os_id);
-            let short = |system: &Os| {
-                format!(
-                    "{} {}",
-                    system.name,
-                    system.version.split(' ').next().unwrap_or_default()
-                )
-                .trim()
-                .to_owned()
-            };
-            self.os = Attr::Known(system.map_or_else(|| install.os_id.clone(), short));
-            self.ssh_key_ids = Attr::Known(install.ssh_key_ids.clone());
-        }
-        self.ready =
-            Attr::Known(server.status == "ready" && server.install_status() == "completed");
-        self.last_seen = Attr::Known("imported".into());
-        Ok(())
-    }
-}
-
-/// Whether the API adds this tag by itself while an option is on.
-pub(in crate::services::scaleway) fn is_label(tag: &str) -> bool {
-    ["PrivateNetwork", "RemoteAccess"].contains(&tag)
 }

@@ -48,10 +48,15 @@ fn planned(config: &BaremetalServer) -> BaremetalServer {
         &mut planned.os_id,
         &mut planned.owner,
         &mut planned.project_id,
+        &mut planned.domain,
+        &mut planned.reverse_ipv4,
+        &mut planned.reverse_ipv6,
+        &mut planned.mac,
     ] {
         *attribute = Attr::Unknown;
     }
     planned.ready = Attr::Unknown;
+    planned.private_network_attachments = Attr::Unknown;
     planned
 }
 
@@ -464,6 +469,35 @@ async fn offer_system_and_user_data_are_checked_at_plan() {
     wrong = config("cp-1");
     wrong.os = "Ubuntu 4".into();
     assert!(plan(&wrong).await.unwrap_err().contains("Ubuntu 22.04"));
+    for (change, says) in [
+        (
+            (|wrong| wrong.offer = "EM-B320E-NVME".into()) as fn(&mut BaremetalServer),
+            "is out of stock in zone fr-par-2",
+        ),
+        (
+            |wrong| {
+                let none = super::options::ServerOption::default();
+                let options = std::collections::BTreeMap::from([("Coffee".to_owned(), none)]);
+                wrong.options = Attr::Known(options);
+            },
+            "has no option `Coffee`. It has: Private Network",
+        ),
+        (
+            |wrong| {
+                let layout = json!({
+                    "disks": [{"device": "/dev/sda", "partitions": [{"label": "root", "number": 1, "size": 1}]}],
+                    "filesystems": [{"device": "/dev/sda1", "format": "ext4", "mountpoint": "/"}],
+                });
+                wrong.partitioning = Attr::Known(layout.to_string());
+            },
+            "Scaleway refuses it",
+        ),
+    ] {
+        let mut wrong = config("cp-1");
+        change(&mut wrong);
+        let error = plan(&wrong).await.unwrap_err();
+        assert!(error.contains(says), "{error}");
+    }
     assert!(servers(&world).await.is_empty());
     assert_eq!(world.calls(&format!("scaleway {ORDER}")).await, 0);
 }
@@ -699,4 +733,217 @@ async fn a_machine_whose_host_key_nobody_has_is_neither_contacted_nor_installed_
         "{state:?}"
     );
     assert_eq!(world.calls("scaleway POST").await, 0);
+}
+
+/// What a fault at the order or the delivery comes to.
+enum Comes {
+    /// A server that is ready.
+    Ready,
+    /// A server that is kept, not ready, with these words.
+    Kept(&'static str),
+    /// An error with these words and no server.
+    Refused(&'static str),
+}
+
+#[tokio::test]
+async fn whatever_fails_there_is_one_server_or_none() {
+    let burst = json!({"status": {"code": 403, "body": "{\"message\": \"forbidden\"}"}});
+    let typed = json!({"status": {"code": 403, "body": "{\"type\": \"permissions_denied\", \"message\": \"insufficient permissions\"}"}});
+    let quota = json!({"status": {"code": 403, "body": "{\"type\": \"quotas_exceeded\", \"message\": \"quota(s) exceeded\"}"}});
+    let end = |status: &str| json!({"delivery_end": {"status": status, "after": 3}});
+    let list = "GET /baremetal/v1/zones/{zone}/servers";
+    let rows = [
+        (
+            "a burst of 403 at the order",
+            "scaleway",
+            ORDER,
+            burst.clone(),
+            2,
+            "keep",
+            Comes::Ready,
+        ),
+        (
+            "a burst of 403 while looking",
+            "scaleway",
+            list,
+            burst,
+            3,
+            "keep",
+            Comes::Ready,
+        ),
+        (
+            "a permission that is missing",
+            "scaleway",
+            ORDER,
+            typed,
+            1,
+            "keep",
+            Comes::Refused("insufficient permissions"),
+        ),
+        (
+            "a quota",
+            "scaleway",
+            ORDER,
+            quota,
+            1,
+            "keep",
+            Comes::Refused("quota(s) exceeded"),
+        ),
+        (
+            "500 twice",
+            "scaleway",
+            ORDER,
+            json!({"status": {"code": 500}}),
+            2,
+            "keep",
+            Comes::Ready,
+        ),
+        (
+            "502 after the effect",
+            "scaleway",
+            ORDER,
+            json!({"late_status": {"code": 502}}),
+            1,
+            "keep",
+            Comes::Ready,
+        ),
+        (
+            "half an answer",
+            "scaleway",
+            ORDER,
+            json!("truncate"),
+            1,
+            "keep",
+            Comes::Ready,
+        ),
+        (
+            "no machine left",
+            "scaleway",
+            ORDER,
+            json!("out_of_stock"),
+            1,
+            "keep",
+            Comes::Refused("out of stock"),
+        ),
+        (
+            "lists that fail for a while",
+            "scaleway",
+            list,
+            json!({"status": {"code": 502}}),
+            4,
+            "keep",
+            Comes::Ready,
+        ),
+        (
+            "locked",
+            "machine",
+            "*",
+            end("locked"),
+            1,
+            "retry",
+            Comes::Kept("its status is `locked`"),
+        ),
+        (
+            "a delivery that fails",
+            "machine",
+            "*",
+            end("error"),
+            1,
+            "keep",
+            Comes::Kept("its status is `error`"),
+        ),
+        (
+            "somebody was faster",
+            "machine",
+            "*",
+            end("out_of_stock"),
+            1,
+            "delete",
+            Comes::Refused("the deletion was observed"),
+        ),
+        (
+            "two failed installations",
+            "machine",
+            "*",
+            json!({"install_error": {"after": 200}}),
+            2,
+            "retry",
+            Comes::Kept("ended in `error`"),
+        ),
+    ];
+    for (what, place, target, action, times, policy, comes) in rows {
+        let world = World::start().await;
+        let process = process(&world, "estate-1").await;
+        let mut config = keyed(&process, config("cp-1")).await;
+        config.on_create_failure = policy.into();
+        for _ in 0..times {
+            world.fault(place, target, action.clone()).await;
+        }
+        let outcome = create(&process, &config).await;
+        assert!(world.all_faults_happened().await, "{what}");
+        let there = servers(&world).await;
+        match (comes, outcome) {
+            (Comes::Ready, Ok(state)) => {
+                assert_eq!(
+                    (&state.ready, there.len()),
+                    (&Attr::Known(true), 1),
+                    "{what}"
+                );
+                assert_eq!(there[0]["id"], state.id.text(), "{what}");
+            }
+            (Comes::Kept(words), Ok(state)) => {
+                assert_eq!(
+                    (&state.ready, there.len()),
+                    (&Attr::Known(false), 1),
+                    "{what}"
+                );
+                assert!(
+                    state.last_seen.text().contains(words),
+                    "{what}: {:?}",
+                    state.last_seen
+                );
+                let (_, planned) = plan(&process, &config, &state).await;
+                assert!(
+                    planned.replace.is_empty(),
+                    "{what}: a paid server is never replaced"
+                );
+            }
+            (Comes::Refused(words), Err(error)) => {
+                assert!(error.to_string().contains(words), "{what}: {error}");
+                assert_eq!(there.len(), 0, "{what}");
+                assert!(
+                    process.saved::<BaremetalServer>().is_none(),
+                    "{what}: nothing to taint"
+                );
+            }
+            (_, Ok(state)) => panic!("{what}: {state:?}"),
+            (_, Err(error)) => panic!("{what}: {error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn creations_at_the_same_moment_that_answer_500_are_ordered_once_each() {
+    let world = World::start().await;
+    let shared = std::sync::Arc::new(world.provider("estate-1").await);
+    let setup = Process::shared(shared.clone());
+    let config = keyed(&setup, config("x")).await;
+    for _ in 0..3 {
+        world
+            .fault("scaleway", ORDER, json!({"status": {"code": 500}}))
+            .await;
+    }
+    let processes: Vec<Process> = (0..6).map(|_| Process::shared(shared.clone())).collect();
+    let creations = processes.iter().enumerate().map(|(index, process)| {
+        let config = BaremetalServer {
+            node: Attr::Known(format!("w-{index}")),
+            name: Attr::Known(format!("home-w-{index}")),
+            ..config.clone()
+        };
+        async move { create(process, &config).await.unwrap() }
+    });
+    let states: Vec<BaremetalServer> = futures::future::join_all(creations).await;
+    assert!(world.all_faults_happened().await);
+    assert!(states.iter().all(|state| state.ready == Attr::Known(true)));
+    assert_eq!(servers(&world).await.len(), 6);
 }
