@@ -57,6 +57,8 @@ pub fn registry() -> Registry<Strata> {
         .function::<crate::functions::flatcar_install_script::FlatcarInstallScript>()
         .function::<crate::functions::ignition::Ignition>()
         .function::<crate::functions::seal::Seal>()
+        .function::<crate::functions::talos_machine_config::TalosMachineConfig>()
+        .function::<crate::functions::talos_patch::TalosPatch>()
         .resource::<crate::services::dns::record::Record>()
         .resource::<crate::services::kubeadm::join_info::KubeadmJoinInfo>()
         .resource::<crate::services::kubeadm::node::KubeadmNode>()

@@ -51,51 +51,51 @@ pub enum Error {
 /// The bundle.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct TalosSecrets {
-    cluster: Cluster,
-    secrets: Secrets,
-    trustdinfo: Trustd,
-    certs: Certificates,
+    pub(crate) cluster: Cluster,
+    pub(crate) secrets: Secrets,
+    pub(crate) trustdinfo: Trustd,
+    pub(crate) certs: Certificates,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-struct Cluster {
-    id: String,
-    secret: String,
+pub(crate) struct Cluster {
+    pub(crate) id: String,
+    pub(crate) secret: String,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-struct Secrets {
-    bootstraptoken: String,
+pub(crate) struct Secrets {
+    pub(crate) bootstraptoken: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    secretboxencryptionsecret: Option<String>,
+    pub(crate) secretboxencryptionsecret: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    aescbcencryptionsecret: Option<String>,
+    pub(crate) aescbcencryptionsecret: Option<String>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-struct Trustd {
-    token: String,
+pub(crate) struct Trustd {
+    pub(crate) token: String,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-struct Certificates {
-    etcd: Authority,
-    k8s: Authority,
-    k8saggregator: Authority,
-    k8sserviceaccount: Key,
-    os: Authority,
+pub(crate) struct Certificates {
+    pub(crate) etcd: Authority,
+    pub(crate) k8s: Authority,
+    pub(crate) k8saggregator: Authority,
+    pub(crate) k8sserviceaccount: Key,
+    pub(crate) os: Authority,
 }
 
 /// Both are base64 of the whole PEM text.
 #[derive(Clone, Serialize, Deserialize)]
-struct Authority {
-    crt: String,
-    key: String,
+pub(crate) struct Authority {
+    pub(crate) crt: String,
+    pub(crate) key: String,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-struct Key {
-    key: String,
+pub(crate) struct Key {
+    pub(crate) key: String,
 }
 
 impl std::fmt::Debug for TalosSecrets {
@@ -238,7 +238,7 @@ fn encode(pem: &str) -> String {
     BASE64.encode(pem.as_bytes())
 }
 
-fn decode(name: &'static str, text: &str) -> Result<String, Error> {
+pub(crate) fn decode(name: &'static str, text: &str) -> Result<String, Error> {
     let bytes = BASE64.decode(text.as_bytes()).ok();
     bytes
         .and_then(|bytes| String::from_utf8(bytes).ok())

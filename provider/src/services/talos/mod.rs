@@ -1,4 +1,5 @@
 //! Talos: what its nodes are made from.
 
-pub mod merge;
+pub mod machine;
 pub mod node_inputs;
+pub mod patch;

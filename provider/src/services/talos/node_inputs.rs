@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 use strata_framework::{Attr, Cx, Diagnostics, Ephemeral, Opened, Path, Schema, Secret};
 
-use super::merge;
+use super::patch;
 use crate::provider::{Strata, store_failed};
 use crate::store::{self, Name};
 
@@ -296,7 +296,7 @@ impl Ephemeral for EphemeralNodeInputs {
                 "An input is missing. This is a bug in the strata provider.".into(),
             ));
         };
-        let merged = merge::merged(machine.expose(), patch.expose())
+        let merged = patch::merged(machine.expose(), patch.expose())
             .map_err(|error| refused(format!("{error}.")))?;
         config.node = Attr::Known(node(about.expose())?);
         config.merged = Attr::Known(Secret::new(merged));
