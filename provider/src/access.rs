@@ -281,7 +281,7 @@ impl<'a> Access<'a> {
                 Err(error) => Probe::Failed(error),
             }
         });
-        session.await.map_err(|error| waited("reach", "node", node, &error).hint("A locked node answers only through the Kubernetes API; a changed operator address or a reinstalled machine looks the same from here."))
+        session.await.map_err(|error| waited("reach", "node", node, &error).hint("A locked node answers only through the Kubernetes API; a changed operator address or a reinstalled machine looks the same from here. `./bootstrap.sh node ssh-open` lets you in from where you are."))
     }
 
     /// Runs a verb through the door and returns its log.

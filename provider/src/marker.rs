@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::secret::Secret;
@@ -23,6 +24,9 @@ pub struct Marker {
     /// How it was locked and proven to be. Not whether it still is: that is for a look at port 22.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lock: Option<Lock>,
+    /// Until when a window for SSH is open, by the clock of who opened it: an open port is no drift while it was opened on purpose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Timestamp>,
 }
 
 /// A lockdown that was proven from outside and confirmed by the node.
@@ -76,9 +80,32 @@ pub async fn told(
 /// Notes how a node is locked, or that it is open, if the node is a member.
 pub async fn locked(store: &dyn Store, node: &str, lock: Option<Lock>) -> Result<(), store::Error> {
     match read(store, node).await? {
-        Some(marker) if marker.lock != lock => write(store, node, &Marker { lock, ..marker }).await,
+        // New rules have no windows.
+        Some(marker) if marker.lock != lock || marker.window.is_some() => {
+            let window = None;
+            write(
+                store,
+                node,
+                &Marker {
+                    lock,
+                    window,
+                    ..marker
+                },
+            )
+            .await
+        }
         _ => Ok(()),
     }
+}
+
+/// Notes that a window for SSH is open until then, if the node is a member.
+pub async fn window(store: &dyn Store, node: &str, until: Timestamp) -> Result<(), store::Error> {
+    let Some(marker) = read(store, node).await? else {
+        return Ok(());
+    };
+    // A shorter one may have been opened for somebody else.
+    let window = Some(marker.window.map_or(until, |other| other.max(until)));
+    write(store, node, &Marker { window, ..marker }).await
 }
 
 /// Removes the mark of a node and returns how many members are left.

@@ -256,6 +256,7 @@ impl Site {
             address: NODE4.parse().unwrap(),
             peers: nodes(),
             lock: None,
+            window: None,
         };
         let store = operator.strata.store().unwrap();
         marker::write(&*store, NAME, &member).await.unwrap();

@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use strata_framework::Limits;
 use strata_provider::{
     access::{host_key_entry, through_door},
+    marker,
     services::operator::echo::{self, Family},
     store::{self, Name, Store},
     verb::Verb,
@@ -79,6 +80,12 @@ pub(super) async fn run(options: &NodeWindowOptions) -> anyhow::Result<Outcome> 
         ));
         return Ok(Outcome::Stopped);
     }
+    // While it lasts, an open port is no drift.
+    let wall = options.window.div_f64(world.environment.speed().max(1.0));
+    let store = open_store(&session.project, &session.cluster)?;
+    marker::window(&*store, name, jiff::Timestamp::now() + wall)
+        .await
+        .context("noting the window, which is open")?;
     session.say(
         "ssh-open",
         format!(

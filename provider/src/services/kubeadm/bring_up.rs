@@ -402,6 +402,7 @@ impl Newcomer<'_> {
             address: self.address,
             peers: self.peers(),
             lock: before.and_then(|marker| marker.lock),
+            window: None,
         };
         self.access.shared().forget_nodes();
         marker::write(self.access.store(), self.name, &marker)

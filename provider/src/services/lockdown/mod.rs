@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use jiff::Timestamp;
 use strata_framework::{
     Attr, Change, Diagnostics, Found, Limit, Of, Path, Planned, Resource, Schema, Timeouts,
 };
@@ -34,8 +35,8 @@ use crate::services::attribute::{Cluster, Ssh};
 /// minutes, unless the new ones were proven by connections from here and confirmed through the Kubernetes API. After that the way in is a
 /// one-shot pod that runs one of a closed list of commands, so the cluster must have a CNI: let this resource depend on it.
 ///
-/// A connection to port 22 is drift, and the next plan closes it again; a node that does not answer is no evidence. Destroying it opens the
-/// node again, except under tear-down.
+/// A connection to port 22 is drift, and the next plan closes it again, unless a window was opened (`./bootstrap.sh node ssh-open`) and lasts; a
+/// node that does not answer is no evidence. Destroying it opens the node again, except under tear-down.
 ///
 /// # Permissions
 ///
@@ -241,6 +242,13 @@ impl NodeLockdown {
         }))
     }
 
+    /// Until when a window is open that somebody opened on purpose. Without the store nothing is known of one.
+    async fn window(&self, cx: &Of<'_, Self>) -> Option<Timestamp> {
+        let store = cx.provider.store().ok()?;
+        let member = marker::read(&*store, self.name.text()).await.ok()??;
+        member.window.filter(|until| *until > Timestamp::now())
+    }
+
     /// Create and Update are one: from whatever there is to what is planned.
     async fn converge(
         cx: &Of<'_, Self>,
@@ -365,11 +373,18 @@ impl Resource for NodeLockdown {
         if !prior.is_enabled() {
             return Ok(Found::Present(prior));
         }
-        let environment = cx.provider.environment().await?;
-        if let Ok(address) = prior.address.text().parse()
-            && probe::port(environment.dialer(), address, 22).await == Seen::Connects
-        {
-            prior.locked = false.into();
+        let dialer = cx.provider.environment().await?.dialer();
+        let own = [prior.address.text().to_owned()];
+        let addresses = access::addresses(prior.addresses.or_default().iter().chain(&own))?;
+        let seen = probe::ports(dialer, &addresses, 22).await;
+        if seen.iter().any(|(_, seen)| *seen == Seen::Connects) {
+            match prior.window(cx).await {
+                Some(until) => cx.warn(Diagnostics::warning(
+                    format!("Node \"{}\" has a window for SSH", prior.name.text()),
+                    format!("Port 22 answers, and a window was opened until {until:.0}. Until then that is no drift."),
+                )),
+                None => prior.locked = false.into(),
+            }
         }
         Ok(Found::Present(prior))
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use strata_framework::{Attr, Harness, Limits, Resource};
 use tokio_util::sync::CancellationToken;
@@ -10,6 +11,7 @@ use super::super::node::KubeadmNode;
 use super::site::{CILIUM, Site, refresh, replan, site};
 use crate::access::{Access, host_key_entry};
 use crate::claim::{self, State};
+use crate::marker::{self, Marker};
 use crate::services::lockdown::NodeLockdown;
 use crate::services::lockdown::probe::Seen;
 use crate::verb::Verb;
@@ -164,6 +166,22 @@ async fn an_opened_port_is_drift_and_is_closed_again() {
     site.world
         .change(json!({ "open_port": { "node": "cp-1", "port": 22 } }))
         .await;
+    // Not while a window lasts that somebody opened on purpose.
+    let store = site.provider().store().unwrap();
+    let moment = |seconds| Timestamp::now() + SignedDuration::from_secs(seconds);
+    marker::window(&*store, "cp-1", moment(600)).await.unwrap();
+    assert_eq!(
+        refresh(&site.process, &locked).await.as_ref(),
+        Some(&locked)
+    );
+    let warned = site.process.warnings().to_string();
+    assert!(warned.contains("has a window for SSH"), "{warned}");
+    let member = marker::read(&*store, "cp-1").await.unwrap().unwrap();
+    let over = Marker {
+        window: Some(moment(-1)),
+        ..member
+    };
+    marker::write(&*store, "cp-1", &over).await.unwrap();
     let seen = refresh(&site.process, &locked).await.unwrap();
     assert_eq!(seen.locked, Attr::Known(false));
     let planned = replan(&site.process, &seen).await.state;
@@ -172,6 +190,8 @@ async fn an_opened_port_is_drift_and_is_closed_again() {
         .await
         .unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(again.locked, Attr::Known(true));
+    let member = marker::read(&*store, "cp-1").await.unwrap().unwrap();
+    assert_eq!(member.window, None, "new rules have no windows");
     assert_eq!(site.port22("cp-1").await, Seen::Silent);
     // Telling a locked node about its peers goes through the door and opens nothing.
     let more = NodeLockdown {
