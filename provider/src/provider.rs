@@ -50,6 +50,7 @@ pub fn registry() -> Registry<Strata> {
         .data_source::<crate::services::scaleway::os::BaremetalOs>()
         .ephemeral::<crate::services::kubeadm::join_info::EphemeralJoinInfo>()
         .ephemeral::<crate::services::operator::OperatorAddress>()
+        .ephemeral::<crate::services::scaleway::bmc::BmcAccess>()
         .ephemeral::<crate::services::secret::ephemeral::EphemeralSecret>()
         .ephemeral::<crate::services::secret::folder::EphemeralSecrets>()
         .ephemeral::<crate::services::talos::node_inputs::EphemeralNodeInputs>()

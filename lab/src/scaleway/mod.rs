@@ -1,8 +1,9 @@
 //! The simulated Scaleway: Elastic Metal (baremetal v1) and IAM ssh-keys, as contracted from recordings of the real API.
 //!
-//! Not here: batch creation, flexible IPs, BMC, rescue; those answer 404 or 400 with `LAB-UNKNOWN`. There is no
+//! Not here: batch creation, flexible IPs, rescue; those answer 404 or 400 with `LAB-UNKNOWN`. There is no
 //! idempotency, as in life: a second POST is a second server. Reference: <https://www.scaleway.com/en/developers/api/elastic-metal/>
 
+mod bmc;
 mod catalogue;
 mod error;
 mod key_routes;

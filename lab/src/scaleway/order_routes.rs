@@ -319,6 +319,7 @@ pub(super) async fn create(
         ping_status: "ping_status_unknown",
         protected: create.protected.unwrap_or_default(),
         options,
+        bmc: None,
         user_data,
         pending: Vec::new(),
     };

@@ -15,7 +15,8 @@ use super::catalogue::Offer;
 use super::error::Refusal;
 use super::query::Query;
 use super::{
-    Scaleway, State, ZONES, key_routes, option, order_routes, partition, server_routes, vpc_routes,
+    Scaleway, State, ZONES, bmc, key_routes, option, order_routes, partition, server_routes,
+    vpc_routes,
 };
 use crate::serve::{Meter, fault_layer};
 
@@ -91,6 +92,10 @@ pub fn router(scaleway: Scaleway, meter: Meter) -> Router {
         .route(
             &format!("{zone}/servers/{{id}}/options/{{option}}"),
             post(option::add).delete(option::remove),
+        )
+        .route(
+            &format!("{zone}/servers/{{id}}/bmc-access"),
+            get(bmc::read).post(bmc::start).delete(bmc::stop),
         )
         .merge(private_networks())
         .fallback(async |request: Request| Refusal::no_route(request.uri().path()))

@@ -8,6 +8,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use serde_json::{Value, json};
 
+use super::bmc::Session;
 use super::catalogue::{Catalogue, Offer};
 use super::life::Step;
 use super::option::{self, ServerOption};
@@ -59,6 +60,8 @@ pub(super) struct Server {
     pub(super) ping_status: &'static str,
     pub(super) protected: bool,
     pub(super) options: Vec<ServerOption>,
+    /// The session with its BMC, the one that was asked for last.
+    pub(super) bmc: Option<Session>,
     /// Base64 as sent.
     pub(super) user_data: Option<String>,
     /// What will happen, by simulated time since the lab's start; sorted.

@@ -332,3 +332,35 @@ async fn a_delivery_may_end_badly() {
         (&json!("locked"), &json!("to_install"))
     );
 }
+
+#[tokio::test]
+async fn a_session_with_the_machine_needs_the_option_and_ends() {
+    let bench = Bench::start().await;
+    let path = installed(&bench).await;
+    let session = format!("{path}/bmc-access");
+    let ip = json!({ "ip": "198.51.100.7" });
+    let (status, refused) = bench
+        .scaleway(Method::POST, &session, Some(ip.clone()))
+        .await;
+    assert_eq!(
+        (status, &refused["type"]),
+        (
+            StatusCode::PRECONDITION_FAILED,
+            &json!("precondition_failed")
+        )
+    );
+    let remote = format!("{path}/options/{REMOTE_ACCESS}");
+    bench.scaleway(Method::POST, &remote, None).await;
+    bench.advance(5).await;
+    let (status, asked) = bench.scaleway(Method::POST, &session, Some(ip)).await;
+    assert_eq!((status, &asked["url"]), (StatusCode::OK, &json!("")));
+    bench.advance(10).await;
+    let open = get(&bench, &session).await;
+    assert!(open["url"].as_str().unwrap().starts_with("https://"));
+    assert!(!open["password"].as_str().unwrap().is_empty());
+    let gone = async || bench.scaleway(Method::GET, &session, None).await.0;
+    bench.advance(3700).await;
+    assert_eq!(gone().await, StatusCode::NOT_FOUND);
+    let (status, _) = bench.scaleway(Method::DELETE, &session, None).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+}

@@ -3,6 +3,7 @@
 //! `client` speaks HTTP in the words of `wire`; `order` places an order at most once; `poll` shares list calls between waiters; the rest are resources.
 
 mod accessories;
+pub mod bmc;
 pub mod catalogue;
 pub mod client;
 mod contact;
