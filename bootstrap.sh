@@ -2,7 +2,7 @@
 # From nothing to a locked Kubernetes cluster, and back. Builds what is missing, then hands over to target/debug/strata.
 #
 # Usage:
-#   ./bootstrap.sh [up|plan|preflight|status|node|destroy|kubeconfig|capture|kit|adopt|store|unlock|explain] [-c FILE] [--set key=value]... [--yes[=NAME]] [--all] [--on-failure resume|rollback]
+#   ./bootstrap.sh [up|plan|preflight|status|node|destroy|kubeconfig|capture|kit|backup|restore|adopt|store|unlock|explain] [-c FILE] [--set key=value]... [--yes[=NAME]] [--all] [--on-failure resume|rollback]
 #
 #   up           bring the cluster up, or go on where the last run stopped (default)
 #   plan         show what `up` would change
@@ -14,6 +14,8 @@
 #   kubeconfig   write a kubeconfig, valid for 7 days
 #   capture      take the keys of a sealed-secrets controller that made its own into the store
 #   kit          write a recovery kit: --to FILE; put one back: kit restore FILE [--overwrite]
+#   backup       take a snapshot of etcd now
+#   restore      begin a lost cluster again from a snapshot of etcd, with the next up: restore SNAPSHOT
 #   adopt        rebuild lost state from the store and the platform's marks; makes nothing
 #   store        list | add-recipient AGE1...: names of the secrets; one more person who can read them
 #   unlock       release the init claim of a run that is over [--run ID]
@@ -90,7 +92,7 @@ main() {
       usage
       exit 0
       ;;
-    up | plan | preflight | status | node | destroy | kubeconfig | capture | kit | adopt | store | unlock | explain | cluster)
+    up | plan | preflight | status | node | destroy | kubeconfig | capture | kit | backup | restore | adopt | store | unlock | explain | cluster)
       verb=$1
       shift
       ;;

@@ -30,6 +30,10 @@ pub(crate) enum Verb {
     Kubeconfig(KubeconfigOptions),
     /// Take the keys of a sealed-secrets controller that made its own into the store
     Capture(Common),
+    /// Take a snapshot of etcd now
+    Backup(Common),
+    /// Begin the lost cluster again from a snapshot of etcd, with the next `up`
+    Restore(SnapshotOptions),
     /// Write a recovery kit, or put one back: store, states and cluster file in one encrypted file
     Kit(KitOptions),
     /// Rebuild lost state from the store and the platform's marks; makes nothing
@@ -193,6 +197,15 @@ pub(crate) struct KubeconfigOptions {
     /// Where to write it [default: .strata/<name>/kubeconfig]
     #[arg(long, value_name = "FILE")]
     pub(crate) to: Option<PathBuf>,
+}
+
+#[derive(Args, Debug, Clone)]
+pub(crate) struct SnapshotOptions {
+    /// The snapshot, as `backup` wrote it
+    #[arg(value_name = "SNAPSHOT")]
+    pub(crate) snapshot: PathBuf,
+    #[command(flatten)]
+    pub(crate) common: Common,
 }
 
 /// The passphrase is typed, or read from the file that STRATA_KIT_PASSPHRASE_FILE names.

@@ -63,6 +63,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         Verb::Destroy(options) => verb::destroy::run(&options).await,
         Verb::Kubeconfig(options) => verb::kubeconfig::run(&options).await,
         Verb::Capture(options) => verb::capture::run(&options).await,
+        Verb::Backup(options) => verb::backup::run(&options).await,
+        Verb::Restore(options) => verb::restore::run(&options).await,
         Verb::Kit(options) => verb::kit::run(&options).await,
         Verb::Adopt(options) => verb::adopt::run(&options).await,
         Verb::Store(options) => verb::store::run(&options).await,

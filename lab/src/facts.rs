@@ -12,7 +12,7 @@ pub struct Unseen {
 }
 
 /// Invented behaviours.
-pub const UNSEEN: [Unseen; 29] = [
+pub const UNSEEN: [Unseen; 31] = [
     Unseen {
         service: "scaleway",
         behaviour: "a page past the end is an empty list; page_size over 100 is taken as 100",
@@ -124,6 +124,14 @@ pub const UNSEEN: [Unseen; 29] = [
     Unseen {
         service: "machine",
         behaviour: "an upgrade takes etcd away for 8 and the API server for 15 simulated seconds on each control plane",
+    },
+    Unseen {
+        service: "machine",
+        behaviour: "a snapshot of etcd is a text of all objects, which no etcd would read; etcdutl restores it without a container",
+    },
+    Unseen {
+        service: "kubernetes",
+        behaviour: "an API server whose certificate has ended closes every connection, since clients judge it by a clock that is not the lab's",
     },
     Unseen {
         service: "network",

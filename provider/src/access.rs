@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::pki::Pki;
 use crate::provider::Strata;
 use crate::secret::Secret;
 use crate::services::attribute::{Cluster, Ssh};
+use crate::snapshot::keep;
 use crate::ssh::{self, HostKey, Session, Target};
 use crate::store::Store;
 use crate::verb::Verb;
@@ -293,6 +295,18 @@ impl<'a> Access<'a> {
         verb: &Verb,
     ) -> Result<String, DoorError> {
         through_door(cx, client, self.speed, node, verb).await
+    }
+
+    /// Takes a snapshot of etcd and keeps it where this cluster's are kept.
+    pub async fn snapshot(
+        &self,
+        cx: &impl Bounded,
+        client: &Client,
+        pki: &Pki,
+    ) -> Result<PathBuf, Diagnostics> {
+        let provider = self.provider;
+        let folder = keep::folder(&provider.root(), provider.cluster(), provider.is_lab());
+        keep::keep(cx, client, self.speed, pki, &folder, provider.cluster()).await
     }
 
     /// Runs a verb on any node: through the door where that works, else over SSH.

@@ -24,6 +24,7 @@ pub mod rsa_key;
 pub mod sealed;
 pub mod secret;
 pub mod services;
+pub mod snapshot;
 pub mod ssh;
 pub mod store;
 pub mod talos_secrets;

@@ -174,6 +174,15 @@ impl Pki {
         Secret::new(self.encryption_key.clone())
     }
 
+    /// What opens the cluster's snapshots of etcd. It comes from the key at rest, without which a snapshot's Secrets are unreadable anyway.
+    pub fn snapshot_key(&self) -> Secret<String> {
+        let digest = Sha256::new()
+            .chain_update(b"strata: snapshots of etcd, format 1\0")
+            .chain_update(self.encryption_key.as_bytes())
+            .finalize();
+        Secret::new(HEXLOWER.encode(&digest))
+    }
+
     /// `sha256:` and the hash of the cluster CA's SubjectPublicKeyInfo, for any key type.
     pub fn ca_hash(&self) -> Result<String, Error> {
         ca_hash(&self.ca_crt).ok_or(Error::Certificate { file: "ca.crt" })

@@ -41,6 +41,20 @@ pub enum Verb {
         /// What kubeadm does.
         step: Upgrade,
     },
+    /// Saves a snapshot of etcd on the node, and prints size and hash.
+    Snapshot,
+    /// Prints one part of that snapshot, as base64 with a hash.
+    SnapshotPart {
+        /// From 0; parts are of 4 MiB.
+        number: usize,
+    },
+    /// `kubeadm init` over the snapshot that was put at `/etc/strata/restore.db`.
+    KubeadmRestore {
+        /// Name of the only member of etcd.
+        name: String,
+        /// Its address.
+        address: IpAddr,
+    },
     /// When the control plane's certificates end; [`crate::expiry::parse`] reads it.
     Certs,
     /// Renews certificates that end within 60 days, and restarts what uses them.
@@ -143,6 +157,9 @@ impl Verb {
             Self::KubeadmReset => "kubeadm-reset",
             Self::Extension { .. } => "extension",
             Self::Kubernetes { .. } => "kubernetes",
+            Self::Snapshot => "snapshot",
+            Self::SnapshotPart { .. } => "snapshot-part",
+            Self::KubeadmRestore { .. } => "kubeadm-restore",
             Self::Certs => "certs",
             Self::CertsRenew => "certs-renew",
             Self::Hosts { .. } => "hosts",
@@ -176,7 +193,10 @@ impl Verb {
     pub fn words(&self) -> Result<Vec<String>, Refused> {
         let arguments = match self {
             Self::Put { mode, path } => vec![(*mode).to_owned(), path.clone()],
-            Self::Hosts { name, address } => vec![name.clone(), address.to_string()],
+            Self::Hosts { name, address } | Self::KubeadmRestore { name, address } => {
+                vec![name.clone(), address.to_string()]
+            }
+            Self::SnapshotPart { number } => vec![number.to_string()],
             Self::Extension { version } => vec![version.clone()],
             Self::Kubernetes { version, step } => vec![version.clone(), step.word().to_owned()],
             Self::MemberRemove { id } => vec![format!("{id:x}")],

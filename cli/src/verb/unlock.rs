@@ -121,7 +121,7 @@ fn show(session: &Session, claim: &Claim) {
 }
 
 /// Whose this checkout is: the store says so, or the state.
-async fn owner(session: &Session, store: &dyn Store) -> anyhow::Result<String> {
+pub(crate) async fn owner(session: &Session, store: &dyn Store) -> anyhow::Result<String> {
     stored_estate(store)
         .await
         .context("reading whose the store is")?
@@ -130,7 +130,11 @@ async fn owner(session: &Session, store: &dyn Store) -> anyhow::Result<String> {
 }
 
 /// Machines that carry the estate's mark.
-async fn ours(session: &Session, world: &World, owner: &str) -> anyhow::Result<Vec<Server>> {
+pub(crate) async fn ours(
+    session: &Session,
+    world: &World,
+    owner: &str,
+) -> anyhow::Result<Vec<Server>> {
     let mut servers = Platform::new(&session.project, &world.environment, &session.cluster)
         .await?
         .servers()

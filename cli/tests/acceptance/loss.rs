@@ -268,6 +268,112 @@ fn a_colleague(first: &Project, path: &str) {
     assert!(read.collect::<Vec<_>>().iter().all(|read| *read));
 }
 
+/// Two of three control planes burned, and then everything: a snapshot of etcd, the kit, and the same cluster is back.
+#[test]
+fn a_burned_cluster_comes_back_from_a_snapshot() {
+    let first = Project::new();
+    let name = NAME;
+    let nodes = [
+        ("cp-1", "control-plane"),
+        ("cp-2", "control-plane"),
+        ("cp-3", "control-plane"),
+        ("w-1", "worker"),
+    ];
+    let file = first.cluster_file(name, &cluster_text(name, &nodes));
+    let path = file.to_str().unwrap();
+    first.bootstrap(&["-c", path, "--yes"]).expect_code(0);
+    let lab = first.lab(name);
+    note(&first, "before");
+    first
+        .bootstrap(&["backup", "-c", path])
+        .expect_code(0)
+        .expect_text("sealed with a key of the cluster's PKI");
+    let kept = snapshots(&first);
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    let snapshot = kept[0].to_str().unwrap();
+    let kit = a_kit(&first, path);
+    note(&first, "after");
+
+    // While a control plane stands, nothing is restored: it may carry a cluster, or a piece of one.
+    let restore = ["restore", snapshot, "-c", path];
+    first
+        .bootstrap(&restore)
+        .expect_code(3)
+        .expect_text("cp-1 cp-2 cp-3");
+    for server in ["cp-2", "cp-3"] {
+        lab.change(serde_json::json!({"delete_server": format!("{name}-{server}")}));
+    }
+    first
+        .bootstrap(&restore)
+        .expect_code(3)
+        .expect_text("1 control plane of this estate still there: cp-1");
+    let worker = lab.servers()[&format!("{name}-w-1")]["id"].clone();
+    lab.change(serde_json::json!({"delete_server": format!("{name}-cp-1")}));
+    first
+        .bootstrap(&restore)
+        .expect_code(0)
+        .expect_text("w-1 find the API again");
+    rebuilt(&first, path);
+    assert_eq!(
+        lab.servers()[&format!("{name}-w-1")]["id"],
+        worker,
+        "the worker stood all the time"
+    );
+    assert_ready(&first, name, 4);
+
+    // All burned, the laptop too.
+    for server in lab.servers().keys() {
+        lab.change(serde_json::json!({"delete_server": server}));
+    }
+    let laptop = newcomer(&first);
+    with_passphrase(
+        &laptop,
+        "correct horse battery",
+        &["kit", "restore", kit.to_str().unwrap()],
+    )
+    .expect_code(0);
+    let path = format!("{name}.yaml");
+    let copy = laptop.path().join("copy.etcd.age");
+    fs::copy(&kept[0], &copy).unwrap();
+    laptop
+        .bootstrap(&["restore", copy.to_str().unwrap(), "-c", &path])
+        .expect_code(0);
+    rebuilt(&laptop, &path);
+    assert_ready(&laptop, name, 4);
+}
+
+/// A ConfigMap of this name, to be found again or missed.
+fn note(project: &Project, name: &str) {
+    let made = project.kubectl(NAME, &["create", "configmap", name, "--from-literal=a=b"]);
+    made.expect_code(0);
+}
+
+fn snapshots(project: &Project) -> Vec<PathBuf> {
+    let folder = project.path().join(format!(".strata/{NAME}/snapshots"));
+    let entries = fs::read_dir(folder).unwrap();
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+/// `up` builds what burned, with what the snapshot had and nothing later, under the same authority; then there is nothing left to do.
+fn rebuilt(project: &Project, path: &str) {
+    let up = project.bootstrap(&["-c", path, "--yes"]);
+    assert!(matches!(up.code, 0 | 4), "{}", up.text());
+    project.bootstrap(&["-c", path, "--yes"]).expect_code(0);
+    let found = project
+        .kubectl(NAME, &["get", "configmap", "--output", "name"])
+        .expect_code(0);
+    assert!(
+        found.stdout.contains("configmap/before"),
+        "{}",
+        found.stdout
+    );
+    assert!(
+        !found.stdout.contains("configmap/after"),
+        "{}",
+        found.stdout
+    );
+}
+
 /// The claim of a run that is over goes; that of a run at work, or of nobody knows which, stays. No cluster is needed for that.
 #[test]
 fn a_claim_is_released_only_when_its_run_is_over() {

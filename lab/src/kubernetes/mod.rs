@@ -37,6 +37,7 @@ mod seed;
 mod selector;
 mod server;
 mod shape;
+pub(crate) mod snapshot;
 mod status;
 mod store;
 mod table;

@@ -78,8 +78,20 @@ impl ControlPlane {
         faults: Faults,
         bootstrap: Bootstrap,
     ) -> Result<Arc<Self>, String> {
+        Self::start(clock, calls, faults, bootstrap, Store::default())
+    }
+
+    fn start(
+        clock: Clock,
+        calls: Calls,
+        faults: Faults,
+        bootstrap: Bootstrap,
+        store: Store,
+    ) -> Result<Arc<Self>, String> {
         let runtime = tokio::runtime::Handle::try_current()
             .map_err(|_| "the control plane needs a running tokio runtime".to_owned())?;
+        // Names are made from it: never the same again over restored objects.
+        let sequence = u32::try_from(store.revision() % 1_000_000_000).unwrap_or_default();
         let version = bootstrap.version.clone();
         let plane = Arc::new(Self {
             clock,
@@ -87,7 +99,7 @@ impl ControlPlane {
             faults,
             bootstrap,
             state: Mutex::new(State {
-                store: Store::default(),
+                store,
                 kinds: kind::built_in(),
                 definitions: Vec::new(),
                 establishing: false,
@@ -103,16 +115,20 @@ impl ControlPlane {
                 components: BTreeMap::new(),
                 had_quorum: false,
                 quorum_losses: 0,
-                sequence: 0,
+                sequence,
             }),
             revision: watch::Sender::new(0),
         });
         {
             let mut state = plane.locked();
             for object in seed::objects(&plane.bootstrap) {
-                plane
-                    .seed(&mut state, object)
-                    .map_err(|error| format!("creating the first objects: {}", error.message))?;
+                match plane.seed(&mut state, object) {
+                    Err(error) if error.code != 409 => {
+                        return Err(format!("creating the first objects: {}", error.message));
+                    }
+                    // In a restored etcd most are there.
+                    _ => {}
+                }
             }
         }
         plane.reconcile();
@@ -187,6 +203,55 @@ impl ControlPlane {
         }
         self.reconcile();
         Ok(())
+    }
+
+    /// A kubelet that ran all the time finds the API again. It reports to its Node, and makes none: without one it stays outside.
+    pub fn return_node(&self, spec: NodeSpec, agent: Arc<dyn Agent>) {
+        let known = {
+            let state = self.locked();
+            state
+                .store
+                .get(&Key::new("", "nodes", "", &spec.name))
+                .is_some()
+        };
+        if known {
+            self.register_node(spec, agent);
+        }
+    }
+
+    /// What `etcdctl snapshot save` writes.
+    pub fn snapshot(&self) -> Result<Vec<u8>, String> {
+        let mut state = self.locked();
+        if !state.has_quorum() {
+            return Err("context deadline exceeded".into());
+        }
+        Ok(super::snapshot::save(&state.store))
+    }
+
+    /// Starts a cluster over the data of a restored etcd, as `kubeadm init` does that finds some.
+    pub fn restored(
+        (clock, calls, faults): (Clock, Calls, Faults),
+        bootstrap: Bootstrap,
+        data: &[u8],
+    ) -> Result<Arc<Self>, String> {
+        let store = super::snapshot::load(data)?;
+        let configurations = seed::configurations(&bootstrap);
+        let plane = Self::start(clock, calls, faults, bootstrap, store)?;
+        // What kubeadm uploads in any case.
+        {
+            let mut state = plane.locked();
+            for object in configurations {
+                let name = object["metadata"]["name"].as_str().unwrap_or_default();
+                let key = Key::new("", "configmaps", "kube-system", name);
+                if let Some(live) = state.store.get(&key).cloned() {
+                    let mut renewed = (*live).clone();
+                    renewed["data"] = object["data"].clone();
+                    state.put_changed(key, renewed);
+                }
+            }
+        }
+        plane.reconcile();
+        Ok(plane)
     }
 
     /// Registers a node as its kubelet does, or renews it after a restart. The first control plane becomes the first etcd member.

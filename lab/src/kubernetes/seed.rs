@@ -7,6 +7,22 @@ use super::cluster_info;
 
 const JOINERS: &str = "system:bootstrappers:kubeadm:default-node-token";
 
+/// What `kubeadm init` uploads whatever is there.
+pub(super) fn configurations(bootstrap: &Bootstrap) -> [Value; 2] {
+    [
+        config_map(
+            "kube-system",
+            "kubeadm-config",
+            &json!({"ClusterConfiguration": bootstrap.cluster_configuration}),
+        ),
+        config_map(
+            "kube-system",
+            "kubelet-config",
+            &json!({"kubelet": bootstrap.kubelet_configuration}),
+        ),
+    ]
+}
+
 /// The objects, ready to be created in this order; kinds are found by `apiVersion` and `kind`.
 pub(super) fn objects(bootstrap: &Bootstrap) -> Vec<Value> {
     let mut objects: Vec<Value> = ["default", "kube-system", "kube-public", "kube-node-lease"]

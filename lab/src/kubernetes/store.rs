@@ -56,9 +56,23 @@ pub(super) struct Store {
     objects: BTreeMap<Key, Arc<Value>>,
     revision: u64,
     log: VecDeque<Event>,
+    /// Nothing older than this is known.
+    compacted: u64,
 }
 
 impl Store {
+    /// A store that begins with these objects; what was before this revision is compacted away.
+    pub(super) fn at(revision: u64, objects: impl Iterator<Item = (Key, Value)>) -> Self {
+        Self {
+            objects: objects
+                .map(|(key, object)| (key, Arc::new(object)))
+                .collect(),
+            revision,
+            log: VecDeque::new(),
+            compacted: revision,
+        }
+    }
+
     pub(super) fn revision(&self) -> u64 {
         self.revision
     }
@@ -128,6 +142,9 @@ impl Store {
 
     /// Events after a revision, or the oldest revision still known when that is too late.
     pub(super) fn since(&self, revision: u64) -> Result<Vec<Event>, u64> {
+        if revision < self.compacted {
+            return Err(self.compacted);
+        }
         match self.log.front() {
             Some(oldest) if revision + 1 < oldest.revision => Err(oldest.revision),
             _ => {

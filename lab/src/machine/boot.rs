@@ -330,6 +330,11 @@ impl Machine {
     }
 
     pub(super) async fn start(self: &Arc<Self>, name: &str, service: &unit::Service) {
+        if let Some(path) = &service.condition
+            && !self.state().files.exists(path)
+        {
+            return;
+        }
         for words in &service.start {
             let Some((program, arguments)) = words.split_first() else {
                 continue;

@@ -13,6 +13,8 @@ pub(crate) struct Service {
     pub(crate) installable: bool,
     /// Before the network is up.
     pub(crate) early: bool,
+    /// `ConditionPathExists=`: without the file it is skipped, which is no failure.
+    pub(crate) condition: Option<String>,
     /// `Restart=on-failure`: simulated seconds until the next try.
     pub(crate) retry: Option<u64>,
 }
@@ -182,6 +184,9 @@ pub(crate) fn service(name: &str, text: &str) -> Result<Service, String> {
                     && value
                         .split_whitespace()
                         .any(|unit| unit == "network-pre.target");
+            }
+            ("Unit", "ConditionPathExists") if value.starts_with('/') => {
+                service.condition = Some(value.to_owned());
             }
             ("Service", "ExecStart") => service
                 .start

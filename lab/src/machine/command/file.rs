@@ -10,6 +10,8 @@ pub(super) fn run(mut call: Call<'_>) -> i32 {
         "rm" => remove(call),
         "cp" => copy(call),
         "mv" => rename(call),
+        "dd" => piece(call),
+        "stat" => size(call),
         "ln" => link(call),
         "install" => install(call),
         "find" => find(call),
@@ -175,8 +177,71 @@ fn install(mut call: Call<'_>) -> i32 {
     }
 }
 
+/// `dd if=FILE bs=BYTES skip=NUMBER count=1 status=none`.
+fn piece(mut call: Call<'_>) -> i32 {
+    let words = call.words();
+    let [file, block, skip, "count=1", "status=none"] = words.as_slice() else {
+        return call.unknown();
+    };
+    let number = |text: &str, name: &str| text.strip_prefix(name)?.parse::<usize>().ok();
+    let (Some(file), Some(block), Some(skip)) = (
+        file.strip_prefix("if="),
+        number(block, "bs="),
+        number(skip, "skip="),
+    ) else {
+        return call.unknown();
+    };
+    match call.input(file) {
+        Ok(bytes) => {
+            let piece = bytes.chunks(block.max(1)).nth(skip).unwrap_or_default();
+            call.streams.stdout.extend(piece);
+            0
+        }
+        Err(error) => call.fail(1, &format!("failed to open '{file}': {error}")),
+    }
+}
+
+/// `stat --format=%s FILE`.
+fn size(mut call: Call<'_>) -> i32 {
+    let words = call.words();
+    let ["--format=%s", file] = words.as_slice() else {
+        return call.unknown();
+    };
+    match call.input(file) {
+        Ok(bytes) => {
+            call.streams.say(&bytes.len().to_string());
+            0
+        }
+        Err(error) => call.fail(1, &format!("cannot statx '{file}': {error}")),
+    }
+}
+
+/// `find FOLDER -name PATTERN`, with one `*`: files directly in the folder.
+fn matching(mut call: Call<'_>, folder: &str, pattern: &str) -> i32 {
+    let Some((start, end)) = pattern.split_once('*') else {
+        return call.unknown();
+    };
+    if end.contains(['*', '?', '[']) || start.contains(['?', '[']) {
+        return call.unknown();
+    }
+    let top = call.path(folder);
+    let entries = call.root.0.state().files.below(&top);
+    for (path, _) in entries {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        if name.len() >= start.len() + end.len() && name.starts_with(start) && name.ends_with(end) {
+            call.streams.say(&path);
+        }
+    }
+    0
+}
+
 /// `find NAME`: the name and everything under it.
 fn find(mut call: Call<'_>) -> i32 {
+    let words = call.words();
+    if let [folder, "-name", pattern] = words.as_slice() {
+        let (folder, pattern) = ((*folder).to_owned(), (*pattern).to_owned());
+        return matching(call, &folder, &pattern);
+    }
     let [name] = call.arguments else {
         return call.unknown();
     };

@@ -60,7 +60,7 @@ fn missing(root: &Root, program: &str) -> bool {
     let stage = root.0.state().stage;
     match program {
         "flatcar-install" | "nft" => stage == Stage::Ubuntu,
-        "kubeadm" | "crictl" => root.0.kubernetes_version().is_none(),
+        "kubeadm" | "crictl" | "ctr" => root.0.kubernetes_version().is_none(),
         _ => false,
     }
 }
@@ -86,12 +86,10 @@ pub(crate) fn run<'a>(
             streams,
         };
         match program {
-            "mkdir" | "cat" | "rm" | "cp" | "mv" | "ln" | "install" | "find" | "cpio" => {
-                file::run(call)
-            }
-            "base64" | "gzip" | "sha256sum" | "sha512sum" | "tr" | "sed" | "grep" => {
-                text::run(call)
-            }
+            "dd" | "stat" | "mkdir" | "cat" | "rm" | "cp" | "mv" | "ln" | "install" | "find"
+            | "cpio" => file::run(call),
+            "base64" | "gzip" | "sha256sum" | "sha512sum" | "tr" | "sed" | "grep" | "sort"
+            | "head" | "date" => text::run(call),
             "xargs" => text::xargs(call).await,
             "curl" => network::curl(call).await,
             "nft" => network::nft(call),
@@ -105,6 +103,7 @@ pub(crate) fn run<'a>(
             "journalctl" => service::journal(call),
             "kubeadm" | "crictl" => kubernetes::run(call).await,
             "openssl" => kubernetes::openssl(call),
+            "ctr" => kubernetes::container(call).await,
             _ => {
                 let mut call = call;
                 call.unknown()

@@ -11,7 +11,11 @@ use crate::machine::internet;
 
 pub(super) fn run(mut call: Call<'_>) -> i32 {
     match call.program {
+        "base64" if call.words() == ["--wrap=1024"] => encode(&mut call),
         "base64" => decode(call),
+        "sort" => sort(call),
+        "head" => head(call),
+        "date" => date(call),
         "gzip" => zip(call),
         "sha256sum" | "sha512sum" => checksum(call),
         "tr" => translate(call),
@@ -40,6 +44,60 @@ fn decode(mut call: Call<'_>) -> i32 {
         }
         Err(_) => call.fail(1, "invalid input"),
     }
+}
+
+/// `base64 --wrap=1024`.
+fn encode(call: &mut Call<'_>) -> i32 {
+    let text = BASE64.encode(&std::mem::take(&mut call.streams.stdin));
+    for line in text.as_bytes().chunks(1024) {
+        call.streams.stdout.extend(line);
+        call.streams.stdout.push(b'\n');
+    }
+    0
+}
+
+fn sort(mut call: Call<'_>) -> i32 {
+    if !call.arguments.is_empty() {
+        return call.unknown();
+    }
+    let text = String::from_utf8_lossy(&std::mem::take(&mut call.streams.stdin)).into_owned();
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    for line in lines {
+        call.streams.say(line);
+    }
+    0
+}
+
+/// `head --lines=-COUNT`: all but the last lines.
+fn head(mut call: Call<'_>) -> i32 {
+    let words = call.words();
+    let [count] = words.as_slice() else {
+        return call.unknown();
+    };
+    let Some(count) = count
+        .strip_prefix("--lines=-")
+        .and_then(|count| count.parse::<usize>().ok())
+    else {
+        return call.unknown();
+    };
+    let text = String::from_utf8_lossy(&std::mem::take(&mut call.streams.stdin)).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    for line in &lines[..lines.len().saturating_sub(count)] {
+        call.streams.say(line);
+    }
+    0
+}
+
+/// `date --utc +%Y%m%dT%H%M%SZ`.
+fn date(mut call: Call<'_>) -> i32 {
+    if call.words() != ["--utc", "+%Y%m%dT%H%M%SZ"] {
+        return call.unknown();
+    }
+    let now = call.root.0.world.clock.now();
+    let text = now.strftime("%Y%m%dT%H%M%SZ").to_string();
+    call.streams.say(&text);
+    0
 }
 
 fn zip(mut call: Call<'_>) -> i32 {
@@ -75,12 +133,29 @@ fn zip(mut call: Call<'_>) -> i32 {
     }
 }
 
+/// `sha256sum FILE`, or standard input.
+fn digest(mut call: Call<'_>, path: &str) -> i32 {
+    match call.input(path) {
+        Ok(bytes) => {
+            let hash = HEXLOWER.encode(&Sha256::digest(&bytes));
+            call.streams.say(&format!("{hash}  {path}"));
+            0
+        }
+        Err(error) => call.fail(1, &format!("{path}: {error}")),
+    }
+}
+
 fn checksum(mut call: Call<'_>) -> i32 {
     let words = call.words();
-    let ["-c", path] = words.as_slice() else {
-        return call.unknown();
+    let path = match words.as_slice() {
+        ["-c", path] => (*path).to_owned(),
+        [] if call.program == "sha256sum" => return digest(call, "-"),
+        [path] if call.program == "sha256sum" && !path.starts_with('-') => {
+            let path = (*path).to_owned();
+            return digest(call, &path);
+        }
+        _ => return call.unknown(),
     };
-    let path = (*path).to_owned();
     let list = match call.input(&path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) => return call.fail(1, &format!("{path}: {error}")),

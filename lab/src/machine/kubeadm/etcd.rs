@@ -222,6 +222,28 @@ async fn etcdctl(machine: &Arc<Machine>, arguments: &[&str], streams: &mut Strea
             }
             i32::from(sick)
         }
+        ["snapshot", "save", path] => {
+            // The container has this folder of the host and no other to write to.
+            if !path.starts_with("/var/lib/etcd/") {
+                streams.complain(&format!("Error: could not open {path}.part (open {path}.part: no such file or directory)"));
+                return 1;
+            }
+            machine.pass(3).await;
+            let written = match cluster.plane.snapshot() {
+                Ok(bytes) => machine.state().files.put(path, &bytes, 0o600),
+                Err(error) => Err(error),
+            };
+            match written {
+                Ok(()) => {
+                    streams.say(&format!("Snapshot saved at {path}"));
+                    0
+                }
+                Err(error) => {
+                    streams.complain(&format!("Error: {error}"));
+                    1
+                }
+            }
+        }
         ["member", "remove", id] => {
             let Ok(id) = u64::from_str_radix(id, 16) else {
                 streams.complain(&format!("Error: bad member ID arg (strconv.ParseUint: parsing {id:?}: invalid syntax), expecting ID in Hex"));
@@ -242,6 +264,64 @@ async fn etcdctl(machine: &Arc<Machine>, arguments: &[&str], streams: &mut Strea
             }
         }
         other => streams.refuse(&format!("`etcdctl {}`", other.join(" "))),
+    }
+}
+
+/// Where a restored etcd begins.
+pub(super) const DATA: &str = "/var/lib/etcd/member/snap/db";
+
+/// `etcdutl snapshot restore` as `strata-node` calls it.
+pub(crate) fn etcdutl(machine: &Machine, arguments: &[&str], streams: &mut Streams) -> i32 {
+    let [
+        "etcdutl",
+        "snapshot",
+        "restore",
+        file,
+        "--data-dir",
+        "/var/lib/etcd",
+        "--name",
+        name,
+        "--initial-cluster",
+        initial,
+        "--initial-advertise-peer-urls",
+        peer,
+        "--bump-revision",
+        bump,
+        "--mark-compacted",
+    ] = arguments
+    else {
+        return streams.refuse(&format!("`{}`", arguments.join(" ")));
+    };
+    let mut state = machine.state();
+    let failed = |streams: &mut Streams, text: &str| {
+        streams.complain(&format!("Error: {text}"));
+        1
+    };
+    if !state.files.below("/var/lib/etcd").is_empty() {
+        return failed(
+            streams,
+            "data-dir \"/var/lib/etcd\" not empty or could not be read",
+        );
+    }
+    if *initial != format!("{name}={peer}") {
+        return failed(
+            streams,
+            &format!("couldn't find local name {name:?} in the initial cluster configuration"),
+        );
+    }
+    let bytes = match state.files.read(file) {
+        Ok(bytes) => bytes,
+        Err(error) => return failed(streams, &format!("open {file}: {error}")),
+    };
+    let Ok(bump) = bump.parse::<u64>() else {
+        return failed(streams, "invalid --bump-revision");
+    };
+    match crate::kubernetes::snapshot::bumped(&bytes, bump) {
+        Ok(restored) => match state.files.put(DATA, &restored, 0o600) {
+            Ok(()) => 0,
+            Err(error) => failed(streams, &error),
+        },
+        Err(error) => failed(streams, &error),
     }
 }
 

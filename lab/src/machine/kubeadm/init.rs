@@ -14,8 +14,10 @@ use crate::machine::state::Machine;
 
 use super::preflight::{self, Kind};
 use super::{
-    Cluster, Failure, advertised, control_plane, discovery, ends, node_spec, read, start_kubelet,
+    Cluster, Failure, advertised, control_plane, discovery, ends, etcd, node_spec, read,
+    start_kubelet,
 };
+use crate::machine::program::Kubelet;
 
 const MANIFESTS: [&str; 3] = [
     "kube-apiserver",
@@ -27,6 +29,7 @@ const MANIFESTS: [&str; 3] = [
 pub(super) async fn init(
     machine: &Arc<Machine>,
     path: &str,
+    keeps_etcd: bool,
     streams: &mut Streams,
 ) -> Result<(), Failure> {
     let documents = read(machine, path)?;
@@ -82,6 +85,7 @@ pub(super) async fn init(
         machine,
         Kind::Init,
         config.node_registration.cri_socket.as_deref(),
+        keeps_etcd,
     )?;
     ends(machine, "preflight")?;
 
@@ -163,12 +167,22 @@ pub(super) async fn init(
             anonymous_cluster_info,
         };
         let world = &machine.world;
-        let plane = ControlPlane::bootstrap(
+        let data = if keeps_etcd {
+            machine.state().files.read(etcd::DATA).ok()
+        } else {
+            None
+        };
+        let surroundings = (
             world.clock.clone(),
             world.calls.clone(),
             world.faults.clone(),
-            bootstrap,
-        )
+        );
+        let plane = match data {
+            Some(data) => ControlPlane::restored(surroundings, bootstrap, &data),
+            None => {
+                ControlPlane::bootstrap(surroundings.0, surroundings.1, surroundings.2, bootstrap)
+            }
+        }
         .map_err(|error| Failure::Phase("wait-control-plane", error))?;
         let held = Arc::new(Cluster {
             plane: Arc::clone(&plane),
@@ -177,15 +191,15 @@ pub(super) async fn init(
             service_account_key: authorities.service_account_key.clone(),
             configuration: cluster.clone(),
         });
-        let _ = machine
-            .state()
-            .files
-            .put("/var/lib/etcd/member/snap/db", b"simulated\n", 0o600);
+        let _ = machine.state().files.put(etcd::DATA, b"simulated\n", 0o600);
         machine.state().member.etcd = true;
         start_kubelet(machine, &held, node.clone()).await?;
         control_plane::serve(machine, &held, &node.name, &serving)?;
         if let Some(fleet) = machine.others.upgrade() {
             fleet.add_cluster(plane);
+            if keeps_etcd {
+                survivors(machine, &fleet.all(), &held);
+            }
         }
     }
     ends(machine, "kubelet-start")?;
@@ -234,6 +248,32 @@ pub(super) async fn init(
         authorities.ca.hash()
     ));
     Ok(())
+}
+
+/// Workers of the cluster that was restored: their kubelets find the API again behind the endpoint, with the same authority.
+fn survivors(own: &Arc<Machine>, all: &[Arc<Machine>], cluster: &Arc<Cluster>) {
+    for machine in all.iter().filter(|machine| !Arc::ptr_eq(machine, own)) {
+        let found = {
+            let mut state = machine.state();
+            let authority = state
+                .member
+                .cluster
+                .as_ref()
+                .map(|theirs| theirs.plane.ca_crt().to_owned());
+            let worker = state.member.node.clone().filter(|node| {
+                !node.control_plane && authority.as_deref() == Some(cluster.plane.ca_crt())
+            });
+            if worker.is_some() {
+                state.member.cluster = Some(Arc::clone(cluster));
+            }
+            worker
+        };
+        if let Some(node) = found {
+            cluster
+                .plane
+                .return_node(node, Arc::new(Kubelet(Arc::downgrade(machine))));
+        }
+    }
 }
 
 async fn finish(

@@ -69,6 +69,7 @@ pub(super) async fn join(
         machine,
         kind,
         config.node_registration.cri_socket.as_deref(),
+        false,
     )?;
     let cluster = discover(machine, &config, streams).await?;
     version(machine, &cluster)?;

@@ -29,7 +29,7 @@ use super::shell::{Streams, lab_unknown};
 use super::state::Machine;
 
 pub(crate) use certs::end as end_of;
-pub(crate) use etcd::crictl;
+pub(crate) use etcd::{crictl, etcdutl};
 
 /// A cluster as its control planes hold it.
 pub(crate) struct Cluster {
@@ -143,7 +143,14 @@ impl Failure {
 /// Runs `kubeadm`.
 pub(crate) async fn run(machine: &Arc<Machine>, arguments: &[&str], streams: &mut Streams) -> i32 {
     let result = match arguments {
-        ["init", "--config", path] => init::init(machine, path, streams).await,
+        ["init", "--config", path] => init::init(machine, path, false, streams).await,
+        [
+            "init",
+            "--config",
+            path,
+            "--ignore-preflight-errors=DirAvailable--var-lib-etcd",
+        ] => init::init(machine, path, true, streams).await,
+        ["config", "images", "list", "--config", path] => images(machine, path, streams),
         ["join", "--config", path] => join::join(machine, path, streams).await,
         ["upgrade", "node"] => upgrade::node(machine, streams).await,
         [
@@ -194,6 +201,28 @@ pub(crate) async fn run(machine: &Arc<Machine>, arguments: &[&str], streams: &mu
     streams.complain(&text);
     streams.complain("To see the stack trace of this error execute with --v=5 or higher");
     1
+}
+
+/// `kubeadm config images list`.
+fn images(machine: &Machine, path: &str, streams: &mut Streams) -> Result<(), Failure> {
+    let documents = read(machine, path)?;
+    let version = documents
+        .cluster
+        .and_then(|(cluster, _)| cluster.kubernetes_version)
+        .or_else(|| machine.kubernetes_version())
+        .unwrap_or_default();
+    for component in [
+        "kube-apiserver",
+        "kube-controller-manager",
+        "kube-scheduler",
+        "kube-proxy",
+    ] {
+        streams.say(&format!("registry.k8s.io/{component}:{version}"));
+    }
+    for image in ["coredns/coredns:v1.12.1", "pause:3.10.1", "etcd:3.6.5-0"] {
+        streams.say(&format!("registry.k8s.io/{image}"));
+    }
+    Ok(())
 }
 
 /// Ends a phase: the place where `KubeadmFail` strikes, with the phase's files left behind.

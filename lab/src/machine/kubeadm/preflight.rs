@@ -24,6 +24,7 @@ pub(super) fn check(
     machine: &Machine,
     kind: Kind,
     cri_socket: Option<&str>,
+    keeps_etcd: bool,
 ) -> Result<(), Failure> {
     let state = machine.state();
     let mut errors: Vec<(String, String)> = Vec::new();
@@ -53,7 +54,7 @@ pub(super) fn check(
                 );
             }
         }
-        if !state.files.below("/var/lib/etcd").is_empty() {
+        if !keeps_etcd && !state.files.below("/var/lib/etcd").is_empty() {
             fail(
                 "DirAvailable--var-lib-etcd",
                 "/var/lib/etcd is not empty".into(),

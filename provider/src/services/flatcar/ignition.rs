@@ -179,6 +179,7 @@ pub fn node_ignition(node: &NodeIgnition<'_>) -> Result<String, Error> {
     let mut config = config;
     if node.control_plane {
         config.systemd.units.extend(certificate_units(node.name));
+        config.systemd.units.extend(snapshot_units());
     }
     Ok(serialise(&config))
 }
@@ -232,8 +233,43 @@ ExecStart=/opt/strata/bin/strata-node firewall-load
 WantedBy=multi-user.target
 ";
 
+const SNAPSHOT_UNIT: &str = "[Unit]
+Description=Save a snapshot of etcd
+ConditionPathExists=/etc/kubernetes/manifests/etcd.yaml
+
+[Service]
+Type=oneshot
+ExecStart=/opt/strata/bin/strata-node snapshot-keep 28
+";
+
+const SNAPSHOT_TIMER: &str = "[Unit]
+Description=Save a snapshot of etcd
+
+[Timer]
+OnBootSec=15min
+OnUnitActiveSec=6h
+
+[Install]
+WantedBy=timers.target
+";
+
+/// Seven days of snapshots on the node itself, for accidents that leave the node: a wrong `kubectl delete`, a bad upgrade.
+fn snapshot_units() -> [Unit; 2] {
+    let unit = |name, enabled, contents: &str| Unit {
+        name,
+        enabled,
+        mask: None,
+        contents: Some(contents.to_owned()),
+    };
+    [
+        unit("strata-snapshot.service", None, SNAPSHOT_UNIT),
+        unit("strata-snapshot.timer", Some(true), SNAPSHOT_TIMER),
+    ]
+}
+
 const CERTIFICATES_UNIT: &str = "[Unit]
 Description=Renew the certificates of the control plane
+ConditionPathExists=/etc/kubernetes/manifests/kube-apiserver.yaml
 Wants=network-online.target
 After=network-online.target
 

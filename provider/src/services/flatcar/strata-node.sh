@@ -5,6 +5,7 @@
 set -euo pipefail
 
 nft_dir=/etc/strata/nft
+snapshots=/var/lib/strata/snapshots
 etcd_flags="--cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/server.crt --key=/etc/kubernetes/pki/etcd/server.key"
 
 refuse() {
@@ -35,6 +36,30 @@ extension() {
   ln -sfn $folder/$image /etc/extensions/kubernetes.raw
   systemd-sysext refresh
   systemctl daemon-reload
+}
+
+# etcd writes into its own folder, the only one of the host that its container has.
+snapshot() {
+  mkdir -p $snapshots
+  etcdctl snapshot save /var/lib/etcd/$1
+  mv /var/lib/etcd/$1 $snapshots/$1
+}
+
+# Part NUMBER of the operator's snapshot.
+part() {
+  dd if=$snapshots/operator.db bs=4194304 skip="$1" count=1 status=none
+}
+
+# etcd's folder anew from a snapshot, with one member. etcdutl is in etcd's image only, and no pod runs yet. The revision jumps far ahead, so that
+# nobody who saw a later one than the snapshot's takes old objects for new ones.
+restore() {
+  local image
+  local mounts="--mount type=bind,src=/etc/strata,dst=/etc/strata,options=rbind:ro --mount type=bind,src=/var/lib,dst=/var/lib,options=rbind:rw"
+  local member="--name $1 --initial-cluster $1=https://$2:2380 --initial-advertise-peer-urls https://$2:2380"
+  image=$(kubeadm config images list --config /etc/strata/kubeadm.yaml | grep -E '/etcd:')
+  ctr --namespace k8s.io images pull "$image"
+  rm -rf /var/lib/etcd
+  ctr --namespace k8s.io run --rm $mounts "$image" strata-restore etcdutl snapshot restore /etc/strata/restore.db --data-dir /var/lib/etcd $member --bump-revision 1000000000 --mark-compacted
 }
 
 # All certificates of a control plane were made with its API server's, and are renewed with it, 60 days before they end.
@@ -112,6 +137,24 @@ case "$verb" in
       *) refuse "kubernetes: apply or node, not $3" ;;
     esac
     systemctl restart kubelet.service
+    ;;
+  snapshot)
+    snapshot operator.db
+    stat --format=%s $snapshots/operator.db
+    sha256sum $snapshots/operator.db
+    ;;
+  snapshot-part)
+    part "$2" | base64 --wrap=1024
+    part "$2" | sha256sum
+    ;;
+  snapshot-keep)
+    snapshot "$(date --utc +%Y%m%dT%H%M%SZ).db"
+    find $snapshots -name '2*.db' | sort | head --lines=-"$2" | xargs --no-run-if-empty rm -f
+    ;;
+  kubeadm-restore)
+    restore "$2" "$3"
+    kubeadm init --config /etc/strata/kubeadm.yaml --ignore-preflight-errors=DirAvailable--var-lib-etcd
+    rm -f /etc/strata/restore.db
     ;;
   certs)
     kubeadm certs check-expiration -o json

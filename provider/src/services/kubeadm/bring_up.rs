@@ -8,6 +8,7 @@ mod adopt;
 mod deliver;
 mod join;
 mod proof;
+mod restore;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -24,6 +25,7 @@ use crate::marker::{self, Marker};
 use crate::pki::{OPERATORS, Pki};
 use crate::provider::store_failed;
 use crate::services::attribute::{Cluster, Ssh};
+use crate::snapshot::order;
 use crate::ssh::{self, Session};
 use crate::store::{self, Name};
 use crate::verb::Verb;
@@ -317,14 +319,24 @@ impl Newcomer<'_> {
                 .await?;
             self.map_endpoint(&session, self.address).await?;
             tracing::info!("node {} initialises cluster {}", self.name, self.endpoint());
-            self.kubeadm(&session, &Verb::KubeadmInit).await?;
+            let order = self.order().await?;
+            match &order {
+                Some(order) => self.restore(&session, &pki, order).await?,
+                None => self.kubeadm(&session, &Verb::KubeadmInit).await?,
+            }
             session.close().await;
             self.wait_until_registered(&client).await?;
+            if order.is_some() {
+                self.forget_the_lost(&client).await?;
+            }
         }
         self.after_init(&client).await?;
         claim::set(self.access.store(), claim::State::Initialised)
             .await
             .map_err(|error| store_failed("write", claim::ENTRY, &error))?;
+        order::remove(self.access.store())
+            .await
+            .map_err(|error| store_failed("delete", order::ENTRY, &error))?;
         Ok(())
     }
 

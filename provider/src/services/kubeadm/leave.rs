@@ -108,6 +108,7 @@ impl Leaver<'_> {
             .map_err(|error| self.failed(&error))?;
         if self.control_plane {
             self.keep_majority(&neighbours).await?;
+            self.snapshot(&client, warnings).await;
         }
         // Nobody on a dead node would confirm that its pods have gone.
         if view.is_some_and(|view| view.readiness != Readiness::Silent) {
@@ -127,6 +128,23 @@ impl Leaver<'_> {
         node::delete(&client, self.name)
             .await
             .map_err(|error| self.failed(&error))
+    }
+
+    /// The last moment at which all is as it was. Without the CNI there is no way to take one, and the member goes all the same.
+    async fn snapshot(&self, client: &Client, warnings: &mut Diagnostics) {
+        let taken = async {
+            let pki = self.access.pki(self.cluster.pki.text()).await?;
+            self.access.snapshot(&self.limits, client, &pki).await
+        };
+        if let Err(found) = taken.await {
+            warnings.merge(Diagnostics::warning(
+                format!(
+                    "Node \"{}\" leaves without a snapshot of etcd before it",
+                    self.name
+                ),
+                found.to_string(),
+            ));
+        }
     }
 
     /// Refuses when the cluster would not survive without this node.

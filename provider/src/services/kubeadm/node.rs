@@ -24,7 +24,7 @@ use crate::services::attribute::{Cluster, Ssh};
 /// resource with `for_each`: which of them runs `kubeadm init` is decided when they are created, by an exclusive claim in the store, and the
 /// others join one at a time. Join tokens are minted for one join and revoked after it. Being Ready is not awaited here: that needs a CNI.
 ///
-/// A node that is destroyed is drained, leaves etcd, is reset and deleted from the API. Under the tear-down that `strata_kubernetes_cluster`
+/// A node that is destroyed is drained (before a control plane goes, a snapshot of etcd is kept in the project), leaves etcd, is reset and deleted from the API. Under the tear-down that `strata_kubernetes_cluster`
 /// marks, it is only forgotten.
 ///
 /// # Permissions
@@ -43,6 +43,7 @@ use crate::services::attribute::{Cluster, Ssh};
 /// - "The node that initialises the cluster failed in this run": mend that node's error and run apply again.
 /// - "Removing it now would stop the cluster": etcd would lose its majority, or it is the last control plane.
 /// - "Cannot adopt node": `STRATA_ADOPT` is set and the cluster has no such node.
+/// - "... leaves without a snapshot of etcd before it" (warning): there is no CNI yet, or the snapshot could not be written.
 /// - "... was removed with pods on it" (warning): eviction took longer than five minutes.
 ///
 /// # Import

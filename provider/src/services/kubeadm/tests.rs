@@ -4,5 +4,6 @@ mod accident;
 mod certificates;
 mod life;
 mod proof;
+mod restore;
 mod site;
 mod upgrade;

@@ -34,6 +34,9 @@ const READY: Duration = Duration::from_mins(15);
 /// honoured), gets the new extension, `kubeadm upgrade` and a new kubelet through its door, and is given back when it is Ready, the API
 /// answers and every member of etcd is healthy. An upgrade that was broken off goes on with the node it was at. Machines and nodes show no change.
 ///
+/// Before an upgrade and before the cluster is destroyed a snapshot of etcd is kept in `clusters/<name>/snapshots` of the project, in the lab in
+/// `.strata/<name>/snapshots`. Without one no upgrade begins.
+///
 /// Destroyed first, it marks the tear-down, under which the removal of nodes skips drain and quorum. Outside the lab the mark is written
 /// only when `STRATA_TEARDOWN` holds the name of the cluster, which `./bootstrap.sh destroy` sets; without it the resource is forgotten with
 /// a warning, and nodes leave one by one.
@@ -55,6 +58,7 @@ const READY: Duration = Duration::from_mins(15);
 /// - "Cluster ... does not run ... everywhere" (warning): it was created over nodes of another version. The next apply upgrades them.
 /// - "Cannot find the store of ..." (warning; an error at destroy): the store lacks more than the claim, so it is another one or not there right
 ///   now. The state is kept.
+/// - "Cluster ... goes without a last snapshot of etcd" (warning, at destroy): its API did not answer, or the snapshot could not be written.
 /// - "... was forgotten, not marked for tear-down" (warning, at destroy): `STRATA_TEARDOWN` does not name the cluster.
 ///
 /// # Import
@@ -135,37 +139,20 @@ async fn check(client: &Client, wanted: &BTreeSet<String>) -> Result<Vec<String>
     Ok(found)
 }
 
-impl KubernetesCluster {
-    /// Upgrades what is not at the wanted version.
-    async fn upgrade(cx: &Of<'_, Self>, prior: &Self, planned: &Self) -> Result<(), Diagnostics> {
-        let access = Access::of(cx.provider).await?;
-        let cluster = planned.cluster.require("cluster")?;
-        let client = access.client(cluster).await?;
-        let Some(wanted) = planned.kubernetes_version.known() else {
-            return Ok(());
-        };
-        // Broken off, it is neither what it was nor what is wanted: the next plan shows an update, which goes on.
-        if prior.kubernetes_version != planned.kubernetes_version {
-            cx.save(&Self {
-                ready: false.into(),
-                kubernetes_version: prior.kubernetes_version.clone(),
-                version: prior.version.clone(),
-                ..planned.clone()
-            });
-        }
-        let upgrade = Upgrade {
-            access: &access,
-            limits: cx.limits(),
-            client: &client,
-            cluster,
-            nodes: &planned.nodes.or_default(),
-            wanted,
-        };
-        upgrade.run().await
-    }
+/// What to do about nodes of another version.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Otherwise {
+    SaySo,
+    Upgrade,
+}
 
-    /// Whether every node runs the wanted version, for a cluster that is only looked at.
-    async fn is_current(cx: &Of<'_, Self>, planned: &Self) -> Result<bool, Diagnostics> {
+impl KubernetesCluster {
+    /// Whether every node runs the wanted version; what does not is upgraded first, if that is asked for.
+    async fn is_at_version(
+        cx: &Of<'_, Self>,
+        planned: &Self,
+        otherwise: Otherwise,
+    ) -> Result<bool, Diagnostics> {
         let Some(wanted) = planned.kubernetes_version.known() else {
             return Ok(true);
         };
@@ -180,7 +167,37 @@ impl KubernetesCluster {
             nodes: &planned.nodes.or_default(),
             wanted,
         };
-        upgrade.is_done().await
+        if upgrade.is_done().await? {
+            return Ok(true);
+        }
+        if otherwise == Otherwise::SaySo {
+            return Ok(false);
+        }
+        Self::snapshot(cx, &access, &client, cluster).await?;
+        upgrade.run().await.map(|()| true)
+    }
+
+    async fn last_snapshot(cx: &Of<'_, Self>, cluster: &Cluster) -> Result<(), Diagnostics> {
+        let access = Access::of(cx.provider).await?;
+        let client = access.client(cluster).await?;
+        client
+            .ready()
+            .await
+            .map_err(|error| Diagnostics::failed("reach", "cluster", client.endpoint(), &error))?;
+        Self::snapshot(cx, &access, &client, cluster).await
+    }
+
+    /// A snapshot of what is about to change, kept beside the cluster file.
+    async fn snapshot(
+        cx: &Of<'_, Self>,
+        access: &Access<'_>,
+        client: &Client,
+        cluster: &Cluster,
+    ) -> Result<(), Diagnostics> {
+        let pki = access.pki(cluster.pki.require("cluster.pki")?).await?;
+        let path = access.snapshot(&cx.limits(), client, &pki).await?;
+        tracing::info!("snapshot of etcd before the change: {}", path.display());
+        Ok(())
     }
 
     async fn converge(cx: &Of<'_, Self>, mut planned: Self) -> Result<Self, Diagnostics> {
@@ -268,7 +285,9 @@ impl Resource for KubernetesCluster {
 
     async fn create(cx: &Of<'_, Self>, _: Self, planned: Self) -> Result<Self, Diagnostics> {
         let mut created = Self::converge(cx, planned).await?;
-        if created.ready == Attr::Known(true) && !Self::is_current(cx, &created).await? {
+        if created.ready == Attr::Known(true)
+            && !Self::is_at_version(cx, &created, Otherwise::SaySo).await?
+        {
             created.ready = false.into();
             cx.warn(
                 Diagnostics::warning(
@@ -306,7 +325,24 @@ impl Resource for KubernetesCluster {
         prior: Self,
         planned: Self,
     ) -> Result<Self, Diagnostics> {
-        Self::upgrade(cx, &prior, &planned).await?;
+        if prior.kubernetes_version != planned.kubernetes_version {
+            // Broken off, it is neither what it was nor what is wanted: the next plan shows an update, which goes on.
+            cx.save(&Self {
+                ready: false.into(),
+                kubernetes_version: prior.kubernetes_version.clone(),
+                version: prior.version.clone(),
+                ..planned.clone()
+            });
+            Self::is_at_version(cx, &planned, Otherwise::Upgrade).await?;
+            return Self::converge(cx, planned).await;
+        }
+        let seen = Self::converge(cx, planned.clone()).await?;
+        if seen.ready != Attr::Known(true)
+            || Self::is_at_version(cx, &planned, Otherwise::SaySo).await?
+        {
+            return Ok(seen);
+        }
+        Self::is_at_version(cx, &planned, Otherwise::Upgrade).await?;
         Self::converge(cx, planned).await
     }
 
@@ -332,6 +368,20 @@ impl Resource for KubernetesCluster {
             && let Some(found) = absence::doubt(&*store, "cluster", prior.name.text()).await
         {
             return Err(found);
+        }
+        if let Some(cluster) = prior.cluster.known()
+            && let Err(found) = Self::last_snapshot(cx, cluster).await
+        {
+            cx.warn(
+                Diagnostics::warning(
+                    format!(
+                        "Cluster \"{}\" goes without a last snapshot of etcd",
+                        prior.name.text()
+                    ),
+                    found.to_string(),
+                )
+                .left("What it held can only come back from an earlier one."),
+            );
         }
         claim::set(&*store, State::Teardown)
             .await

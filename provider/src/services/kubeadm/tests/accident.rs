@@ -18,7 +18,7 @@ use crate::verb::Verb;
 
 impl Site {
     /// Another run of Terraform: nothing is left of the first process but the store and the world.
-    async fn next_run(&mut self) {
+    pub(super) async fn next_run(&mut self) {
         let provider = self.world.provider("estate-1").await;
         self.process = Harness::new(provider).with(Limits::within(Duration::from_mins(5)));
     }

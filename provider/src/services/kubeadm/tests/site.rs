@@ -51,6 +51,7 @@ pub(super) struct Site {
     pub(super) world: World,
     pub(super) process: Process,
     pub(super) machines: BTreeMap<String, (String, IpAddr)>,
+    operator: PrivateKey,
 }
 
 pub(super) fn key() -> PrivateKey {
@@ -85,15 +86,15 @@ pub(super) async fn site_in(world: World, names: &[&str]) -> Site {
         world,
         process,
         machines: BTreeMap::new(),
+        operator: key(),
     };
-    let operator = key();
     let store = site.provider().store().unwrap();
-    put(&*store, "ssh/operator", &private(&operator)).await;
+    put(&*store, "ssh/operator", &private(&site.operator)).await;
     put(&*store, "pki", Pki::generate().unwrap().to_text().expose()).await;
     let ordered = futures::future::join_all(
         names
             .iter()
-            .map(|name| order(site.provider(), name, &operator)),
+            .map(|name| order(site.provider(), name, &site.operator)),
     )
     .await;
     site.machines = names
@@ -101,20 +102,7 @@ pub(super) async fn site_in(world: World, names: &[&str]) -> Site {
         .map(|name| (*name).to_owned())
         .zip(ordered)
         .collect();
-    let cloudflare = site.provider().cloudflare().await.unwrap();
-    let content = site.machines[names[0]].1.to_string();
-    let record = NewRecord {
-        name: ENDPOINT.into(),
-        kind: "A".into(),
-        content,
-        ttl: 60,
-        proxied: false,
-        comment: "test".into(),
-    };
-    cloudflare
-        .create_record("strata.test", &record)
-        .await
-        .unwrap();
+    site.publish(names[0]).await;
     site
 }
 
@@ -223,6 +211,40 @@ pub(super) async fn order(
 }
 
 impl Site {
+    /// The endpoint's first record.
+    async fn publish(&self, name: &str) {
+        let cloudflare = self.provider().cloudflare().await.unwrap();
+        let record = NewRecord {
+            name: ENDPOINT.into(),
+            kind: "A".into(),
+            content: self.machines[name].1.to_string(),
+            ttl: 60,
+            proxied: false,
+            comment: "test".into(),
+        };
+        cloudflare
+            .create_record("strata.test", &record)
+            .await
+            .unwrap();
+    }
+
+    /// New machines under old names, the first of them behind the endpoint.
+    pub(super) async fn again(&mut self, names: &[&str]) {
+        let ordered = futures::future::join_all(
+            names
+                .iter()
+                .map(|name| order(self.provider(), name, &self.operator)),
+        )
+        .await;
+        for (name, machine) in names.iter().zip(ordered) {
+            self.machines.insert((*name).to_owned(), machine);
+        }
+        self.world
+            .change(serde_json::json!({ "delete_record": { "name": ENDPOINT, "type": "A" } }))
+            .await;
+        self.publish(names[0]).await;
+    }
+
     pub(super) fn provider(&self) -> &Strata {
         self.process.cx::<()>().provider
     }
