@@ -41,6 +41,8 @@ module "machine" {
     public_ports = local.cluster.access.public_ports
   }
 
+  snapshots = local.cluster.backup.etcd
+
   deliver_timeout = "${local.cluster.timeouts.deliver}s"
 }
 

@@ -46,6 +46,8 @@ pub struct Cluster {
     pub manifests: Option<String>,
     /// Operating system updates.
     pub updates: Updates,
+    /// Snapshots of etcd.
+    pub backup: Backup,
     /// Limits of each step, in seconds.
     pub timeouts: Timeouts,
     /// `resume` or `rollback`.
@@ -270,6 +272,22 @@ pub struct Updates {
     pub window: String,
 }
 
+/// Snapshots: `backup`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Backup {
+    /// Of etcd, which each control plane saves on its own disk.
+    pub etcd: Snapshots,
+}
+
+/// How often, and how many are kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Snapshots {
+    /// Seconds between two.
+    pub every: u64,
+    /// How many are kept.
+    pub keep: u32,
+}
+
 /// Limits of each step, in seconds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Timeouts {
@@ -352,6 +370,10 @@ impl Cluster {
                 .into();
         }
 
+        let every = text("/backup/etcd/every").and_then(|text| scalar::seconds(&text));
+        let mut backup = part("/backup");
+        backup["etcd"]["every"] = every.unwrap_or_default().into();
+
         let mut cluster = Self {
             strata: 1,
             lab: serde_json::from_value(part("/lab"))?,
@@ -377,6 +399,7 @@ impl Cluster {
             access: serde_json::from_value(access)?,
             manifests: text("/manifests"),
             updates: serde_json::from_value(part("/updates"))?,
+            backup: serde_json::from_value(backup)?,
             timeouts: serde_json::from_value(timeouts)?,
             on_failure: text("/on_failure").unwrap_or_default(),
             max_per_month: text("/budget/max_per_month"),

@@ -610,7 +610,7 @@ budget: {max_per_month: 900 EUR}
         "{}",
         show(&findings)
     );
-    assert_eq!(findings.len(), 11, "{}", show(&findings));
+    assert_eq!(findings.len(), 10, "{}", show(&findings));
     for (platform, rest) in [
         (
             "proxmox: {url: \"https://pve1:8006\", ca: pve.pem}",

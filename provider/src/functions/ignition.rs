@@ -8,10 +8,10 @@ use strata_framework::{Dynamic, Function, FunctionError, Parameter};
 
 use super::object;
 use crate::firewall::{Api, Rules, Ssh};
-use crate::services::flatcar::ignition::{NodeIgnition, node_ignition};
+use crate::services::flatcar::ignition::{NodeIgnition, Snapshots, node_ignition};
 
 const EXPECTED: &str = "name, role (control-plane or worker), ssh_public_key, host_private_key, host_public_key, kubernetes_version, \
-    os = { channel, version, updates }, open_rules = { operators }, pods (CIDR) and optionally public_ports, extension_sha256";
+    os = { channel, version, updates }, open_rules = { operators }, pods (CIDR) and optionally public_ports, extension_sha256, snapshots = { every, keep }";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,6 +29,8 @@ struct Node {
     public_ports: Option<BTreeSet<u16>>,
     #[serde(default)]
     extension_sha256: Option<String>,
+    #[serde(default)]
+    snapshots: Option<Snapshots>,
 }
 
 #[derive(Deserialize, PartialEq)]
@@ -83,6 +85,7 @@ The object `node` has these attributes:
 | `pods` | string | CIDR of the pods |
 | `public_ports` | list of number, optional | TCP ports that a worker opens to everyone |
 | `extension_sha256` | string, optional | SHA-256 in hex that the Kubernetes extension must have; null is not checked |
+| `snapshots` | object, optional | control planes: `every`, seconds between two snapshots of etcd, and `keep`, how many stay on the disk; 21600 and 28 |
 
 # Errors
 
@@ -119,6 +122,7 @@ A missing, unknown or malformed attribute is named at the argument. Values are n
             host_public_key: &node.host_public_key,
             kubernetes_version: &version,
             extension_sha256: node.extension_sha256.as_deref(),
+            snapshots: node.snapshots.unwrap_or_default(),
             updates: node.os.updates.as_deref() != Some("off"),
             open_rules: &rules.render(),
         };

@@ -27,6 +27,7 @@ locals {
     open_rules   = { operators = var.firewall.operators }
     pods         = var.firewall.pods
     public_ports = var.firewall.public_ports
+    snapshots    = var.snapshots
   })
 
   install_script = provider::strata::flatcar_install_script({

@@ -50,6 +50,21 @@ variable "server" {
 
 # ---- machines ----
 
+variable "snapshots" {
+  description = "How a control plane saves snapshots of etcd on its own disk: seconds between two, and how many stay, for example { every = 21600, keep = 28 }."
+  type = object({
+    every = optional(number, 21600)
+    keep  = optional(number, 28)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = var.snapshots.every >= 60 && var.snapshots.keep >= 1
+    error_message = "Snapshots are at least 60 seconds apart, and at least one is kept."
+  }
+}
+
 variable "operating_system" {
   description = "The Flatcar to install and the Kubernetes it carries. A null version is the channel's current one at creation."
   type = object({

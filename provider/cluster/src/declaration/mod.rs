@@ -164,7 +164,7 @@ pub(crate) static CLUSTER: &[Field] = &[
         "{}",
         "Operating system updates.",
     ),
-    defaulted("backup", Record(BACKUP), "{}", "Snapshots of etcd.").later(),
+    defaulted("backup", Record(BACKUP), "{}", "Snapshots of etcd."),
     defaulted("budget", Record(BUDGET), "{}", "Hard stop on cost."),
     defaulted(
         "timeouts",

@@ -163,14 +163,25 @@ pub(super) static UPDATES: &[Field] = &[
 pub(super) static BACKUP: &[Field] = &[defaulted(
     "etcd",
     Record(&[
-        defaulted("every", DURATION, "6h", "How often."),
+        defaulted(
+            "every",
+            DURATION,
+            "6h",
+            "How often a control plane saves one on its own disk. Counts when the machine is made.",
+        ),
         defaulted(
             "keep",
             One(Scalar::Int(1, 10_000)),
             "28",
-            "How many are kept.",
+            "How many of those are kept. Counts when the machine is made.",
         ),
-        defaulted("to", TEXT, "folder", "folder or s3://bucket/prefix."),
+        defaulted(
+            "to",
+            TEXT,
+            "folder",
+            "Where the operator's are kept: folder (clusters/<name>/snapshots) or s3://bucket/prefix.",
+        )
+        .later(),
     ]),
     "{}",
     "Snapshots of etcd.",

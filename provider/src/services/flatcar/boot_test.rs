@@ -11,7 +11,7 @@ use strata_lab::fault::Faults;
 use strata_lab::machine::{Machines, Spec};
 use strata_lab::network::Network;
 
-use super::ignition::{NodeIgnition, node_ignition};
+use super::ignition::{NodeIgnition, Snapshots, node_ignition};
 use super::install::{Install, Wipe, install_script};
 use crate::firewall::{Api, Rules, Ssh};
 use crate::services::secret::kind::Kind;
@@ -87,6 +87,7 @@ async fn every_way_of_installing_ends_in_flatcar() {
         host_public_key: &public,
         kubernetes_version: "v1.34.2",
         extension_sha256: None,
+        snapshots: Snapshots::default(),
         updates: false,
         open_rules: &rules.render(),
     })

@@ -28,10 +28,32 @@ pub struct NodeIgnition<'a> {
     pub kubernetes_version: &'a str,
     /// SHA-256 of the extension in hex, when it is pinned.
     pub extension_sha256: Option<&'a str>,
+    /// How control planes save snapshots of etcd on their own disk.
+    pub snapshots: Snapshots,
     /// Whether the node fetches operating system updates. It never reboots by itself either way.
     pub updates: bool,
     /// The nft file of the first boot.
     pub open_rules: &'a str,
+}
+
+/// Snapshots of etcd on a control plane.
+#[derive(Debug, Clone, Copy, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Snapshots {
+    /// Seconds between two.
+    pub every: u64,
+    /// How many are kept.
+    pub keep: u32,
+}
+
+impl Default for Snapshots {
+    /// Seven days.
+    fn default() -> Self {
+        Self {
+            every: 6 * 3600,
+            keep: 28,
+        }
+    }
 }
 
 /// The configuration of a node's first boot.
@@ -179,7 +201,7 @@ pub fn node_ignition(node: &NodeIgnition<'_>) -> Result<String, Error> {
     let mut config = config;
     if node.control_plane {
         config.systemd.units.extend(certificate_units(node.name));
-        config.systemd.units.extend(snapshot_units());
+        config.systemd.units.extend(snapshot_units(node.snapshots));
     }
     Ok(serialise(&config))
 }
@@ -233,37 +255,40 @@ ExecStart=/opt/strata/bin/strata-node firewall-load
 WantedBy=multi-user.target
 ";
 
-const SNAPSHOT_UNIT: &str = "[Unit]
+/// On the node itself, for accidents that leave the node: a wrong `kubectl delete`, a bad upgrade.
+fn snapshot_units(snapshots: Snapshots) -> [Unit; 2] {
+    let Snapshots { every, keep } = snapshots;
+    let service = format!(
+        "[Unit]
 Description=Save a snapshot of etcd
 ConditionPathExists=/etc/kubernetes/manifests/etcd.yaml
 
 [Service]
 Type=oneshot
-ExecStart=/opt/strata/bin/strata-node snapshot-keep 28
-";
-
-const SNAPSHOT_TIMER: &str = "[Unit]
+ExecStart=/opt/strata/bin/strata-node snapshot-keep {keep}
+"
+    );
+    let timer = format!(
+        "[Unit]
 Description=Save a snapshot of etcd
 
 [Timer]
 OnBootSec=15min
-OnUnitActiveSec=6h
+OnUnitActiveSec={every}s
 
 [Install]
 WantedBy=timers.target
-";
-
-/// Seven days of snapshots on the node itself, for accidents that leave the node: a wrong `kubectl delete`, a bad upgrade.
-fn snapshot_units() -> [Unit; 2] {
-    let unit = |name, enabled, contents: &str| Unit {
+"
+    );
+    let unit = |name, enabled, contents| Unit {
         name,
         enabled,
         mask: None,
-        contents: Some(contents.to_owned()),
+        contents: Some(contents),
     };
     [
-        unit("strata-snapshot.service", None, SNAPSHOT_UNIT),
-        unit("strata-snapshot.timer", Some(true), SNAPSHOT_TIMER),
+        unit("strata-snapshot.service", None, service),
+        unit("strata-snapshot.timer", Some(true), timer),
     ]
 }
 
@@ -457,6 +482,7 @@ pub(super) mod tests {
             host_public_key: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIH",
             kubernetes_version: "v1.34.2",
             extension_sha256: None,
+            snapshots: Snapshots::default(),
             updates: true,
             open_rules: "table inet strata\n",
         }

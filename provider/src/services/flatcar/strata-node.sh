@@ -123,7 +123,7 @@ case "$verb" in
     ;;
   kubeadm-reset)
     kubeadm reset --force
-    rm -rf /etc/kubernetes/pki /etc/strata/discovery.conf
+    rm -rf /etc/kubernetes/pki /etc/strata/discovery.conf $snapshots
     ;;
   extension)
     extension "$2" "${3:-}"

@@ -19,7 +19,7 @@ use crate::secret::Secret;
 use crate::services::attribute::{Cluster, Ssh};
 use crate::services::cloudflare::client::NewRecord;
 use crate::services::flatcar::STRATA_NODE;
-use crate::services::flatcar::ignition::{NodeIgnition, node_ignition};
+use crate::services::flatcar::ignition::{NodeIgnition, Snapshots, node_ignition};
 use crate::services::flatcar::install::{Install, Wipe, install_script};
 use crate::services::kubernetes::cluster::KubernetesCluster;
 use crate::services::kubernetes::manifests::KubernetesManifests;
@@ -130,6 +130,7 @@ pub(super) async fn order(
         host_public_key: &public(&host),
         kubernetes_version: "v1.34.2",
         extension_sha256: None,
+        snapshots: Snapshots::default(),
         updates: true,
         open_rules: &rules.render(),
     });
