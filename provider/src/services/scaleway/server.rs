@@ -2,7 +2,7 @@
 //!
 //! Once the server exists, "not finished" is never an error: create returns it with `ready = false` and a warning, and the next apply goes on in
 //! place, since an error would taint it and a taint orders it again (FN2). What converging means is in `converge`; ordering once, in `order`.
-//! What a plan says is in `server/plan`. Not handled: rescue, BMC sessions.
+//! What a plan says is in `server/plan`. Not handled: rescue. Sessions with the machine itself are in `bmc`.
 
 mod choice;
 mod installing;

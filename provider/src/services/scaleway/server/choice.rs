@@ -98,5 +98,79 @@ fn fits(offer: &Offer, os: &Os, config: &BaremetalServer) -> Result<(), Diagnost
             format!("{which} does not support cloud-init, so user data would never run."),
         );
     }
+    let no_keys = config.ssh_key_ids.known().is_some_and(BTreeSet::is_empty);
+    for (field, missing, attribute, what) in [
+        (&os.ssh, no_keys, "ssh_key_ids", "an SSH key"),
+        (
+            &os.password,
+            config.password_wo.is_null(),
+            "password_wo",
+            "a password",
+        ),
+        (
+            &os.service_password,
+            config.service_password_wo.is_null(),
+            "service_password_wo",
+            "a password for its web service",
+        ),
+    ] {
+        if missing && field.is_missing() {
+            return refuse(attribute, format!("{} needs {what}.", os.full_name()));
+        }
+    }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::services::scaleway::catalogue::OsField;
+
+    #[test]
+    fn what_an_installation_would_lack_is_said_at_plan() {
+        let needed = OsField {
+            editable: true,
+            required: true,
+            default_value: None,
+        };
+        let os = Os {
+            id: "o".into(),
+            name: "Proxmox".into(),
+            version: "VE 8".into(),
+            enabled: true,
+            allowed: true,
+            ssh: needed.clone(),
+            service_password: needed,
+            ..Os::default()
+        };
+        let offer = Offer {
+            name: "EM-A".into(),
+            ..Offer::default()
+        };
+        let mut config = BaremetalServer {
+            ssh_key_ids: Attr::Known(BTreeSet::new()),
+            ..BaremetalServer::default()
+        };
+        let says = |config: &BaremetalServer| {
+            let found = fits(&offer, &os, config);
+            found
+                .map_err(|found| found.to_string())
+                .err()
+                .unwrap_or_default()
+        };
+        assert!(says(&config).contains("Proxmox VE 8 needs an SSH key"));
+        config.ssh_key_ids = Attr::Unknown;
+        let lacks = says(&config);
+        assert!(
+            lacks.contains("needs a password for its web service"),
+            "{lacks}"
+        );
+        config.service_password_wo = Attr::Unknown;
+        assert_eq!(says(&config), "", "what is not known yet may be there");
+        let not_allowed = Os {
+            allowed: false,
+            ..os.clone()
+        };
+        assert!(fits(&offer, &not_allowed, &config).is_err());
+    }
 }

@@ -35,6 +35,7 @@ use crate::services::scaleway::poll::usual;
 /// # Errors
 ///
 /// - "Zone ... has no ... offer ...", "Zone ... has no system ...": the message lists what the zone has.
+/// - "... needs ...": the operating system needs an SSH key or a password that is not given.
 /// - "... does not support cloud-init": choose another offer or system, or leave `user_data_wo` out.
 /// - "server ... belongs to a cluster of the same name with another owner": another estate uses this cluster's name; nothing was ordered.
 /// - "carries our marks for node ... but is ... of offer": a server of this node exists with another offer; delete it or change the offer.

@@ -20,7 +20,7 @@ fn config(node: &str) -> BaremetalServer {
         zone: "fr-par-2".into(),
         offer: "EM-I215E-NVME".into(),
         os: "Ubuntu 22.04".into(),
-        ssh_key_ids: Attr::Known(BTreeSet::new()),
+        ssh_key_ids: Attr::Known(BTreeSet::from(["a-key".to_owned()])),
         user_data_wo: Attr::Known(Secret::new("#!/bin/bash\n".into())),
         protected: Attr::Known(false),
         monthly: Attr::Known(false),
