@@ -22,7 +22,7 @@ use strata_provider::access::{self, Access};
 use strata_provider::firewall::{Api, Ssh as SshRule};
 use strata_provider::http::dial::Dialer;
 use strata_provider::services::lockdown::NodeLockdown;
-use strata_provider::services::lockdown::probe::Seen;
+use strata_provider::services::lockdown::probe::{self, Seen};
 use strata_provider::ssh::{self, Error, HostKey};
 use strata_provider::verb::Verb;
 
@@ -176,6 +176,20 @@ fn rules_that_leave_port_22_open_are_noticed_and_taken_back() {
         // At the next boot, too.
         site.node
             .run(&["/opt/strata/bin/strata-node", "firewall-load"]);
+        // The kubelet's port is for nodes, and who is one can be told at any time.
+        let kubelet = async || {
+            let address = NODE4.parse().unwrap();
+            probe::port(&Dialer::direct(), address, 10250).await
+        };
+        assert_eq!(kubelet().await, Seen::Silent);
+        let nodes = [NODE4, OPERATOR4].map(|address| address.parse().unwrap());
+        let told = Verb::Peers(nodes.to_vec());
+        site.session().await.run(&told, b"").await.unwrap();
+        assert_eq!(kubelet().await, Seen::Connects);
+        // What a boot loads is not older than what was told.
+        site.node
+            .run(&["/opt/strata/bin/strata-node", "firewall-load"]);
+        assert_eq!(kubelet().await, Seen::Connects);
         assert_eq!(site.port22().await, Seen::Connects);
     });
 }

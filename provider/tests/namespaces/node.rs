@@ -16,9 +16,11 @@ pub(crate) async fn run(place: &Path) -> ! {
     assert!(made.unwrap().success(), "node.sh failed");
     let ssh = TcpListener::bind("[::]:22").await.unwrap();
     let api = TcpListener::bind("[::]:6443").await.unwrap();
-    // A service behind a NodePort.
-    let service = TcpListener::bind("[::]:30080").await.unwrap();
-    tokio::spawn(async move { while service.accept().await.is_ok() {} });
+    // A kubelet, and a service behind a NodePort, as far as they accept connections.
+    for port in [10250, 30080] {
+        let listener = TcpListener::bind(("::", port)).await.unwrap();
+        tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+    }
     let dhcp = UdpSocket::bind("[::]:546").await.unwrap();
     tokio::spawn(note(dhcp, place.join("dhcp")));
     let socket = Arc::new(place.join("api.sock"));
