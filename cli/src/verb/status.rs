@@ -1,4 +1,6 @@
-//! `strata status`: what is there now. Reads only; what cannot be seen is named and makes exit code 4.
+//! `strata status`: what is there now. Changes nothing; what cannot be seen is named and makes exit code 4.
+
+mod certificates;
 
 use crate::{
     arguments::Common,
@@ -53,7 +55,9 @@ pub(crate) async fn run(options: &Common) -> anyhow::Result<Outcome> {
     session.console.plain("");
     let now = (!session.cluster.is_lab()).then(jiff::Timestamp::now);
     let sealing = terraform.outputs(Layer::Auth).await?["sealing"].clone();
-    for line in expiry::table(now, expiries(&session, &outputs, &sealing)) {
+    let mut ends = expiries(&session, &outputs, &sealing);
+    ends.extend(certificates::rows(&session, &world, &outputs["machines"]).await);
+    for line in expiry::table(now, ends) {
         session.console.plain(&line);
     }
     Ok(observation.outcome())

@@ -312,4 +312,20 @@ fn one_word_for_one_node(project: &Project, path: &str, lab: &Lab) {
     node(&["list"])
         .expect_code(0)
         .expect_text("4 of 4 Ready, 22 closed on 4 of 4");
+    let status = project.bootstrap(&["status", "-c", path]).expect_code(0);
+    for row in [
+        "kubeconfig ",
+        "join token ",
+        "sealed-secrets certificate ",
+        " of cp-2 ",
+        " of cp-3 ",
+        " of cp-4 ",
+    ] {
+        let ends = |line: &&str| line.contains(row) && line.contains(" UTC ");
+        assert!(
+            status.stdout.lines().any(|line| ends(&line)),
+            "{row}: {}",
+            status.stdout
+        );
+    }
 }
