@@ -28,7 +28,7 @@ pub(crate) fn ask(
     Ok(same)
 }
 
-/// What `--yes` says where something is taken away.
+/// What `--yes` says.
 #[derive(Debug, PartialEq, Eq)]
 enum Consent {
     Given,
@@ -44,6 +44,36 @@ fn consent(yes: Option<&str>, cluster: &str, lab: bool) -> Consent {
         Some(given) if given == cluster || (given.is_empty() && lab) => Consent::Given,
         Some("") => Consent::Refused("a paid platform wants the cluster's name".to_owned()),
         Some(given) => Consent::Refused(format!("--yes={given} is not this cluster's name")),
+    }
+}
+
+/// Before money is spent: a bare `--yes` does, and a name has to be this cluster's.
+fn consent_to_order(yes: Option<&str>, cluster: &str) -> Consent {
+    match yes {
+        None => Consent::Asked,
+        Some(given) if given.is_empty() || given == cluster => Consent::Given,
+        Some(given) => Consent::Refused(format!("--yes={given} is not this cluster's name")),
+    }
+}
+
+/// Asks for the cluster's name before something is ordered.
+pub(crate) fn may_order(session: &Session, yes: Option<&str>) -> anyhow::Result<bool> {
+    let name = session.cluster.name();
+    let command = session.again("up");
+    match consent_to_order(yes, name) {
+        Consent::Given => Ok(true),
+        Consent::Refused(reason) => {
+            session.console.plain(&format!(
+                "{reason}: refused. To go on: {command} --yes={name}"
+            ));
+            Ok(false)
+        }
+        Consent::Asked => ask(
+            session,
+            &format!("Type the cluster's name ({name}) to order: "),
+            name,
+            &format!("{command} --yes"),
+        ),
     }
 }
 
@@ -96,5 +126,16 @@ mod tests {
                 Consent::Refused(reason) if reason.contains("--yes=home")
             ));
         }
+    }
+
+    #[test]
+    fn an_order_wants_a_word_and_never_another_clusters_name() {
+        assert_eq!(consent_to_order(None, "prod"), Consent::Asked);
+        assert_eq!(consent_to_order(Some(""), "prod"), Consent::Given);
+        assert_eq!(consent_to_order(Some("prod"), "prod"), Consent::Given);
+        assert!(matches!(
+            consent_to_order(Some("home"), "prod"),
+            Consent::Refused(reason) if reason.contains("--yes=home")
+        ));
     }
 }

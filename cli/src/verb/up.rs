@@ -11,7 +11,7 @@ use crate::{
     preflight::{self, Preflight, open_store},
     price::Bill,
     project::Layer,
-    question::ask,
+    question::may_order,
     session::{self, Purpose, Session, World},
     terraform::{Terraform, event::Diagnostic},
     unseen::{Unseen, is_unseen},
@@ -249,23 +249,7 @@ fn confirmed(
     if lab {
         return Ok(true);
     }
-    let name = session.cluster.name();
-    match options.yes.as_deref() {
-        Some(given) if given.is_empty() || given == name => Ok(true),
-        Some(given) => {
-            session.console.plain(&format!(
-                "--yes={given} is not this cluster's name: refused. To go on: {} --yes={name}",
-                session.again("up")
-            ));
-            Ok(false)
-        }
-        None => ask(
-            session,
-            &format!("Type the cluster's name ({name}) to order: "),
-            name,
-            &format!("{} --yes", session.again("up")),
-        ),
-    }
+    may_order(session, options.yes.as_deref())
 }
 
 /// `to order: cp-1 cp-2 (2 servers, 0.25 EUR/h, ...); the whole cluster: ...`
@@ -322,7 +306,12 @@ async fn finish(
             .add("warning", &format!("{} {}", finding.code, finding.message));
         session.console.add("", &finding.fix);
     }
-    if let Some(cause) = &observation.unreachable {
+    // A plan that could not look says so for the same API, with what depends on it.
+    if let Some(cause) = observation
+        .unreachable
+        .as_ref()
+        .filter(|_| run.unseen.is_empty())
+    {
         session.console.add("unseen", cause);
     }
     run.unseen.say(session.console);
