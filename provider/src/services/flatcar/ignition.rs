@@ -1,12 +1,14 @@
 //! Ignition 3.3.0 (docs/delivery.md sections 3 and 4, contracts of Ignition: a newer version than the image's is refused and the machine
 //! does not boot). Serialised from types, never from text: Ignition ignores a misspelt key, so there must be none to misspell.
 
+mod unit;
+
 use data_encoding::BASE64;
 use flate2::{Compression, write::GzEncoder};
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 use std::io::Write as _;
 
+use self::unit::{FIREWALL_UNIT, INSTALL_UNIT, Unit, certificate_units, snapshot_units};
 use super::{Error, STRATA_NODE, check, is_version};
 
 /// The version that every Flatcar since 3185 reads.
@@ -239,113 +241,6 @@ pub(super) fn installer(node: &str, script: &str) -> String {
     serialise(&config)
 }
 
-const FIREWALL_UNIT: &str = "[Unit]
-Description=Strata firewall
-DefaultDependencies=no
-After=local-fs.target
-Wants=network-pre.target
-Before=network-pre.target
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/opt/strata/bin/strata-node firewall-load
-
-[Install]
-WantedBy=multi-user.target
-";
-
-/// On the node itself, for accidents that leave the node: a wrong `kubectl delete`, a bad upgrade.
-fn snapshot_units(snapshots: Snapshots) -> [Unit; 2] {
-    let Snapshots { every, keep } = snapshots;
-    let service = format!(
-        "[Unit]
-Description=Save a snapshot of etcd
-ConditionPathExists=/etc/kubernetes/manifests/etcd.yaml
-
-[Service]
-Type=oneshot
-ExecStart=/opt/strata/bin/strata-node snapshot-keep {keep}
-"
-    );
-    let timer = format!(
-        "[Unit]
-Description=Save a snapshot of etcd
-
-[Timer]
-OnBootSec=15min
-OnUnitActiveSec={every}s
-
-[Install]
-WantedBy=timers.target
-"
-    );
-    let unit = |name, enabled, contents| Unit {
-        name,
-        enabled,
-        mask: None,
-        contents: Some(contents),
-    };
-    [
-        unit("strata-snapshot.service", None, service),
-        unit("strata-snapshot.timer", Some(true), timer),
-    ]
-}
-
-const CERTIFICATES_UNIT: &str = "[Unit]
-Description=Renew the certificates of the control plane
-ConditionPathExists=/etc/kubernetes/manifests/kube-apiserver.yaml
-Wants=network-online.target
-After=network-online.target
-
-[Service]
-Type=oneshot
-ExecStart=/opt/strata/bin/strata-node certs-renew
-Restart=on-failure
-RestartSec=1h
-";
-
-/// Once a month, and not on all control planes at once: day, hour and minute come from the node's name.
-fn certificate_units(name: &str) -> [Unit; 2] {
-    let hash = Sha256::digest(name);
-    let (day, hour, minute) = (hash[0] % 28 + 1, hash[1] % 24, hash[2] % 60);
-    let timer = format!(
-        "[Unit]
-Description=Renew the certificates of the control plane
-
-[Timer]
-OnCalendar=*-*-{day:02} {hour:02}:{minute:02}:00
-Persistent=true
-
-[Install]
-WantedBy=timers.target
-"
-    );
-    let unit = |name, enabled, contents| Unit {
-        name,
-        enabled,
-        mask: None,
-        contents: Some(contents),
-    };
-    [
-        unit("strata-certs.service", None, CERTIFICATES_UNIT.to_owned()),
-        unit("strata-certs.timer", Some(true), timer),
-    ]
-}
-
-const INSTALL_UNIT: &str = "[Unit]
-Description=Install Flatcar on disk
-Wants=network-online.target
-After=network-online.target
-
-[Service]
-Type=oneshot
-ExecStart=/opt/strata/install
-
-[Install]
-WantedBy=multi-user.target
-";
-
 fn serialise(config: &Config) -> String {
     serde_json::to_string(config).expect("only texts, numbers and lists")
 }
@@ -454,17 +349,6 @@ struct Link {
 #[derive(Serialize)]
 struct Systemd {
     units: Vec<Unit>,
-}
-
-#[derive(Serialize)]
-struct Unit {
-    name: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    enabled: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mask: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    contents: Option<String>,
 }
 
 #[cfg(test)]
