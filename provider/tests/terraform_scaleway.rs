@@ -6,10 +6,9 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 #![allow(clippy::print_stdout, reason = "`make bench` prints the counts")]
 
+mod folder;
+
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use strata_lab::{Lab, Options};
@@ -18,12 +17,9 @@ use strata_provider::http::client::{Client, Settings};
 use strata_provider::http::dial::Dialer;
 use strata_provider::secret::Secret;
 
-const HEAD: &str = r#"terraform {
-  required_providers {
-    strata = { source = "strata.internal/strata-iac/strata" }
-  }
-}
-provider "strata" {
+use self::folder::{Folder, Ran};
+
+const HEAD: &str = r#"provider "strata" {
   cluster  = "home"
   root     = abspath(path.root)
   lab      = true
@@ -54,24 +50,10 @@ resource "strata_scaleway_baremetal_server" "worker" {
 "#;
 
 struct Workspace {
-    folder: tempfile::TempDir,
+    folder: Folder,
     lab: Lab,
     dialer: Dialer,
-    url: String,
     control: Client,
-}
-
-struct Ran {
-    code: i32,
-    text: String,
-}
-
-impl Ran {
-    #[track_caller]
-    fn expect(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "{}", self.text);
-        self
-    }
 }
 
 impl Workspace {
@@ -92,18 +74,11 @@ impl Workspace {
         };
         let environment = Environment::lab_at(&url).await.unwrap();
         let control = Client::new(environment.dialer().clone(), settings).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let provider = PathBuf::from(env!("CARGO_BIN_EXE_terraform-provider-strata"));
-        let rc = format!(
-            "disable_checkpoint = true\nprovider_installation {{\n  dev_overrides {{\n    \"strata.internal/strata-iac/strata\" = \"{}\"\n  }}\n}}\n",
-            provider.parent().unwrap().display()
-        );
-        fs::write(folder.path().join("terraform.rc"), rc).unwrap();
+        let folder = Folder::new(Some(url));
         let space = Self {
             folder,
             lab,
             dialer: environment.dialer().clone(),
-            url,
             control,
         };
         space.write(configuration);
@@ -111,37 +86,12 @@ impl Workspace {
     }
 
     fn write(&self, configuration: &str) {
-        let text = format!("{HEAD}{configuration}");
-        fs::write(self.folder.path().join("main.tf"), text).unwrap();
+        self.folder.write(&format!("{HEAD}{configuration}"));
     }
 
-    async fn terraform(&self, arguments: &[&str]) -> Ran {
-        let mut command = Command::new("terraform");
-        command
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap())
-            .env("HOME", self.folder.path())
-            .env(
-                "TF_CLI_CONFIG_FILE",
-                self.folder.path().join("terraform.rc"),
-            )
-            .env("TF_CLI_ARGS", "-no-color")
-            .env("TF_IN_AUTOMATION", "1")
-            .env("STRATA_LAB_URL", &self.url)
-            .stdin(Stdio::null());
+    fn terraform(&self, arguments: &[&str]) -> Ran {
         // The lab lives in this runtime and has to go on meanwhile.
-        let output = tokio::task::spawn_blocking(move || command.output());
-        let output = output
-            .await
-            .unwrap()
-            .expect("terraform 1.11 or newer is on the PATH");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ran {
-            code: output.status.code().unwrap_or(-1),
-            text: format!("{}\n{}", text(&output.stdout), text(&output.stderr)),
-        }
+        tokio::task::block_in_place(|| self.folder.terraform(arguments))
     }
 
     /// The calls of Scaleway's API since the last time, by method and route.
@@ -166,24 +116,24 @@ fn total(calls: &BTreeMap<String, u64>) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_servers_cost_hardly_more_calls_than_their_orders() {
     let space = Workspace::start(40.0, "").await;
-    space.terraform(&["apply", "-auto-approve"]).await.expect(0);
+    space.terraform(&["apply", "-auto-approve"]).expect(0);
 
     // One: what the plan asks, and what the apply of that plan asks.
     space.write(&SERVERS.replace("COUNT", "1"));
     space.calls().await;
-    space.terraform(&["plan", "-out", "plan"]).await.expect(0);
+    space.terraform(&["plan", "-out", "plan"]).expect(0);
     let planning = space.calls().await;
-    space.terraform(&["apply", "plan"]).await.expect(0);
+    space.terraform(&["apply", "plan"]).expect(0);
     let one = space.calls().await;
 
     // Fifty: planning and applying together.
     space.write(&SERVERS.replace("COUNT", "51"));
     let many = ["apply", "-auto-approve", "-parallelism=200"];
-    space.terraform(&many).await.expect(0);
+    space.terraform(&many).expect(0);
     let fifty = space.calls().await;
     assert_eq!(space.servers().await.len(), 51);
     let unchanged = ["plan", "-detailed-exitcode", "-parallelism=200"];
-    space.terraform(&unchanged).await.expect(0);
+    space.terraform(&unchanged).expect(0);
     let refresh = space.calls().await;
 
     println!(
@@ -221,7 +171,6 @@ async fn fifty_servers_cost_hardly_more_calls_than_their_orders() {
 
     space
         .terraform(&["destroy", "-auto-approve", "-parallelism=200"])
-        .await
         .expect(0);
     assert!(space.servers().await.is_empty());
 }
@@ -278,11 +227,11 @@ impl Workspace {
     }
 
     /// What a plan would do to the server.
-    async fn actions(&self) -> Value {
-        let planned = self.terraform(&["plan", "-out", "plan"]).await;
+    fn actions(&self) -> Value {
+        let planned = self.terraform(&["plan", "-out", "plan"]);
         planned.expect(0);
-        let shown = self.terraform(&["show", "-json", "plan"]).await.expect(0);
-        let plan: Value = serde_json::from_str(shown.text.trim()).unwrap();
+        let shown = self.terraform(&["show", "-json", "plan"]).expect(0);
+        let plan: Value = serde_json::from_str(shown.stdout.trim()).unwrap();
         let changes = plan["resource_changes"].as_array().unwrap();
         let one = changes
             .iter()
@@ -291,17 +240,17 @@ impl Workspace {
     }
 
     /// Applies these lines, which must change the server in place, and leave nothing to do.
-    async fn change(&self, lines: &str) {
+    fn change(&self, lines: &str) {
         self.write(&server(lines));
-        assert_eq!(self.actions().await, json!(["update"]), "{lines}");
-        self.terraform(&["apply", "plan"]).await.expect(0);
-        let unchanged = self.terraform(&["plan", "-detailed-exitcode"]).await;
-        assert_eq!(unchanged.code, 0, "{lines}\n{}", unchanged.text);
+        assert_eq!(self.actions(), json!(["update"]), "{lines}");
+        self.terraform(&["apply", "plan"]).expect(0);
+        let unchanged = self.terraform(&["plan", "-detailed-exitcode"]);
+        assert_eq!(unchanged.code, 0, "{lines}\n{}", unchanged.text());
     }
 
-    async fn state(&self) -> Value {
-        let shown = self.terraform(&["show", "-json"]).await.expect(0);
-        let state: Value = serde_json::from_str(shown.text.trim()).unwrap();
+    fn state(&self) -> Value {
+        let shown = self.terraform(&["show", "-json"]).expect(0);
+        let state: Value = serde_json::from_str(shown.stdout.trim()).unwrap();
         let resources = state["values"]["root_module"]["resources"]
             .as_array()
             .unwrap();
@@ -343,17 +292,14 @@ async fn everything_changes_in_place_and_survives_an_import() {
         "{ubuntu}\n{layout}\npassword_wo = \"hunter2hunter2\"\npassword_wo_version = 1\noptions = {{ \"Remote Access\" = {{}} }}\n\
          private_networks = {{ \"{first}\" = {{}} }}"
     )));
-    space.terraform(&["apply", "-auto-approve"]).await.expect(0);
-    space
-        .terraform(&["plan", "-detailed-exitcode"])
-        .await
-        .expect(0);
+    space.terraform(&["apply", "-auto-approve"]).expect(0);
+    space.terraform(&["plan", "-detailed-exitcode"]).expect(0);
     let id = space.server().await["id"].clone();
     assert_eq!(space.options().await, ["Private Network", "Remote Access"]);
     let layout_there =
         &space.server().await["install"]["partitioning_schema"]["disks"][0]["partitions"];
     assert_eq!(layout_there.as_array().unwrap().len(), 2);
-    let state = space.state().await;
+    let state = space.state();
     assert!(
         !state.to_string().contains("hunter2"),
         "no password in state"
@@ -373,33 +319,31 @@ async fn everything_changes_in_place_and_survives_an_import() {
     // One after the other, in place.
     let calls = async || space.calls().await;
     calls().await;
-    space.change(&format!("{ubuntu}\n{layout}\noptions = {{ \"public bandwidth 1gbps\" = {{ expires_at = \"2099-01-01T00:00:00Z\" }} }}\nprivate_networks = {{ \"{first}\" = {{}} }}")).await;
+    space.change(&format!("{ubuntu}\n{layout}\noptions = {{ \"public bandwidth 1gbps\" = {{ expires_at = \"2099-01-01T00:00:00Z\" }} }}\nprivate_networks = {{ \"{first}\" = {{}} }}"));
     assert_eq!(
         space.options().await,
         ["Private Network", "Public Bandwidth 1Gbps"]
     );
-    space.change(&format!("{ubuntu}\nprivate_networks = {{ \"fr-par/{second}\" = {{ ipam_ip_ids = [\"{reserved_id}\"] }} }}")).await;
+    space.change(&format!("{ubuntu}\nprivate_networks = {{ \"fr-par/{second}\" = {{ ipam_ip_ids = [\"{reserved_id}\"] }} }}"));
     assert_eq!(space.options().await, ["Private Network"]);
-    let state = space.state().await;
+    let state = space.state();
     assert_eq!(
         state["private_network_attachments"][&second]["addresses"],
         json!([reserved["address"]])
     );
-    space
-        .change(&format!("{ubuntu}\nprivate_networks = {{}}"))
-        .await;
+    space.change(&format!("{ubuntu}\nprivate_networks = {{}}"));
     assert_eq!(space.options().await, Vec::<String>::new());
     let monthly = format!("{ubuntu}\nmonthly = true\nprivate_networks = {{}}");
-    space.change(&monthly).await;
+    space.change(&monthly);
     assert_eq!(space.servers().await[0]["monthly"], true);
-    let state = space.state().await;
+    let state = space.state();
     assert!(
         state["price_per_hour"].is_null() && state["fee"] == state["price_per_month"],
         "{state}"
     );
     let user_data =
         format!("{monthly}\nuser_data_wo = \"#cloud-config\\n\"\nuser_data_wo_version = 1");
-    space.change(&user_data).await;
+    space.change(&user_data);
     assert_eq!(space.server().await["user_data"], "I2Nsb3VkLWNvbmZpZwo=");
     let installs = "POST /baremetal/v1/zones/{zone}/servers/{id}/install";
     let made = calls().await;
@@ -414,29 +358,23 @@ async fn everything_changes_in_place_and_survives_an_import() {
 
     // There is no way back, and another system is not installed by accident.
     space.write(&server(ubuntu));
-    let refused = space.terraform(&["plan"]).await.expect(1);
-    assert!(
-        refused.text.contains("no way back from monthly"),
-        "{}",
-        refused.text
-    );
+    let refused = space.terraform(&["plan"]).expect(1);
+    refused.says("no way back from monthly");
     let debian = r#"os = "Debian 12""#;
     space.write(&server(&format!("{debian}\nmonthly = true")));
-    let refused = space.terraform(&["plan"]).await.expect(1);
-    assert!(refused.text.contains("reinstall_on"), "{}", refused.text);
+    let refused = space.terraform(&["plan"]).expect(1);
+    refused.says("reinstall_on");
 
     // What somebody switches on by hand is drift.
     let bandwidth = "/options/931df052-d713-4674-8b58-96a63244c8e2";
     let path = format!("{ZONE}/servers/{}{bandwidth}", id.as_str().unwrap());
     let _: Value = api.post(path).send().await.unwrap();
-    space.change(&user_data).await;
+    space.change(&user_data);
     assert_eq!(space.options().await, Vec::<String>::new());
 
     // An installation that is asked for: the server and its addresses stay.
     let before = space.server().await["ips"].clone();
-    space
-        .change(&format!("{debian}\nmonthly = true\nreinstall = \"once\""))
-        .await;
+    space.change(&format!("{debian}\nmonthly = true\nreinstall = \"once\""));
     let after = space.server().await;
     assert_eq!(
         (&after["id"], &after["ips"], &after["install"]["status"]),
@@ -447,25 +385,18 @@ async fn everything_changes_in_place_and_survives_an_import() {
     // A reverse name that does not resolve yet is refused with a warning; as soon as it does, the next apply sets it.
     let named = format!("{debian}\nmonthly = true\nreverse_ipv4 = \"cp-1.example.org\"");
     space.write(&server(&named));
-    let early = space.terraform(&["apply", "-auto-approve"]).await.expect(0);
-    assert!(
-        early.text.contains("reverse name is as it was"),
-        "{}",
-        early.text
-    );
+    let early = space.terraform(&["apply", "-auto-approve"]).expect(0);
+    early.says("reverse name is as it was");
     let record = "resource \"strata_dns_record\" \"cp\" {\n  zone = \"cloudflare/example.org\"\n  name = \"cp-1.example.org\"\n  type = \"A\"\n  \
                   values = [strata_scaleway_baremetal_server.cp.ipv4]\n  ttl = 60\n  purpose = \"endpoint\"\n}\n";
     space.write(&format!(
         "{}{record}",
         server(&format!("{debian}\nmonthly = true"))
     ));
-    space.terraform(&["apply", "-auto-approve"]).await.expect(0);
+    space.terraform(&["apply", "-auto-approve"]).expect(0);
     space.write(&format!("{}{record}", server(&named)));
-    space.terraform(&["apply", "-auto-approve"]).await.expect(0);
-    space
-        .terraform(&["plan", "-detailed-exitcode"])
-        .await
-        .expect(0);
+    space.terraform(&["apply", "-auto-approve"]).expect(0);
+    space.terraform(&["plan", "-detailed-exitcode"]).expect(0);
     let ips = space.server().await["ips"].clone();
     let ips = ips.as_array().unwrap();
     assert!(
@@ -477,22 +408,13 @@ async fn everything_changes_in_place_and_survives_an_import() {
     let lines = format!(
         "{debian}\nmonthly = true\nprivate_networks = {{ \"{first}\" = {{}} }}\noptions = {{ \"Remote Access\" = {{}} }}"
     );
-    space.change(&lines).await;
+    space.change(&lines);
     let address = "strata_scaleway_baremetal_server.cp";
-    space.terraform(&["state", "rm", address]).await.expect(0);
+    space.terraform(&["state", "rm", address]).expect(0);
     let import = format!("fr-par-2/{}", id.as_str().unwrap());
-    space
-        .terraform(&["import", address, &import])
-        .await
-        .expect(0);
-    space
-        .terraform(&["plan", "-detailed-exitcode"])
-        .await
-        .expect(0);
-    space
-        .terraform(&["destroy", "-auto-approve"])
-        .await
-        .expect(0);
+    space.terraform(&["import", address, &import]).expect(0);
+    space.terraform(&["plan", "-detailed-exitcode"]).expect(0);
+    space.terraform(&["destroy", "-auto-approve"]).expect(0);
     let attachments: Value = api
         .get("baremetal/v3/zones/fr-par-2/server-private-networks")
         .send()

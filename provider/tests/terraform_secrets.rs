@@ -3,10 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod folder;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -15,12 +15,8 @@ use strata_provider::environment::Environment;
 use strata_provider::http::client::{Client, Settings};
 use strata_provider::secret::Secret;
 
-const HEAD: &str = r#"terraform {
-  required_providers {
-    strata = { source = "strata.internal/strata-iac/strata" }
-  }
-}
-"#;
+use self::folder::{Folder, Ran};
+
 const FILE: &str = r#"provider "strata" {
   cluster = "home"
   root    = abspath(path.root)
@@ -37,97 +33,34 @@ const VAULT: &str = r#"provider "strata" {
 
 /// A folder with a configuration, and a store and an identity of its own or a lab with the store.
 struct Workspace {
-    folder: tempfile::TempDir,
-    lab: Option<String>,
-}
-
-struct Ran {
-    code: i32,
-    stdout: String,
-    text: String,
-}
-
-impl Ran {
-    #[track_caller]
-    fn expect(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "{}", self.text);
-        self
-    }
-
-    #[track_caller]
-    fn says(self, part: &str) -> Self {
-        // Terraform breaks lines where it likes.
-        let words: Vec<&str> = self
-            .text
-            .split([' ', '\n', '│'])
-            .filter(|word| !word.is_empty())
-            .collect();
-        assert!(
-            words.join(" ").contains(part),
-            "`{part}` is not in:\n{}",
-            self.text
-        );
-        self
-    }
+    folder: Folder,
+    provider: &'static str,
 }
 
 impl Workspace {
     fn new(configuration: &str) -> Self {
-        Self::of(None, configuration)
+        Self::of(None, FILE, configuration)
     }
 
     /// With the Vault of the lab at this control address.
     fn in_lab(url: &str, configuration: &str) -> Self {
-        Self::of(Some(url.to_owned()), configuration)
+        Self::of(Some(url.to_owned()), VAULT, configuration)
     }
 
-    fn of(lab: Option<String>, configuration: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let provider = PathBuf::from(env!("CARGO_BIN_EXE_terraform-provider-strata"));
-        let rc = format!(
-            "disable_checkpoint = true\nprovider_installation {{\n  dev_overrides {{\n    \"strata.internal/strata-iac/strata\" = \"{}\"\n  }}\n}}\n",
-            provider.parent().unwrap().display()
-        );
-        fs::write(folder.path().join("terraform.rc"), rc).unwrap();
-        let space = Self { folder, lab };
+    fn of(lab: Option<String>, provider: &'static str, configuration: &str) -> Self {
+        let folder = Folder::new(lab);
+        let space = Self { folder, provider };
         space.write(configuration);
         space
     }
 
     fn write(&self, configuration: &str) {
-        let provider = if self.lab.is_some() { VAULT } else { FILE };
-        let text = format!("{HEAD}{provider}{configuration}");
-        fs::write(self.folder.path().join("main.tf"), text).unwrap();
+        let provider = self.provider;
+        self.folder.write(&format!("{provider}{configuration}"));
     }
 
     fn terraform(&self, arguments: &[&str]) -> Ran {
-        let mut command = Command::new("terraform");
-        command
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap())
-            .env("HOME", self.folder.path())
-            .env(
-                "TF_CLI_CONFIG_FILE",
-                self.folder.path().join("terraform.rc"),
-            )
-            .env("TF_CLI_ARGS", "-no-color")
-            .env("TF_IN_AUTOMATION", "1")
-            .stdin(Stdio::null());
-        if let Some(url) = &self.lab {
-            command.env("STRATA_LAB_URL", url);
-        }
-        let output = command
-            .output()
-            .expect("terraform 1.11 or newer is on the PATH");
-        let stdout = String::from_utf8(output.stdout).unwrap();
-        let stderr = String::from_utf8(output.stderr).unwrap();
-        Ran {
-            code: output.status.code().unwrap_or(-1),
-            text: format!("{stdout}\n{stderr}"),
-            stdout,
-        }
+        self.folder.terraform(arguments)
     }
 
     #[track_caller]
