@@ -103,10 +103,29 @@ fn seconds(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
-/// Reads a timer.
-pub(crate) fn timer(name: &str, text: &str) -> Result<Timer, String> {
-    let mut timer = Timer::default();
-    let mut section = String::new();
+/// One line of a unit file that says something.
+struct Entry<'a> {
+    section: &'a str,
+    key: &'a str,
+    value: &'a str,
+}
+
+impl Entry<'_> {
+    fn unknown(&self, name: &str) -> String {
+        let Self {
+            section,
+            key,
+            value,
+        } = self;
+        lab_unknown(&format!(
+            "the line \"{key}={value}\" in section [{section}] of {name}"
+        ))
+    }
+}
+
+fn entries<'a>(name: &str, text: &'a str) -> Result<Vec<Entry<'a>>, String> {
+    let mut section = "";
+    let mut entries = Vec::new();
     for line in text
         .lines()
         .map(str::trim)
@@ -116,19 +135,28 @@ pub(crate) fn timer(name: &str, text: &str) -> Result<Timer, String> {
             .strip_prefix('[')
             .and_then(|rest| rest.strip_suffix(']'))
         {
-            name.clone_into(&mut section);
+            section = name;
             continue;
         }
         let (key, value) = line
             .split_once('=')
             .ok_or_else(|| format!("{name}: Missing '=', ignoring line: {line}"))?;
-        let value = value.trim();
-        let unknown = || {
-            lab_unknown(&format!(
-                "the line {line:?} in section [{section}] of {name}"
-            ))
-        };
-        match (section.as_str(), key.trim()) {
+        entries.push(Entry {
+            section,
+            key: key.trim(),
+            value: value.trim(),
+        });
+    }
+    Ok(entries)
+}
+
+/// Reads a timer.
+pub(crate) fn timer(name: &str, text: &str) -> Result<Timer, String> {
+    let mut timer = Timer::default();
+    for entry in entries(name, text)? {
+        let value = entry.value;
+        let unknown = || entry.unknown(name);
+        match (entry.section, entry.key) {
             ("Unit", "Description" | "Documentation") => {}
             ("Timer", "OnCalendar") => {
                 timer.monthly = Some(Monthly::parse(value).ok_or_else(unknown)?);
@@ -151,24 +179,9 @@ pub(crate) fn timer(name: &str, text: &str) -> Result<Timer, String> {
 /// Reads a unit file.
 pub(crate) fn service(name: &str, text: &str) -> Result<Service, String> {
     let mut service = Service::default();
-    let mut section = String::new();
-    for line in text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with(['#', ';']))
-    {
-        if let Some(name) = line
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
-        {
-            name.clone_into(&mut section);
-            continue;
-        }
-        let Some((key, value)) = line.split_once('=') else {
-            return Err(format!("{name}: Missing '=', ignoring line: {line}"));
-        };
-        let (key, value) = (key.trim(), value.trim());
-        match (section.as_str(), key) {
+    for entry in entries(name, text)? {
+        let (key, value) = (entry.key, entry.value);
+        match (entry.section, key) {
             (
                 "Unit",
                 "Description"
@@ -208,11 +221,7 @@ pub(crate) fn service(name: &str, text: &str) -> Result<Service, String> {
                 );
             }
             ("Install", "WantedBy" | "RequiredBy") => service.installable = true,
-            _ => {
-                return Err(lab_unknown(&format!(
-                    "the line {line:?} in section [{section}] of {name}"
-                )));
-            }
+            _ => return Err(entry.unknown(name)),
         }
     }
     if service.start.iter().any(|words| {

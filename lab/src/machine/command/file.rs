@@ -89,13 +89,19 @@ fn remove(mut call: Call<'_>) -> i32 {
     code
 }
 
-fn copy(mut call: Call<'_>) -> i32 {
+/// The two paths of a command that takes no option here.
+fn from_to<'a>(call: &Call<'a>) -> Option<(&'a str, &'a str)> {
     let [from, to] = call.arguments else {
+        return None;
+    };
+    let plain = !from.starts_with('-') && !to.starts_with('-');
+    plain.then_some((from, to))
+}
+
+fn copy(mut call: Call<'_>) -> i32 {
+    let Some((from, to)) = from_to(&call) else {
         return call.unknown();
     };
-    if from.starts_with('-') || to.starts_with('-') {
-        return call.unknown();
-    }
     let (source, target) = (call.path(from), call.path(to));
     let result = {
         let mut state = call.root.0.state();
@@ -112,12 +118,9 @@ fn copy(mut call: Call<'_>) -> i32 {
 }
 
 fn rename(mut call: Call<'_>) -> i32 {
-    let [from, to] = call.arguments else {
+    let Some((from, to)) = from_to(&call) else {
         return call.unknown();
     };
-    if from.starts_with('-') || to.starts_with('-') {
-        return call.unknown();
-    }
     let (source, target) = (call.path(from), call.path(to));
     let result = {
         let mut state = call.root.0.state();

@@ -9,40 +9,30 @@ use crate::talos_secrets::Authority;
 pub(super) fn whole(machine: &Machine) -> Value {
     let (secrets, options) = (&machine.secrets, &machine.options);
     let control_plane = machine.role() == Role::ControlPlane;
-    let mut document = json!({
-        "version": "v1alpha1",
-        "debug": false,
-        "persist": true,
-        "machine": {
-            "type": machine.role().word(),
-            "token": secrets.trustdinfo.token,
-            "ca": authority(&secrets.certs.os, control_plane),
-            "certSANs": options.sans,
-            "kubelet": {
-                "image": machine.image("ghcr.io/siderolabs/kubelet"),
-                "defaultRuntimeSeccompProfileEnabled": true,
-                "disableManifestsDirectory": true,
-            },
-            "features": {
-                "diskQuotaSupport": true,
-                "kubePrism": { "enabled": true, "port": 7445 },
-                "hostDNS": { "enabled": true, "forwardKubeDNSToHost": true },
-            },
+    let mut document = head(machine);
+    document["machine"]["kubelet"] = json!({
+        "image": machine.image("ghcr.io/siderolabs/kubelet"),
+        "defaultRuntimeSeccompProfileEnabled": true,
+        "disableManifestsDirectory": true,
+    });
+    document["machine"]["features"] = json!({
+        "diskQuotaSupport": true,
+        "kubePrism": { "enabled": true, "port": 7445 },
+        "hostDNS": { "enabled": true, "forwardKubeDNSToHost": true },
+    });
+    document["cluster"] = json!({
+        "id": secrets.cluster.id,
+        "secret": secrets.cluster.secret,
+        "controlPlane": { "endpoint": options.endpoint },
+        "clusterName": options.cluster,
+        "network": {
+            "dnsDomain": options.domain,
+            "podSubnets": options.pods,
+            "serviceSubnets": options.services,
         },
-        "cluster": {
-            "id": secrets.cluster.id,
-            "secret": secrets.cluster.secret,
-            "controlPlane": { "endpoint": options.endpoint },
-            "clusterName": options.cluster,
-            "network": {
-                "dnsDomain": options.domain,
-                "podSubnets": options.pods,
-                "serviceSubnets": options.services,
-            },
-            "token": secrets.secrets.bootstraptoken,
-            "ca": authority(&secrets.certs.k8s, control_plane),
-            "discovery": { "enabled": options.discovery, "registries": { "kubernetes": { "disabled": true }, "service": {} } },
-        },
+        "token": secrets.secrets.bootstraptoken,
+        "ca": authority(&secrets.certs.k8s, control_plane),
+        "discovery": { "enabled": options.discovery, "registries": { "kubernetes": { "disabled": true }, "service": {} } },
     });
     if machine.contract.has_empty_network() {
         document["machine"]["network"] = json!({});
@@ -98,25 +88,30 @@ fn control_plane_section(machine: &Machine, cluster: &mut Value) {
 /// The document from contract 1.14 on: what has no document of its own.
 pub(super) fn rest(machine: &Machine) -> Value {
     let secrets = &machine.secrets;
-    let control_plane = machine.role() == Role::ControlPlane;
-    let mut document = json!({
+    let mut document = head(machine);
+    document["machine"]["features"] = json!({ "diskQuotaSupport": true });
+    document["cluster"] = json!({ "token": secrets.secrets.bootstraptoken });
+    if machine.role() == Role::ControlPlane {
+        document["cluster"]["etcd"] = json!({ "ca": authority(&secrets.certs.etcd, true) });
+        empty_manifests(&mut document["cluster"]);
+    }
+    document
+}
+
+/// What every contract begins with.
+fn head(machine: &Machine) -> Value {
+    let secrets = &machine.secrets;
+    json!({
         "version": "v1alpha1",
         "debug": false,
         "persist": true,
         "machine": {
             "type": machine.role().word(),
             "token": secrets.trustdinfo.token,
-            "ca": authority(&secrets.certs.os, control_plane),
+            "ca": authority(&secrets.certs.os, machine.role() == Role::ControlPlane),
             "certSANs": machine.options.sans,
-            "features": { "diskQuotaSupport": true },
         },
-        "cluster": { "token": secrets.secrets.bootstraptoken },
-    });
-    if control_plane {
-        document["cluster"]["etcd"] = json!({ "ca": authority(&secrets.certs.etcd, true) });
-        empty_manifests(&mut document["cluster"]);
-    }
-    document
+    })
 }
 
 /// Talos writes these two lists although they are empty (seen in configurations that people published, and in the tag of the field).
