@@ -304,13 +304,13 @@ fn weights(options: &Options) -> anyhow::Result<Vec<Row>> {
             None,
         ),
         row("provider's processor time in it", "s", provider, None),
-        row("both together", "s", both, None),
         row(
             "the same, of terraform's",
             "%",
             share,
             Some(Target::Below(25.0)),
         ),
+        row("terraform's and the provider's together", "s", both, None),
         row(
             "provider's peak memory, 1,000 resources",
             "MiB",
