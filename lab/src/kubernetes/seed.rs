@@ -59,17 +59,10 @@ fn config_maps(bootstrap: &Bootstrap) -> [Value; 5] {
         ".:53 {{\n    errors\n    health\n    ready\n    kubernetes {} in-addr.arpa ip6.arpa\n    forward . /etc/resolv.conf\n    cache 30\n}}\n",
         bootstrap.dns_domain
     );
+    let [kubeadm, kubelet] = configurations(bootstrap);
     [
-        config_map(
-            "kube-system",
-            "kubeadm-config",
-            &json!({"ClusterConfiguration": bootstrap.cluster_configuration}),
-        ),
-        config_map(
-            "kube-system",
-            "kubelet-config",
-            &json!({"kubelet": bootstrap.kubelet_configuration}),
-        ),
+        kubeadm,
+        kubelet,
         config_map(
             "kube-public",
             "cluster-info",

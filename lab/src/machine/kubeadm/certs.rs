@@ -50,8 +50,8 @@ const AUTHORITIES: [(&str, &str); 3] = [
     ("front-proxy-ca", "front-proxy-ca.crt"),
 ];
 
-/// Kubeconfigs that kubeadm makes anew: user and group in each.
-const KUBECONFIGS: [(&str, &str, Option<&str>); 4] = [
+/// Kubeconfigs that kubeadm makes, but for the kubelet's: user and group in each. Two for people, two for components.
+pub(super) const KUBECONFIGS: [(&str, &str, Option<&str>); 4] = [
     (
         "admin.conf",
         "kubernetes-admin",

@@ -12,6 +12,7 @@ use crate::kubernetes::agent::Bootstrap;
 use crate::machine::shell::Streams;
 use crate::machine::state::Machine;
 
+use super::certs::KUBECONFIGS;
 use super::preflight::{self, Kind};
 use super::{
     Cluster, Failure, advertised, control_plane, discovery, ends, etcd, node_spec, read,
@@ -100,25 +101,9 @@ pub(super) async fn init(
     ends(machine, "certs")?;
 
     let user = format!("system:node:{}", node.name);
-    for (file, user, organization) in [
-        (
-            "admin.conf",
-            "kubernetes-admin",
-            Some("kubeadm:cluster-admins"),
-        ),
-        (
-            "super-admin.conf",
-            "kubernetes-super-admin",
-            Some("system:masters"),
-        ),
-        ("kubelet.conf", user.as_str(), Some("system:nodes")),
-        (
-            "controller-manager.conf",
-            "system:kube-controller-manager",
-            None,
-        ),
-        ("scheduler.conf", "system:kube-scheduler", None),
-    ] {
+    let kubelet = ("kubelet.conf", user.as_str(), Some("system:nodes"));
+    let (people, components) = KUBECONFIGS.split_at(2);
+    for &(file, user, organization) in people.iter().chain([&kubelet]).chain(components) {
         streams.say(&format!("[kubeconfig] Writing {file:?} kubeconfig file"));
         control_plane::kubeconfig(machine, &authorities.ca, &cluster, file, user, organization)
             .map_err(|error| Failure::Phase("kubeconfig", error))?;

@@ -125,20 +125,21 @@ async fn ask(environment: &Environment, family: Family, url: &str) -> Result<IpA
     let client = Client::new(environment.dialer().clone(), settings)
         .expect("an empty credential is a legal header");
     let asked = tokio::time::timeout(PATIENCE, async {
+        let mut tries = 1;
         let mut pause = PAUSE;
-        for _ in 1..TRIES {
-            match client.get(path).tries(1).text().await {
-                // Nobody there, as everywhere without IPv6: asking again would only make every plan slow.
-                Err(error)
-                    if error.is_transient() && !matches!(error, Error::Unreachable { .. }) =>
-                {
-                    tokio::time::sleep(client.scaled(pause)).await;
-                    pause *= 2;
-                }
-                answer => return answer,
+        loop {
+            let answer = client.get(path).tries(1).text().await;
+            // Nobody there, as everywhere without IPv6: asking again would only make every plan slow.
+            let again = answer.as_ref().is_err_and(|error| {
+                error.is_transient() && !matches!(error, Error::Unreachable { .. })
+            });
+            if !again || tries == TRIES {
+                return answer;
             }
+            tokio::time::sleep(client.scaled(pause)).await;
+            tries += 1;
+            pause *= 2;
         }
-        client.get(path).tries(1).text().await
     });
     let answer = asked
         .await

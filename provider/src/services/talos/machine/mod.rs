@@ -241,7 +241,7 @@ fn host(endpoint: &str) -> Option<String> {
 }
 
 /// What `talosctl gen config` makes: nothing of ours, no patch.
-fn base(machine: &Machine) -> Result<Vec<Document>, Error> {
+fn base(machine: &Machine) -> Result<Vec<Value>, Error> {
     let mut documents = Vec::new();
     if machine.contract.has_kinds() {
         documents.push(first::rest(machine));
@@ -250,18 +250,15 @@ fn base(machine: &Machine) -> Result<Vec<Document>, Error> {
         documents.push(first::whole(machine));
         documents.push(kinds::hostname());
     }
-    let documents = documents.into_iter().map(|document| match document {
-        Value::Object(document) => document,
-        _ => Document::new(),
-    });
-    Ok(documents.collect())
+    Ok(documents)
 }
 
 /// The configuration of one machine.
 pub fn documents(options: Options, secrets: &str) -> Result<Vec<Document>, Error> {
     let machine = Machine::new(options, secrets)?;
-    let mut documents = base(&machine)?;
-    documents = patch::merge_all(documents, wishes::parts(&machine)?).map_err(Error::Wishes)?;
+    let mut parts = base(&machine)?;
+    parts.extend(wishes::parts(&machine)?);
+    let mut documents = patch::merge_all(Vec::new(), parts).map_err(Error::Wishes)?;
     for (at, text) in machine.options.patches.iter().enumerate() {
         let number = at + 1;
         documents =

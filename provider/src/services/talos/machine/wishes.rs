@@ -1,7 +1,7 @@
 //! What a cluster of Strata wants beyond the generated configuration, as parts of documents. Where a contract has two places for a wish, this is
 //! where it is decided which.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::kinds::kind;
 use super::{Error, Machine, Network, Role};
@@ -105,8 +105,10 @@ fn address(network: &Network) -> Vec<Value> {
         parts.push(kind("ResolverConfig", json!({ "nameservers": servers })));
     }
     if !network.ntp.is_empty() {
-        let servers = Value::Object(Map::from_iter([("servers".into(), json!(network.ntp))]));
-        parts.push(kind("TimeSyncConfig", json!({ "ntp": servers })));
+        parts.push(kind(
+            "TimeSyncConfig",
+            json!({ "ntp": { "servers": network.ntp } }),
+        ));
     }
     parts
 }
