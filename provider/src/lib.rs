@@ -19,6 +19,7 @@ pub mod kubernetes;
 mod lab_test;
 pub mod marker;
 pub mod pki;
+pub mod private_file;
 pub mod provider;
 pub mod rsa_key;
 pub mod sealed;

@@ -1,16 +1,11 @@
 //! `strata kubeconfig`: a client certificate for a person, minted from the store's PKI and valid for seven days.
 
-use std::{
-    fs,
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use anyhow::Context as _;
 use strata_provider::{
     pki::{KubeconfigInput, OPERATORS, Pki},
+    private_file,
     store::{self, Name},
 };
 
@@ -64,20 +59,8 @@ pub(crate) async fn write(session: &Session, world: &World, path: &Path) -> anyh
         proxy_url: world.environment.get("STRATA_LAB_PROXY"),
     };
     let text = pki.kubeconfig(&input).context("minting a kubeconfig")?;
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-    }
-    let beside = PathBuf::from(format!("{}.new", path.display()));
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&beside)
-        .with_context(|| format!("opening {}", beside.display()))?;
-    file.write_all(text.expose().as_bytes())
-        .with_context(|| format!("writing {}", beside.display()))?;
-    fs::rename(&beside, path).with_context(|| format!("renaming to {}", path.display()))
+    private_file::write(path, text.expose().as_bytes())
+        .with_context(|| format!("writing {}", path.display()))
 }
 
 /// The cluster's PKI from the store.

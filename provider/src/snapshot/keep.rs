@@ -1,8 +1,5 @@
 //! Where snapshots are kept, and keeping one.
 
-use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -12,6 +9,7 @@ use super::{seal, take};
 use crate::access::through_door;
 use crate::kubernetes::{Client, node};
 use crate::pki::Pki;
+use crate::private_file;
 
 /// The folder of a cluster's snapshots, below the project's root: made to be committed or copied away, in the lab to be thrown away.
 pub fn folder(root: &Path, cluster: &str, lab: bool) -> PathBuf {
@@ -59,22 +57,10 @@ pub async fn keep(
     })
 }
 
-/// The file appears whole or not at all, for its owner alone.
 fn place(folder: &Path, cluster: &str, sealed: &[u8]) -> std::io::Result<PathBuf> {
-    fs::create_dir_all(folder)?;
     let moment = Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
     let path = folder.join(format!("{cluster}-{moment}.etcd.age"));
-    let beside = path.with_extension("part");
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&beside)?;
-    file.write_all(sealed)?;
-    file.sync_all()?;
-    fs::rename(&beside, &path)?;
-    fs::File::open(folder)?.sync_all()?;
+    private_file::write(&path, sealed)?;
     Ok(path)
 }
 
@@ -84,6 +70,7 @@ mod tests {
 
     #[test]
     fn a_kept_snapshot_is_its_owners_alone() {
+        use std::fs;
         use std::os::unix::fs::PermissionsExt as _;
         let root = tempfile::tempdir().unwrap();
         let folder = folder(root.path(), "home", false);

@@ -3,15 +3,13 @@
 //! What ssh needs lies in `.strata/<name>/ssh` afterwards: the node's host key, so that the first contact is verified, and the operator's private
 //! key, for its owner's eyes only, because ssh takes keys from files.
 
-use std::{
-    fs, io::Write as _, net::IpAddr, os::unix::fs::OpenOptionsExt as _, path::Path, time::Duration,
-};
+use std::{fs, net::IpAddr, path::Path, time::Duration};
 
 use anyhow::Context as _;
 use strata_framework::Limits;
 use strata_provider::{
     access::{host_key_entry, through_door},
-    marker,
+    marker, private_file,
     services::operator::echo::{self, Family},
     store::{self, Name, Store},
     verb::Verb,
@@ -126,7 +124,6 @@ async fn ssh(
 ) -> anyhow::Result<String> {
     let store = open_store(&session.project, &session.cluster)?;
     let folder = session.project.local().join("ssh");
-    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     let known = folder.join("known_hosts");
     let host_key = entry(&*store, &host_key_entry(node)).await?;
     let others = fs::read_to_string(&known).unwrap_or_default();
@@ -169,22 +166,11 @@ fn known_hosts(others: &str, address: &str, host_key: &str) -> String {
     lines.join("\n") + "\n"
 }
 
-/// Readable by the owner only, and whole or not at all.
+/// Readable by the owner only; ends with the end of a line.
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    let beside = path.with_extension("new");
-    let writing = || format!("writing {}", path.display());
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&beside)
-        .with_context(writing)?;
-    file.write_all(text.as_bytes()).with_context(writing)?;
-    if !text.ends_with('\n') {
-        file.write_all(b"\n").with_context(writing)?;
-    }
-    fs::rename(&beside, path).with_context(writing)
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    private_file::write(path, format!("{text}{end}").as_bytes())
+        .with_context(|| format!("writing {}", path.display()))
 }
 
 /// `30m`, `2h`, `90s`.
