@@ -1,4 +1,4 @@
-//! Terraform plugin protocol 6 and go-plugin's services: generated from `protobuf/`, nothing else.
+//! Terraform plugin protocol 6, go-plugin's services and the API of Talos Linux: generated from `protobuf/`, nothing else.
 
 #![allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated code")]
 
@@ -15,4 +15,43 @@ pub mod plugin {
 /// `grpc.health.v1`: the standard health check.
 pub mod health {
     tonic::include_proto!("grpc.health.v1");
+}
+
+/// The API of Talos Linux, written from its public sources: provider and lab each speak it with code of their own.
+pub mod talos {
+    /// `common`: what its services share.
+    pub mod common {
+        tonic::include_proto!("common");
+    }
+
+    /// `machine`: MachineService, LifecycleService, ImageService, events.
+    pub mod machine {
+        tonic::include_proto!("machine");
+    }
+
+    /// `storage`: StorageService.
+    pub mod storage {
+        tonic::include_proto!("storage");
+    }
+
+    /// `cosi.resource`: the resource API.
+    pub mod cosi {
+        /// Its one package.
+        pub mod resource {
+            tonic::include_proto!("cosi.resource");
+        }
+    }
+
+    /// `google.rpc`: the standard of error details.
+    pub mod google {
+        /// Its one package.
+        pub mod rpc {
+            tonic::include_proto!("google.rpc");
+        }
+    }
+
+    /// `definitions`: binary specs of resources.
+    pub mod definitions {
+        tonic::include_proto!("definitions");
+    }
 }
