@@ -14,6 +14,7 @@ use crate::metal::Metal;
 use crate::network::Network;
 use crate::proxy::{OPERATOR_V4, operator_for};
 use crate::scaleway::Scaleway;
+use crate::talos::TalosMachines;
 use crate::vault::Vault;
 
 /// Everything there is; clones share it.
@@ -25,6 +26,7 @@ pub struct Estate {
     vault: Vault,
     network: Network,
     metal: Arc<dyn Metal>,
+    talos: TalosMachines,
 }
 
 /// One out-of-band change, as `POST /estate` takes it.
@@ -108,6 +110,7 @@ impl Estate {
         vault: Vault,
         network: Network,
         metal: Arc<dyn Metal>,
+        talos: TalosMachines,
     ) -> Self {
         Self {
             scaleway,
@@ -116,6 +119,7 @@ impl Estate {
             vault,
             network,
             metal,
+            talos,
         }
     }
 
@@ -127,6 +131,7 @@ impl Estate {
             "ssh_keys": ssh_keys,
             "dns_records": self.cloudflare.estate(),
             "machines": self.metal.estate(),
+            "talos": self.talos.estate(),
             "clusters": self.metal.clusters(),
             "infisical": self.infisical.estate(),
             "vault": self.vault.estate(),

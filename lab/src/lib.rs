@@ -18,6 +18,7 @@ pub mod network;
 pub mod proxy;
 pub mod scaleway;
 pub mod serve;
+pub mod talos;
 pub mod teleport;
 pub mod vault;
 
@@ -41,6 +42,7 @@ use crate::metal::Metal;
 use crate::network::Network;
 use crate::scaleway::{Credentials, Scaleway};
 use crate::serve::Meter;
+use crate::talos::TalosMachines;
 use crate::vault::Vault;
 
 /// How a lab shall be.
@@ -72,6 +74,7 @@ pub struct Lab {
     environment: Arc<BTreeMap<String, String>>,
     clock: Clock,
     network: Network,
+    talos: TalosMachines,
     stop: CancellationToken,
 }
 
@@ -102,6 +105,13 @@ impl Lab {
             faults.clone(),
             calls.clone(),
         ));
+
+        let talos = TalosMachines::new(
+            clock.clone(),
+            network.clone(),
+            faults.clone(),
+            calls.clone(),
+        );
 
         let scaleway = Scaleway::new(
             clock.clone(),
@@ -199,6 +209,7 @@ impl Lab {
             vault,
             network.clone(),
             metal,
+            talos.clone(),
         );
         let control = Control {
             environment: Arc::clone(&environment),
@@ -212,6 +223,7 @@ impl Lab {
             environment,
             clock,
             network,
+            talos,
             stop,
         })
     }
@@ -229,6 +241,11 @@ impl Lab {
     /// The lab's time.
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// The Talos machines, for tests that are their hypervisor.
+    pub fn talos(&self) -> &TalosMachines {
+        &self.talos
     }
 
     /// The machine network, for tests that put hosts of their own on it.
