@@ -195,10 +195,11 @@ impl<'a> Access<'a> {
         self.provider.entry(name).await
     }
 
-    /// The cluster's PKI.
+    /// The cluster's PKI: an entry of kind `kubeadm_pki` or `talos_secrets`.
     pub async fn pki(&self, name: &str) -> Result<Pki, Diagnostics> {
         let text = self.provider.entry(name).await?;
-        Pki::parse(text.expose()).map_err(|error| Diagnostics::failed("read", "PKI", name, &error))
+        Pki::of_entry(text.expose())
+            .map_err(|error| Diagnostics::failed("read", "PKI", name, &error))
     }
 
     /// The cluster's API. Nothing is dialled yet.

@@ -18,6 +18,7 @@ pub mod kubernetes;
 #[cfg(test)]
 mod lab_test;
 pub mod marker;
+pub mod pkcs8;
 pub mod pki;
 pub mod private_file;
 pub mod provider;
@@ -28,5 +29,6 @@ pub mod services;
 pub mod snapshot;
 pub mod ssh;
 pub mod store;
+pub mod talos;
 pub mod talos_secrets;
 pub mod verb;

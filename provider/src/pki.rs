@@ -1,4 +1,4 @@
-//! The cluster's keys and certificates: the content of a store entry of kind `kubeadm_pki`, and what is minted from it.
+//! The cluster's keys and certificates: the content of a store entry of kind `kubeadm_pki` or the Kubernetes part of one of kind `talos_secrets`, and what is minted from it.
 //!
 //! Guarantees: private keys leave this module only as files for a control plane ([`Pki::files`]) or inside a minted [`Identity`];
 //! `Debug` shows none. Minted certificates start five minutes in the past, because clocks differ.
@@ -7,6 +7,7 @@
 //! ```text
 //! Pki::generate()                        -> Pki                      ECDSA P-256 throughout
 //! Pki::parse(&text) / pki.to_text()      JSON, the keys are the file names below /etc/kubernetes/pki
+//! Pki::of_entry(&text)                   the same, or the Kubernetes part of what `talosctl gen secrets` writes
 //! pki.ca_hash()                          -> "sha256:..."             over the CA's SubjectPublicKeyInfo
 //! pki.identity(name, organisation, ttl)  -> Identity                 client certificate and key
 //! pki.kubeconfig(&KubeconfigInput)       -> Secret<String>
@@ -22,7 +23,9 @@ use rcgen::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::pkcs8;
 use crate::secret::Secret;
+use crate::talos_secrets::{self, TalosSecrets};
 
 /// Group of the provider's own short-lived certificates. It bypasses RBAC, so they live for one hour and never leave the process.
 pub const MASTERS: &str = "system:masters";
@@ -39,6 +42,14 @@ pub enum Error {
     /// The entry is not JSON with the expected keys. The parser's own text is left out: it could quote a key.
     #[error("the entry is not a kubeadm PKI (JSON with ca.crt, ca.key, sa.key ...)")]
     Shape,
+    /// The entry is of neither kind that holds a cluster's keys.
+    #[error(
+        "the entry holds neither a kubeadm PKI (JSON with ca.crt, ca.key ...) nor Talos' secrets"
+    )]
+    Neither,
+    /// Talos' secrets.
+    #[error(transparent)]
+    Talos(#[from] talos_secrets::Error),
     /// One of the certificates cannot be read.
     #[error("{file} is not a PEM certificate")]
     Certificate {
@@ -148,6 +159,53 @@ impl Pki {
         let pki: Self = serde_json::from_str(text).map_err(|_| Error::Shape)?;
         pki.ca_hash()?;
         Ok(pki)
+    }
+
+    /// Reads the content of a store entry of either kind that holds a cluster's keys.
+    pub fn of_entry(text: &str) -> Result<Self, Error> {
+        match Self::parse(text) {
+            Err(Error::Shape) => match TalosSecrets::parse(text) {
+                Ok(secrets) => Self::of_talos(&secrets),
+                Err(talos_secrets::Error::Shape) => Err(Error::Neither),
+                Err(other) => Err(other.into()),
+            },
+            read => read,
+        }
+    }
+
+    /// What Kubernetes has of a Talos cluster's secrets. Keys become PKCS#8, which is what everything here signs with.
+    fn of_talos(secrets: &TalosSecrets) -> Result<Self, Error> {
+        let part = |name, authority: &talos_secrets::Authority| {
+            let certificate = talos_secrets::decode(name, &authority.crt)?;
+            Ok::<_, Error>((
+                certificate,
+                signing_key(name, &authority.key)?.serialize_pem(),
+            ))
+        };
+        let certs = &secrets.certs;
+        let (ca_crt, ca_key) = part("certs.k8s", &certs.k8s)?;
+        let (etcd_ca_crt, etcd_ca_key) = part("certs.etcd", &certs.etcd)?;
+        let (front_proxy_ca_crt, front_proxy_ca_key) =
+            part("certs.k8saggregator", &certs.k8saggregator)?;
+        let accounts = signing_key("certs.k8sserviceaccount.key", &certs.k8sserviceaccount.key)?;
+        let at_rest = &secrets.secrets;
+        let encryption_key = at_rest
+            .secretboxencryptionsecret
+            .as_ref()
+            .or(at_rest.aescbcencryptionsecret.as_ref());
+        Ok(Self {
+            ca_crt,
+            ca_key,
+            front_proxy_ca_crt,
+            front_proxy_ca_key,
+            etcd_ca_crt,
+            etcd_ca_key,
+            sa_pub: accounts.public_key_pem(),
+            sa_key: accounts.serialize_pem(),
+            encryption_key: encryption_key.cloned().ok_or(talos_secrets::Error::Field(
+                "secrets.secretboxencryptionsecret",
+            ))?,
+        })
     }
 
     /// The content of the store entry.
@@ -269,6 +327,16 @@ fn spki_hash(der: &[u8]) -> String {
     format!("sha256:{}", HEXLOWER.encode(&Sha256::digest(der)))
 }
 
+/// A key of Talos' secrets, whatever its form.
+fn signing_key(name: &'static str, text: &str) -> Result<KeyPair, Error> {
+    let pem = talos_secrets::decode(name, text)?;
+    let key = pkcs8::of_pem(&pem).ok_or(talos_secrets::Error::Field(name))?;
+    KeyPair::try_from(&key).map_err(|source| Error::Sign {
+        step: "read the key",
+        source,
+    })
+}
+
 fn authority(name: &str) -> Result<(String, String), Error> {
     let sign = |source| Error::Sign {
         step: "generate a CA",
@@ -325,6 +393,30 @@ mod tests {
             Pki::parse("{\"ca.crt\": \"SECRET\"}"),
             Err(Error::Shape)
         ));
+    }
+
+    /// `ring` verifies what was signed with a key that Talos keeps in another form.
+    #[test]
+    fn a_talos_bundle_signs_for_kubernetes_too() {
+        let bundle = TalosSecrets::generate().unwrap();
+        let pki = Pki::of_entry(bundle.to_text().expose()).unwrap();
+        let identity = pki
+            .identity("anna", OPERATORS, Duration::from_hours(1))
+            .unwrap();
+        let (_, ca) = x509_parser::pem::parse_x509_pem(pki.ca_crt.as_bytes()).unwrap();
+        let ca = ca.parse_x509().unwrap();
+        let (_, pem) = x509_parser::pem::parse_x509_pem(identity.certificate.as_bytes()).unwrap();
+        let certificate = pem.parse_x509().unwrap();
+        assert_eq!(certificate.issuer().to_string(), "O=kubernetes");
+        certificate
+            .verify_signature(Some(ca.public_key()))
+            .expect("signed by the cluster's CA");
+        assert!(pki.sa_pub.starts_with("-----BEGIN PUBLIC KEY-----"));
+        // The kubeadm form stays readable, and nothing else is.
+        let own = Pki::generate().unwrap();
+        let again = Pki::of_entry(own.to_text().expose()).unwrap();
+        assert_eq!(again.ca_hash().unwrap(), own.ca_hash().unwrap());
+        assert!(matches!(Pki::of_entry("hunter2"), Err(Error::Neither)));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use strata_framework::{Dynamic, Function, FunctionError, Parameter};
 
 use super::object;
-use crate::services::talos::machine::{self, Options};
+use crate::services::talos::config::{self, Options};
 use crate::services::talos::patch;
 
 const EXPECTED: &str = "cluster, endpoint, role (control-plane or worker), contract, kubernetes_version and optionally install = { disk, image }, \
@@ -67,8 +67,8 @@ beside the document that replaced it. Values are never quoted.
 
     fn call((argument, secrets): Self::Arguments) -> Result<String, FunctionError> {
         let options: Options = object(&argument, EXPECTED)?;
-        let documents = machine::documents(options, &secrets).map_err(|error| match error {
-            machine::Error::Secrets(_) => FunctionError::at(1, format!("{error}.")),
+        let documents = config::documents(options, &secrets).map_err(|error| match error {
+            config::Error::Secrets(_) => FunctionError::at(1, format!("{error}.")),
             _ => FunctionError::at(0, format!("{error}.")),
         })?;
         Ok(patch::render(&documents))

@@ -36,7 +36,7 @@ pub struct Cluster {
     /// Further names and addresses in the API's certificates. Counts when a control plane is created. Without it there are none.
     #[schema(optional)]
     pub extra_sans: Attr<BTreeSet<String>>,
-    /// Store entry with the cluster's PKI, e.g. `pki`: a `strata_secret` of kind `kubeadm_pki`.
+    /// Store entry with the cluster's PKI, e.g. `pki`: a `strata_secret` of kind `kubeadm_pki` or `talos_secrets`.
     #[schema(required)]
     pub pki: Attr<String>,
     /// IP addresses of the control planes by node name, e.g. `{ cp-1 = "203.0.113.11" }`.

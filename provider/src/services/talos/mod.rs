@@ -1,5 +1,5 @@
 //! Talos: what its nodes are made from.
 
-pub mod machine;
+pub mod config;
 pub mod node_inputs;
 pub mod patch;
