@@ -84,6 +84,9 @@ impl Platform {
         environment: &Environment,
         cluster: &Cluster,
     ) -> anyhow::Result<Self> {
+        let Some(scaleway) = &cluster.spec.platform.scaleway else {
+            anyhow::bail!("the cluster's machines are not at Scaleway");
+        };
         let store = open_store(project, cluster)?;
         let (token, source) = SCALEWAY.find(environment, None, &*store).await?;
         let client = || {
@@ -108,10 +111,10 @@ impl Platform {
                 .spec
                 .nodes
                 .values()
-                .map(|node| node.zone.clone())
+                .filter_map(|node| node.zone.clone())
                 .collect(),
             cluster_tag: format!("strata-cluster={}", cluster.name()),
-            period: if cluster.spec.platform.monthly {
+            period: if scaleway.monthly {
                 "monthly"
             } else {
                 "hourly"

@@ -341,8 +341,10 @@ fn stock(
 ) -> Vec<Option<Finding>> {
     let mut wanted: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for (name, node) in nodes {
-        *wanted.entry((&node.zone, &node.offer)).or_default() +=
-            usize::from(missing.contains(name.as_str()));
+        if let (Some(zone), Some(offer)) = (&node.zone, &node.offer) {
+            *wanted.entry((zone, offer)).or_default() +=
+                usize::from(missing.contains(name.as_str()));
+        }
     }
     let check = |((zone, name), needed): ((&str, &str), usize)| {
         let list = offers.get(zone)?;

@@ -31,9 +31,9 @@ impl Bill {
         let mut bill = Self::default();
         for node in nodes {
             let offer = offers
-                .get(&node.zone)?
+                .get(node.zone.as_deref()?)?
                 .iter()
-                .find(|offer| offer.name == node.offer)?;
+                .find(|offer| Some(&offer.name) == node.offer.as_ref())?;
             let (per_hour, per_month) = match (offer.per_hour(), offer.per_month()) {
                 (Some(hour), _) => (hour, hour * HOURS),
                 (None, Some(month)) => (month / HOURS, month),

@@ -22,7 +22,7 @@ locals {
   }
 
   scaleway = {
-    zone    = local.cluster.platform.zone
-    project = local.cluster.platform.project
+    zone    = local.cluster.platform.scaleway.zone
+    project = local.cluster.platform.scaleway.project
   }
 }

@@ -19,8 +19,8 @@ module "machine" {
     zone              = each.value.zone
     offer             = each.value.offer
     ssh_key_id        = local.auth.operator_key.scaleway_id
-    protected         = local.cluster.platform.protect
-    monthly           = local.cluster.platform.monthly
+    protected         = local.cluster.platform.scaleway.protect
+    monthly           = local.cluster.platform.scaleway.monthly
     on_create_failure = each.value.on_create_failure
   }
 

@@ -85,12 +85,20 @@ pub struct Lab {
     pub faults: Vec<String>,
 }
 
-/// Where machines come from: `platform`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// Where machines come from: `platform`. What is not chosen is null.
+#[derive(Clone, Debug, Serialize)]
 pub struct Platform {
-    /// `scaleway`.
-    #[serde(default)]
+    /// `scaleway` or `proxmox`.
     pub kind: String,
+    /// Scaleway Elastic Metal.
+    pub scaleway: Option<Scaleway>,
+    /// Virtual machines on Proxmox VE.
+    pub proxmox: Option<Proxmox>,
+}
+
+/// Scaleway Elastic Metal.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Scaleway {
     /// Default zone; null when every node names its own.
     pub zone: Option<String>,
     /// Project; null is SCW_DEFAULT_PROJECT_ID.
@@ -103,13 +111,53 @@ pub struct Platform {
     pub protect: bool,
 }
 
-/// What turns machines into nodes: `distribution`.
+/// Virtual machines on Proxmox VE.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Proxmox {
+    /// API of one host.
+    pub url: String,
+    /// File with the CA of the hosts, relative to the cluster file; null with `fingerprints` or for the system's roots.
+    #[serde(default)]
+    pub ca_file: Option<String>,
+    /// SHA-256 fingerprints of the hosts' certificates.
+    #[serde(default)]
+    pub fingerprints: Vec<String>,
+    /// Storage of disks.
+    pub storage: String,
+    /// Storage of images.
+    pub images: String,
+    /// Network bridge.
+    pub bridge: String,
+    /// VLAN; null is untagged.
+    pub vlan: Option<u16>,
+    /// Resource pool.
+    pub pool: Option<String>,
+}
+
+/// What turns machines into nodes: `distribution`. What is not chosen is null.
+#[derive(Clone, Debug, Serialize)]
 pub struct Distribution {
-    /// `kubeadm`.
+    /// `kubeadm` or `talos`.
     pub kind: String,
     /// Kubernetes by kubeadm on Flatcar.
-    pub kubeadm: Kubeadm,
+    pub kubeadm: Option<Kubeadm>,
+    /// Talos Linux.
+    pub talos: Option<Talos>,
+}
+
+/// Talos Linux.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Talos {
+    /// Talos version with v.
+    pub version: String,
+    /// Kubernetes version with v.
+    pub kubernetes: String,
+    /// Generation of configurations.
+    pub contract: String,
+    /// System extensions.
+    pub extensions: Vec<String>,
+    /// Patch files, relative to the cluster file.
+    pub patches: Vec<String>,
 }
 
 /// Kubernetes by kubeadm on Flatcar.
@@ -128,9 +176,9 @@ pub struct Kubeadm {
 /// How the API is reached: `endpoint`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Endpoint {
-    /// DNS name in all certificates and kubeconfigs.
+    /// DNS name, or the virtual address, in all certificates and kubeconfigs.
     pub name: String,
-    /// `dns` or `node`.
+    /// `dns` or `vip`.
     pub via: String,
     /// Address that carries the name, where it is known beforehand.
     pub address: Option<String>,
@@ -145,10 +193,24 @@ pub struct Endpoint {
 pub struct Node {
     /// `control-plane` or `worker`.
     pub role: String,
-    /// Zone of the server.
-    pub zone: String,
-    /// Offer to order.
-    pub offer: String,
+    /// Scaleway: zone of the server.
+    pub zone: Option<String>,
+    /// Scaleway: offer to order.
+    pub offer: Option<String>,
+    /// Proxmox: address with its prefix.
+    pub address: Option<String>,
+    /// Proxmox: host.
+    pub host: Option<String>,
+    /// Proxmox: virtual CPUs.
+    pub cores: Option<u32>,
+    /// Proxmox: memory in MiB.
+    pub memory: Option<u64>,
+    /// Proxmox: size of the disk in GiB.
+    pub size: Option<u64>,
+    /// Proxmox: id of the VM; null is the next free one.
+    pub vmid: Option<u32>,
+    /// Proxmox: MAC address; null is drawn.
+    pub mac: Option<String>,
     /// Name of the server: `<cluster>-<node>`.
     #[serde(default)]
     pub server_name: String,
@@ -160,6 +222,8 @@ pub struct Node {
     pub disk: Option<String>,
     /// `all` or `target`.
     pub wipe: String,
+    /// Talos: patch files, relative to the cluster file.
+    pub patches: Vec<String>,
     /// `keep`, `retry` or `delete`.
     pub on_create_failure: String,
 }
@@ -167,6 +231,14 @@ pub struct Node {
 /// Address ranges: `network`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Network {
+    /// Proxmox: network of the nodes.
+    pub nodes: Option<String>,
+    /// Proxmox: gateway of the nodes.
+    pub gateway: Option<String>,
+    /// Proxmox: resolvers of the nodes.
+    pub nameservers: Vec<String>,
+    /// Proxmox: time servers of the nodes.
+    pub ntp: Vec<String>,
     /// Addresses of pods.
     pub pods: String,
     /// Addresses of services.
@@ -314,12 +386,42 @@ impl Cluster {
         let text = |pointer: &str| part(pointer).as_str().map(str::to_owned);
         let name = text("/name").unwrap_or_default();
 
-        let mut platform: Platform = serde_json::from_value(part("/platform/scaleway"))?;
-        platform.kind = text("/platform/kind").unwrap_or_default();
+        let mut proxmox = part("/platform/proxmox");
+        if let Some(fields) = proxmox.as_object_mut() {
+            match fields.remove("ca") {
+                Some(Value::String(file)) => fields.insert("ca_file".into(), file.into()),
+                Some(Value::Object(mut pins)) => {
+                    let pins = pins.remove("fingerprints").unwrap_or_default();
+                    fields.insert("fingerprints".into(), pins)
+                }
+                _ => None,
+            };
+        }
+        let platform = Platform {
+            kind: text("/platform/kind").unwrap_or_default(),
+            scaleway: serde_json::from_value(part("/platform/scaleway"))?,
+            proxmox: serde_json::from_value(proxmox)?,
+        };
+        let distribution = Distribution {
+            kind: text("/distribution/kind").unwrap_or_default(),
+            kubeadm: serde_json::from_value(part("/distribution/kubeadm"))?,
+            talos: serde_json::from_value(part("/distribution/talos"))?,
+        };
         let kind = text("/store/kind").unwrap_or_default();
         let mut store: Store = serde_json::from_value(part(&format!("/store/{kind}")))?;
         store.kind = kind;
-        let mut nodes: BTreeMap<String, Node> = serde_json::from_value(part("/nodes"))?;
+        let mut nodes = part("/nodes");
+        for node in nodes
+            .as_object_mut()
+            .into_iter()
+            .flat_map(serde_json::Map::values_mut)
+        {
+            for (field, unit) in [("memory", scalar::MIB), ("size", scalar::GIB)] {
+                let bytes = node[field].as_str().and_then(scalar::bytes);
+                node[field] = bytes.map(|bytes| bytes.div_ceil(unit)).into();
+            }
+        }
+        let mut nodes: BTreeMap<String, Node> = serde_json::from_value(nodes)?;
         for (key, node) in &mut nodes {
             node.server_name = format!("{name}-{key}");
             node.disk = node.disk.take().map(|disk| {
@@ -340,8 +442,10 @@ impl Cluster {
 
         let dns_kind = text("/dns/kind").unwrap_or_default();
         let mut access = part("/access");
-        // Every machine of Scaleway has a public address, so `auto` means on.
-        access["lockdown"] = (access["lockdown"] != "off").into();
+        // Every machine of Scaleway has a public address, so `auto` means on; those at home have one of their network.
+        let public = platform.kind == "scaleway";
+        access["lockdown"] =
+            (access["lockdown"] == "on" || access["lockdown"] == "auto" && public).into();
         if access["proof"] == "auto" {
             let teleport = !access["teleport"].is_null();
             access["proof"] = if teleport { "teleport" } else { "kubernetes" }.into();
@@ -378,7 +482,7 @@ impl Cluster {
             strata: 1,
             lab: serde_json::from_value(part("/lab"))?,
             platform,
-            distribution: serde_json::from_value(part("/distribution"))?,
+            distribution,
             endpoint: serde_json::from_value(part("/endpoint"))?,
             nodes,
             control_planes,

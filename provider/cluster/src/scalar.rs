@@ -208,6 +208,25 @@ fn number(number: f64) -> Value {
     }
 }
 
+pub(crate) const MIB: u64 = 1 << 20;
+pub(crate) const GIB: u64 = 1 << 30;
+
+/// A size that fits `SIZE`, in bytes.
+pub(crate) fn bytes(text: &str) -> Option<u64> {
+    let units = [
+        ("MiB", MIB),
+        ("GiB", GIB),
+        ("TiB", 1 << 40),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("TB", 1_000_000_000_000),
+    ];
+    let (digits, factor) = units
+        .iter()
+        .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor)))?;
+    digits.parse::<u64>().ok()?.checked_mul(*factor)
+}
+
 /// A duration that fits `DURATION`, in seconds.
 pub(crate) fn seconds(text: &str) -> Option<u64> {
     let mut total = 0_u64;

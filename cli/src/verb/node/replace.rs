@@ -52,7 +52,9 @@ pub(super) async fn run(options: &NodeReplaceOptions) -> anyhow::Result<Outcome>
     }
     session.console.plain(&format!(
         "{name} ({}): its machine is given back, data on its disks will be gone; then one {} is ordered in {} under the same name",
-        node.role, node.offer, node.zone
+        node.role,
+        node.offer.as_deref().unwrap_or_default(),
+        node.zone.as_deref().unwrap_or_default()
     ));
     let command = session.again(&format!("node replace {name}"));
     if !agreed(&session, options.up.yes.as_deref(), "replace it", &command)? {

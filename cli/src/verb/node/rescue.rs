@@ -33,9 +33,10 @@ pub(super) async fn run(options: &NodeNameOptions) -> anyhow::Result<Outcome> {
         .environment
         .get("SCW_API_URL")
         .unwrap_or("https://api.scaleway.com");
+    let zone = node.zone.as_deref().unwrap_or_default();
     session
         .console
-        .plain(&commands(&options.name, api, &node.zone, id, address));
+        .plain(&commands(&options.name, api, zone, id, address));
     Ok(Outcome::Done)
 }
 

@@ -11,9 +11,9 @@ use crate::{
 };
 
 pub(super) static ENDPOINT: &[Field] = &[
-    optional("name", DOMAIN, "required unless via: node, then api.<name>.internal", "DNS name of the API, for life; in all certificates and kubeconfigs."),
+    optional("name", DOMAIN, "the address with via: vip, api.<name>.internal with via: node, else required", "DNS name of the API, for life; in all certificates and kubeconfigs."),
     optional("via", One(Scalar::OneOf(&["dns", "vip", "lb", "external", "node"])), "dns with `dns` set, vip on proxmox and netboot, lb on aws, node for a single control plane", "What carries the name.")
-        .later_for(&["vip", "lb", "external", "node"]),
+        .later_for(&["lb", "external", "node"]),
     optional("address", IP, "none", "Address; required for vip and external."),
     defaulted("port", PORT, "6443", "Port of the API.").later(),
     defaulted("extra_sans", List(&One(Scalar::Form(&form::HOST))), "[]", "Further names or addresses in the API's certificate."),

@@ -23,7 +23,7 @@ macro_rules! node_fields {
             optional("size", SIZE, "40GiB", "Size of the disk.").only(&["proxmox"]),
             optional("vmid", One(Scalar::Int(100, 999_999_999)), "the next free one", "Id of the VM.").only(&["proxmox"]),
             optional("mac", One(Scalar::Form(&form::MAC)), "drawn; required on netboot", "MAC address.").only(ON_METAL_AT_HOME),
-            optional("fingerprint", TEXT, "none", "Pin of the first contact.").only(&["proxmox"]),
+            optional("fingerprint", TEXT, "none", "Pin of the first contact.").only(&["proxmox"]).later(),
             optional("type", WORD, "required on aws", "Instance type.").only(&["aws"]),
             optional("subnet", WORD, "the default one", "Subnet.").only(&["aws"]),
             optional("volume", SIZE, "50GiB", "Size of the volume.").only(&["aws"]),
@@ -32,7 +32,7 @@ macro_rules! node_fields {
             defaulted("wipe", One(Scalar::OneOf(&["all", "target"])), "all", "Whose signatures are wiped before the installation: all disks or the target."),
             defaulted("labels", Map(&form::LABEL_KEY, &One(Scalar::Form(&form::LABEL_VALUE))), "{}", "Labels of the Node."),
             defaulted("taints", List(&One(Scalar::Form(&form::TAINT))), "[]", "Taints of the Node."),
-            defaulted("patches", List(&FILE), "[]", "Patch files for this node only.").later(),
+            defaulted("patches", List(&FILE), "[]", "Patch files for this node only; with talos."),
             defaulted("on_create_failure", One(Scalar::OneOf(&["keep", "retry", "delete"])), "keep", "What happens to a machine whose creation failed: kept and continued, reinstalled once, or given back."),
         ]
     };

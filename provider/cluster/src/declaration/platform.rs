@@ -22,8 +22,7 @@ pub(super) static PLATFORM: &[Field] = &[
         Record(PROXMOX),
         "{}",
         "Virtual machines on Proxmox VE.",
-    )
-    .later(),
+    ),
     defaulted("aws", Record(AWS), "{}", "Instances on AWS.").later(),
     defaulted(
         "netboot",
@@ -69,7 +68,7 @@ pub(super) static SCALEWAY: &[Field] = &[
 ];
 
 pub(super) static PROXMOX: &[Field] = &[
-    required("url", URL, "API of one host."),
+    required("url", URL, "API of one host. In the lab always the lab's."),
     optional(
         "ca",
         Either(&[
@@ -103,8 +102,9 @@ pub(super) static PROXMOX: &[Field] = &[
         "trust",
         One(Scalar::OneOf(&["iso", "pin", "first-use"])),
         "iso",
-        "How the first contact is trusted.",
-    ),
+        "How the first contact is trusted: iso hands the configuration over as an image, so nobody is asked.",
+    )
+    .later(),
 ];
 
 pub(super) static AWS: &[Field] = &[
@@ -152,7 +152,7 @@ pub(super) static DISTRIBUTION: &[Field] = &[
         "{}",
         "Kubernetes by kubeadm on Flatcar.",
     ),
-    defaulted("talos", Record(TALOS), "{}", "Talos Linux.").later(),
+    defaulted("talos", Record(TALOS), "{}", "Talos Linux."),
     defaulted(
         "k3s",
         Record(&[defaulted(

@@ -6,6 +6,33 @@ use super::Rules;
 use crate::walk::Origin;
 
 impl Rules<'_> {
+    fn derive_virtual_machines(&mut self) {
+        let nodes = self.network("/network/nodes");
+        if let Some(first) = nodes.and_then(|net| net.hosts().next()) {
+            self.fill(
+                "network.gateway",
+                "/network/gateway",
+                json!(first.to_string()),
+                "the first address of the nodes' network",
+            );
+        }
+        let usual = [
+            ("cores", json!(4)),
+            ("memory", json!("8GiB")),
+            ("size", json!("40GiB")),
+        ];
+        for node in self.node_names() {
+            for (field, value) in &usual {
+                self.fill(
+                    &format!("nodes.{node}.{field}"),
+                    &format!("/nodes/{node}/{field}"),
+                    value.clone(),
+                    "the usual size of a virtual machine",
+                );
+            }
+        }
+    }
+
     pub(super) fn derive(&mut self) {
         let lab = self.is_lab();
         let name = self.owned("/name").unwrap_or_default();
@@ -56,7 +83,10 @@ impl Rules<'_> {
         }
         if self.normal["distribution"].is_null() && !self.is_written("distribution") {
             let (kind, fields) = match platform.as_str() {
-                "proxmox" | "aws" => ("talos", json!({})),
+                "proxmox" | "aws" => (
+                    "talos",
+                    json!({"version": "v1.13.9", "kubernetes": "v1.36.3", "contract": "v1.13", "extensions": [], "patches": []}),
+                ),
                 "netboot" => ("k3s", json!({})),
                 _ => (
                     "kubeadm",
@@ -105,6 +135,19 @@ impl Rules<'_> {
                 json!(via),
                 "from dns, platform and the number of control planes",
             );
+        }
+        if self.text("/endpoint/via") == Some("vip")
+            && let Some(address) = self.owned("/endpoint/address")
+        {
+            self.fill(
+                "endpoint.name",
+                "/endpoint/name",
+                json!(address),
+                "via vip: the address itself",
+            );
+        }
+        if platform == "proxmox" {
+            self.derive_virtual_machines();
         }
         if self.text("/endpoint/via") == Some("node") {
             self.fill(

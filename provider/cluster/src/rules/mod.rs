@@ -6,6 +6,7 @@ mod derive;
 mod network;
 mod node;
 mod reach;
+mod virtual_machine;
 
 use std::collections::BTreeMap;
 
@@ -26,6 +27,9 @@ const MATRIX: [(&str, &[&str]); 4] = [
     ("netboot", &["k3s", "talos"]),
 ];
 
+/// What of it this release can build.
+const BUILT: [(&str, &str); 2] = [("scaleway", "kubeadm"), ("proxmox", "talos")];
+
 pub(crate) struct Rules<'a> {
     pub(crate) normal: &'a mut Value,
     pub(crate) origins: &'a mut BTreeMap<String, Origin>,
@@ -38,6 +42,7 @@ impl Rules<'_> {
         self.platform();
         self.nodes();
         self.networks();
+        self.virtual_machines();
         self.endpoint();
         self.dns();
         self.access();
@@ -140,6 +145,15 @@ impl Rules<'_> {
                     format!("{distribution} does not run on {platform}"),
                     format!("choose {}", runs.join(" or ")),
                 );
+            } else if !BUILT.contains(&(platform.as_str(), distribution.as_str()))
+                && BUILT.iter().any(|(built, _)| *built == platform)
+            {
+                self.error(
+                    "CFG-08",
+                    "distribution",
+                    format!("{distribution} on {platform} is not available yet in this release"),
+                    "remove `distribution`: the platform's usual one is taken",
+                );
             }
         }
         for (path, fields) in crate::declaration::fields_with_platform() {
@@ -205,23 +219,61 @@ impl Rules<'_> {
                 "add the network of the nodes, for example 192.0.2.0/24",
             );
         }
-        if let Some(version) = self.owned("/distribution/kubeadm/version") {
-            let minor: u32 = version
-                .split('.')
-                .nth(1)
-                .and_then(|minor| minor.parse().ok())
-                .unwrap_or(0);
-            if minor < 31 {
-                let message = format!(
-                    "{version} is too old: the configuration kubeadm.k8s.io/v1beta4 needs v1.31 or newer"
-                );
-                self.error(
-                    "CFG-04",
-                    "distribution.kubeadm.version",
-                    message,
-                    "write v1.34.2",
-                );
-            }
+        if let Some(version) = self.owned("/distribution/kubeadm/version")
+            && minor(&version) < 31
+        {
+            let message = format!(
+                "{version} is too old: the configuration kubeadm.k8s.io/v1beta4 needs v1.31 or newer"
+            );
+            self.error(
+                "CFG-04",
+                "distribution.kubeadm.version",
+                message,
+                "write v1.34.2",
+            );
+        }
+        self.talos();
+    }
+
+    /// What Talos' versions say about each other.
+    fn talos(&mut self) {
+        let Some(version) = self.owned("/distribution/talos/version") else {
+            return;
+        };
+        let [runs, kubernetes, contract] = [
+            version.clone(),
+            self.owned("/distribution/talos/kubernetes")
+                .unwrap_or_default(),
+            self.owned("/distribution/talos/contract")
+                .unwrap_or_default(),
+        ]
+        .map(|version| minor(&version));
+        if !(12..=15).contains(&runs) {
+            self.error(
+                "CFG-04",
+                "distribution.talos.version",
+                format!("{version} is none of v1.12 to v1.15, which this release knows"),
+                "write v1.13.9",
+            );
+            return;
+        }
+        if !(12..=runs).contains(&contract) {
+            self.error(
+                "CFG-04",
+                "distribution.talos.contract",
+                format!("v1.{contract} is no contract that Talos {version} reads"),
+                format!("write one of v1.12 to v1.{runs}; it stays when Talos is upgraded"),
+            );
+        }
+        // Talos 1.13 runs Kubernetes 1.31 to 1.36, and each next one begins and ends one later.
+        let (first, last) = (runs + 18, runs + 23);
+        if !(first..=last).contains(&kubernetes) {
+            self.error(
+                "CFG-04",
+                "distribution.talos.kubernetes",
+                format!("Talos {version} runs Kubernetes v1.{first} to v1.{last}"),
+                format!("write for example v1.{last}.0"),
+            );
         }
     }
 
@@ -245,4 +297,13 @@ impl Rules<'_> {
             }
         }
     }
+}
+
+/// The second number of a version that has one.
+fn minor(version: &str) -> u32 {
+    version
+        .split('.')
+        .nth(1)
+        .and_then(|minor| minor.parse().ok())
+        .unwrap_or(0)
 }

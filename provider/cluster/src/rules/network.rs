@@ -5,7 +5,7 @@ use ipnet::IpNet;
 use super::Rules;
 
 /// Addresses that exist only behind the lab (RFC 5737).
-const LAB_NETWORKS: [&str; 2] = ["192.0.2.0/24", "198.51.100.0/24"];
+pub(super) const LAB_NETWORKS: [&str; 2] = ["192.0.2.0/24", "198.51.100.0/24"];
 
 impl Rules<'_> {
     pub(super) fn network(&self, pointer: &str) -> Option<IpNet> {
@@ -48,6 +48,10 @@ impl Rules<'_> {
         }
         if self.is_lab() {
             for (path, net) in ranges.iter().take(own) {
+                // The machines' own network is where they are, if the platform has one.
+                if path == "network.nodes" {
+                    continue;
+                }
                 if let Some(lab) = LAB_NETWORKS
                     .iter()
                     .find(|lab| lab.parse().is_ok_and(|lab: IpNet| overlap(&lab, net)))

@@ -273,6 +273,7 @@ impl Rules<'_> {
         if let Some(name) = self.owned("/endpoint/name")
             && !is_reserved_zone(&name)
             && !is_inside(&name, "internal")
+            && name.parse::<IpAddr>().is_err()
         {
             self.error(
                 "LAB-03",
