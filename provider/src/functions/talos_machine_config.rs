@@ -8,7 +8,7 @@ use crate::services::talos::patch;
 
 const EXPECTED: &str = "cluster, endpoint, role (control-plane or worker), contract, kubernetes_version and optionally install = { disk, image }, \
     sans, pods, services, domain, discovery, schedule_on_control_planes, cni, kube_proxy, hostname, vip = { address, link }, \
-    network = { link, address, gateway, nameservers, ntp }, node_networks, labels, patches";
+    network = { link, address, gateway, nameservers, ntp }, node_networks, labels, taints, patches";
 
 /// The function `talos_machine_config`.
 pub struct TalosMachineConfig;
@@ -43,6 +43,7 @@ The object `machine` has these attributes:
 | `network` | object, optional | a static address instead of DHCP: `link`, `address` (CIDR), and optionally `gateway`, `nameservers`, `ntp` |
 | `node_networks` | list of string, optional | CIDRs in which kubelet and etcd look for the node's own address |
 | `labels` | map of string, optional | labels of the Node |
+| `taints` | list of string, optional | taints of the Node, e.g. `example.org/gpu=yes:NoSchedule` |
 | `patches` | list of string, optional | strategic merge patches, also of several documents and with `$patch: delete`. JSON 6902 is refused, as by Talos: a configuration has several documents |
 
 From contract `v1.14` on, most fields stand in documents of their own. A patch must speak of the place that the contract uses.

@@ -171,6 +171,9 @@ pub struct Options {
     /// Labels of the Node.
     #[serde(default)]
     pub labels: std::collections::BTreeMap<String, String>,
+    /// Taints of the Node, `key=value:Effect`.
+    #[serde(default)]
+    pub taints: Vec<String>,
     /// The user's patches, in turn.
     #[serde(default)]
     pub patches: Vec<String>,

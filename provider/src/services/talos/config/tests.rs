@@ -117,6 +117,7 @@ fn the_wishes_of_a_cluster() {
             });
             options["node_networks"] = json!(["192.0.2.0/24"]);
             options["labels"] = json!({ "example.org/rack": "a" });
+            options["taints"] = json!(["example.org/gpu=yes:NoSchedule"]);
             options["sans"] = json!(["api.example.org"]);
             options["patches"] = json!(["machine: {env: {GODEBUG: x}}"]);
         });
@@ -150,6 +151,10 @@ fn what_no_machine_would_take_is_refused_with_its_place() {
         (
             Box::new(|o| o["endpoint"] = "192.0.2.10:6443".into()),
             "`endpoint`",
+        ),
+        (
+            Box::new(|o| o["taints"] = json!(["gpu:NoSchedule"])),
+            "`taints` must be texts like",
         ),
         (
             Box::new(|o| o["cni"] = "calico".into()),

@@ -57,7 +57,33 @@ pub(super) fn parts(machine: &Machine) -> Result<Vec<Value>, Error> {
             json!({ "machine": { "nodeLabels": options.labels } })
         });
     }
+    if !options.taints.is_empty() {
+        let taints = taints(&options.taints)?;
+        parts.push(if machine.contract.has_kinds() {
+            kind("KubeNodeConfig", json!({ "taints": taints }))
+        } else {
+            json!({ "machine": { "nodeTaints": taints } })
+        });
+    }
     Ok(parts)
+}
+
+/// `key=value:Effect` as Talos has it: `value:Effect` below its key.
+fn taints(taints: &[String]) -> Result<Value, Error> {
+    taints
+        .iter()
+        .map(|taint| {
+            taint
+                .split_once('=')
+                .filter(|(key, rest)| !key.is_empty() && rest.contains(':'))
+                .map(|(key, rest)| (key.to_owned(), json!(rest)))
+                .ok_or_else(|| Error::Option {
+                    option: "taints",
+                    expected: "texts like `example.org/gpu=yes:NoSchedule`".into(),
+                })
+        })
+        .collect::<Result<serde_json::Map<_, _>, _>>()
+        .map(Value::Object)
 }
 
 /// Flannel is what is there without a wish.
