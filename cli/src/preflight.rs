@@ -1,19 +1,14 @@
 //! Everything that can be known before anything is changed. Reads only; all findings, not only the first.
 
 mod operator;
+mod scaleway;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
-use strata_cluster::Node;
 use strata_provider::{
     credential::{self, CLOUDFLARE},
     environment::{Environment, OnDemand},
-    services::scaleway::wire::Server,
     store::{self, Description, Name, Store, file::File},
 };
 
@@ -22,8 +17,8 @@ use crate::{
     finding::{Finding, Report, counted},
     kit::recency,
     lab,
-    platform::{Offer, Platform, mark},
-    price::{Bill, over_budget},
+    platform::{Machine, Platform},
+    price::Bill,
     project::{Layer, Project},
     terraform,
 };
@@ -64,11 +59,28 @@ pub(crate) async fn run(
     );
     let owner = check_store(project, cluster, report).await;
     match Platform::new(project, environment, cluster).await {
-        Err(error) => report.find(Finding::error("SCW-01", format!("Scaleway cannot be asked: {error:#}"), "export SCW_SECRET_KEY and SCW_DEFAULT_PROJECT_ID of an API key with rights on Elastic Metal")),
+        Err(error) => preflight.report.find(cannot_be_asked(cluster, &error)),
         Ok(platform) => {
-            let credential = format!("Scaleway from {}", platform.credential());
-            preflight.credentials.push(credential);
-            check_platform(&platform, cluster, owner.as_deref(), replace, &mut preflight).await;
+            preflight.credentials.push(format!(
+                "{} from {}",
+                platform.name(),
+                platform.credential()
+            ));
+            if check_machines(
+                &platform,
+                cluster,
+                owner.as_deref(),
+                replace,
+                &mut preflight,
+            )
+            .await
+            {
+                match &platform {
+                    Platform::Scaleway(scaleway) => {
+                        scaleway::check(scaleway, cluster, &mut preflight).await;
+                    }
+                }
+            }
         }
     }
     if cluster.spec.dns.kind == "cloudflare" {
@@ -216,65 +228,37 @@ pub(crate) fn store_folder(project: &Project, cluster: &Cluster) -> anyhow::Resu
         .join(path.context("a store of kind file has a path")?))
 }
 
-async fn check_platform(
+/// Machines of the cluster's name: whose they are, and which nodes have none yet.
+async fn check_machines(
     platform: &Platform,
     cluster: &Cluster,
     owner: Option<&str>,
     replace: Option<&str>,
     preflight: &mut Preflight,
-) {
+) -> bool {
     let report = &mut preflight.report;
-    let servers = match platform.servers().await {
-        Ok(servers) => servers,
+    let machines = match platform.machines().await {
+        Ok(machines) => machines,
         Err(error) => {
-            report.find(Finding::error(
-                "SCW-02",
-                format!("Scaleway refuses: {error:#}"),
-                "check the API key, its rights and the project",
-            ));
-            return;
+            report.find(platform.refuses(&error));
+            return false;
         }
     };
     report.pass();
-    report.check(foreign(&servers, owner, cluster.name()));
-    let nodes = &cluster.spec.nodes;
-    let missing: BTreeSet<&str> = nodes
+    report.check(foreign(&machines, owner, cluster.name()));
+    let has_machine = |name: &str| {
+        machines
+            .iter()
+            .any(|machine| machine.node.as_deref() == Some(name))
+    };
+    preflight.missing = cluster
+        .spec
+        .nodes
         .keys()
-        .map(String::as_str)
-        .filter(|name| {
-            replace == Some(name)
-                || !servers
-                    .iter()
-                    .any(|server| mark(server, "strata-node") == Some(name))
-        })
+        .filter(|name| replace == Some(name) || !has_machine(name))
+        .cloned()
         .collect();
-    let mut offers: BTreeMap<String, Vec<Offer>> = BTreeMap::new();
-    for zone in platform.zones() {
-        match platform.offers(zone).await {
-            Ok(list) => {
-                report.pass();
-                offers.insert(zone.clone(), list);
-            }
-            Err(error) => report.find(Finding::error(
-                "SCW-03",
-                format!("offers in {zone} cannot be listed: {error:#}"),
-                "check the zone's name, and try again",
-            )),
-        }
-    }
-    for result in stock(nodes, &missing, &offers) {
-        report.check(result);
-    }
-    preflight.whole = Bill::of(nodes.values(), &offers);
-    let ordered = nodes
-        .iter()
-        .filter(|(name, _)| missing.contains(name.as_str()));
-    preflight.ordered = Bill::of(ordered.map(|(_, node)| node), &offers);
-    report.check(over_budget(
-        preflight.whole.as_ref(),
-        cluster.spec.max_per_month.as_deref(),
-    ));
-    preflight.missing = missing.into_iter().map(str::to_owned).collect();
+    true
 }
 
 /// DNS-04: the records could not be written, which would show only after machines were ordered.
@@ -307,24 +291,40 @@ async fn check_cloudflare(
     }
 }
 
+/// The platform's credential is nowhere.
+fn cannot_be_asked(cluster: &Cluster, error: &anyhow::Error) -> Finding {
+    let (code, name, fix) = match cluster.spec.platform.kind.as_str() {
+        "proxmox" => (
+            "PVE-01",
+            "Proxmox",
+            "export PROXMOX_VE_API_TOKEN=user@realm!name=value of a token with rights on machines and storages",
+        ),
+        _ => (
+            "SCW-01",
+            "Scaleway",
+            "export SCW_SECRET_KEY and SCW_DEFAULT_PROJECT_ID of an API key with rights on Elastic Metal",
+        ),
+    };
+    Finding::error(code, format!("{name} cannot be asked: {error:#}"), fix)
+}
+
 /// OWN-01: somebody else's cluster of the same name.
-fn foreign(servers: &[Server], owner: Option<&str>, cluster: &str) -> Option<Finding> {
-    let others: Vec<_> = servers
+fn foreign(machines: &[Machine], owner: Option<&str>, cluster: &str) -> Option<Finding> {
+    let others: Vec<_> = machines
         .iter()
-        .filter(|server| mark(server, "strata-owner") != owner)
+        .filter(|machine| machine.owner.as_deref() != owner)
         .collect();
-    let first = others.first()?;
-    let theirs = mark(first, "strata-owner").unwrap_or("nobody");
+    let theirs = others.first()?.owner.as_deref().unwrap_or("nobody");
     let ours = owner.map_or_else(
         || "this checkout has none yet".to_owned(),
         |owner| format!("ours is {owner}"),
     );
-    let names: Vec<_> = others.iter().map(|server| server.name.as_str()).collect();
+    let names: Vec<_> = others.iter().map(|machine| machine.name.as_str()).collect();
     Some(Finding::error(
         "OWN-01",
         format!(
             "{} marked as cluster {cluster} of owner {theirs} ({ours}): {}",
-            counted(others.len(), "server"),
+            counted(others.len(), "machine"),
             names.join(" ")
         ),
         format!(
@@ -333,112 +333,18 @@ fn foreign(servers: &[Server], owner: Option<&str>, cluster: &str) -> Option<Fin
     ))
 }
 
-/// One result for each offer that the cluster uses.
-fn stock(
-    nodes: &BTreeMap<String, Node>,
-    missing: &BTreeSet<&str>,
-    offers: &BTreeMap<String, Vec<Offer>>,
-) -> Vec<Option<Finding>> {
-    let mut wanted: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    for (name, node) in nodes {
-        if let (Some(zone), Some(offer)) = (&node.zone, &node.offer) {
-            *wanted.entry((zone, offer)).or_default() +=
-                usize::from(missing.contains(name.as_str()));
-        }
-    }
-    let check = |((zone, name), needed): ((&str, &str), usize)| {
-        let list = offers.get(zone)?;
-        let Some(offer) = list.iter().find(|offer| offer.name == name) else {
-            let names: Vec<_> = list
-                .iter()
-                .filter(|offer| offer.enable)
-                .map(|offer| offer.name.as_str())
-                .collect();
-            return Some(Finding::error(
-                "SCW-06",
-                format!("offer {name} does not exist in {zone}"),
-                format!("choose one of {}", names.join(" ")),
-            ));
-        };
-        if needed == 0 {
-            return None;
-        }
-        if offer.stock == "empty" || !offer.enable {
-            let other = list
-                .iter()
-                .find(|other| other.enable && other.stock == "available")
-                .map_or("another zone", |other| other.name.as_str());
-            return Some(Finding::error(
-                "SCW-07",
-                format!(
-                    "offer {name} in {zone}: stock `{}`, {needed} needed; nothing would be ordered",
-                    offer.stock
-                ),
-                format!(
-                    "choose another offer or zone, for example --set defaults.worker.offer={other}"
-                ),
-            ));
-        }
-        (offer.stock == "low").then(|| {
-            Finding::warning(
-                "SCW-08",
-                format!("offer {name} in {zone}: stock `low` (about 5 or fewer), {needed} needed"),
-                "order soon, or choose another offer",
-            )
-        })
-    };
-    wanted.into_iter().map(check).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn offer(name: &str, stock: &str) -> Offer {
-        serde_json::from_value(
-            serde_json::json!({ "name": name, "stock": stock, "enable": stock != "empty" }),
-        )
-        .unwrap()
-    }
-
-    fn nodes(offers: &[(&str, &str)]) -> BTreeMap<String, Node> {
-        let node = |offer: &str| {
-            let json = serde_json::json!({ "role": "worker", "zone": "fr-par-2", "offer": offer, "labels": {}, "taints": [], "disk": null, "wipe": "all", "on_create_failure": "keep" });
-            serde_json::from_value(json).unwrap()
-        };
-        offers
-            .iter()
-            .map(|(name, offer)| ((*name).to_owned(), node(offer)))
-            .collect()
-    }
-
-    fn server(name: &str, owner: &str) -> Server {
-        serde_json::from_value(serde_json::json!({ "id": "1", "name": name, "status": "ready", "tags": ["strata-cluster=home", format!("strata-owner={owner}")] })).unwrap()
-    }
-
-    #[test]
-    fn an_empty_offer_stops_only_who_needs_it() {
-        let offers = BTreeMap::from([(
-            "fr-par-2".to_owned(),
-            vec![
-                offer("A", "empty"),
-                offer("B", "low"),
-                offer("C", "available"),
-            ],
-        )]);
-        let nodes = nodes(&[("w-1", "A"), ("w-2", "B"), ("w-3", "C"), ("w-4", "D")]);
-        let codes = |missing: &[&str]| -> Vec<_> {
-            stock(&nodes, &missing.iter().copied().collect(), &offers)
-                .into_iter()
-                .flatten()
-                .map(|finding| finding.code)
-                .collect()
-        };
-        assert_eq!(
-            codes(&["w-1", "w-2", "w-3", "w-4"]),
-            ["SCW-07", "SCW-08", "SCW-06"]
-        );
-        assert_eq!(codes(&[]), ["SCW-06"]);
+    fn machine(name: &str, owner: &str) -> Machine {
+        Machine {
+            name: name.to_owned(),
+            owner: Some(owner.to_owned()),
+            node: None,
+            address: None,
+            is_leaving: false,
+        }
     }
 
     #[test]
@@ -458,10 +364,10 @@ mod tests {
     }
 
     #[test]
-    fn servers_of_another_owner_are_named() {
-        let servers = [server("home-cp-1", "them")];
-        assert_eq!(foreign(&servers, Some("them"), "home"), None);
-        let finding = foreign(&servers, None, "home").unwrap();
+    fn machines_of_another_owner_are_named() {
+        let machines = [machine("home-cp-1", "them")];
+        assert_eq!(foreign(&machines, Some("them"), "home"), None);
+        let finding = foreign(&machines, None, "home").unwrap();
         assert_eq!(finding.code, "OWN-01");
         assert!(
             finding.message.contains("home-cp-1") && finding.message.contains("them"),

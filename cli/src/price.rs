@@ -6,7 +6,7 @@ use strata_cluster::Node;
 
 use crate::{
     finding::{Finding, counted},
-    platform::Offer,
+    platform::scaleway::Offer,
 };
 
 /// Hours of an average month; a started hour is due whole.
@@ -123,7 +123,7 @@ mod tests {
     }
 
     fn nodes(count: usize) -> Vec<Node> {
-        let node = json!({ "role": "worker", "zone": "z", "offer": "A", "labels": {}, "taints": [], "disk": null, "wipe": "all", "on_create_failure": "keep" });
+        let node = json!({ "role": "worker", "zone": "z", "offer": "A", "labels": {}, "taints": [], "disk": null, "wipe": "all", "patches": [], "on_create_failure": "keep" });
         vec![serde_json::from_value(node).unwrap(); count]
     }
 

@@ -4,14 +4,13 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use strata_provider::services::scaleway::wire::Server;
 
 use crate::{
     arguments::Common,
     finding::{Finding, counted},
     layers::{self, Stop},
     outcome::Outcome,
-    platform::{Platform, mark},
+    platform::{Machine, Platform},
     preflight::{open_store, stored_estate},
     project::Layer,
     session::{Purpose, Session, World},
@@ -173,7 +172,7 @@ async fn owner(
         .context("reading whose the cluster is from the store")?;
     let servers = Platform::new(&session.project, &world.environment, &session.cluster)
         .await?
-        .servers()
+        .machines()
         .await?;
     let decided = decide(
         stored.as_deref(),
@@ -195,11 +194,11 @@ async fn owner(
 }
 
 /// Names of servers by the owner in their marks.
-fn by_owner(servers: &[Server]) -> BTreeMap<String, Vec<String>> {
+fn by_owner(machines: &[Machine]) -> BTreeMap<String, Vec<String>> {
     let mut owners: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for server in servers.iter().filter(|server| !server.is_leaving()) {
-        let owner = mark(server, "strata-owner").unwrap_or("nobody").to_owned();
-        owners.entry(owner).or_default().push(server.name.clone());
+    for machine in machines.iter().filter(|machine| !machine.is_leaving) {
+        let owner = machine.owner.as_deref().unwrap_or("nobody").to_owned();
+        owners.entry(owner).or_default().push(machine.name.clone());
     }
     owners
 }

@@ -10,7 +10,7 @@ use crate::{
     finding::{Finding, counted},
     lab, layers,
     outcome::Outcome,
-    platform::{Platform, mark},
+    platform::Platform,
     preflight::{open_store, stored_estate},
     project::Layer,
     question::{agreed, ask},
@@ -108,11 +108,11 @@ async fn ours(
         return Ok(Vec::new());
     };
     let platform = Platform::new(&session.project, &world.environment, &session.cluster).await?;
-    let servers = platform.servers().await?;
-    let ours = servers
-        .iter()
-        .filter(|server| mark(server, "strata-owner") == Some(owner) && !server.is_leaving());
-    Ok(ours.map(|server| server.name.clone()).collect())
+    let machines = platform.machines().await?;
+    let ours = machines
+        .into_iter()
+        .filter(|machine| machine.is_ours(owner) && !machine.is_leaving);
+    Ok(ours.map(|machine| machine.name).collect())
 }
 
 /// OWN-03: Terraform would destroy nothing of them, and what their nodes need would go from the store.

@@ -9,7 +9,6 @@ use sha2::{Digest as _, Sha256};
 use strata_provider::{
     claim::{self, State, process::Standing},
     marker,
-    services::scaleway::wire::Server,
     snapshot::{
         order::{self, Order},
         seal,
@@ -20,7 +19,7 @@ use crate::{
     arguments::SnapshotOptions,
     finding::counted,
     outcome::Outcome,
-    platform::mark,
+    platform::Machine,
     preflight::open_store,
     session::Session,
     verb::{kubeconfig, unlock},
@@ -93,7 +92,7 @@ pub(crate) async fn run(options: &SnapshotOptions) -> anyhow::Result<Outcome> {
     for node in marker::names(&*store).await.context("reading members")? {
         if servers
             .iter()
-            .any(|server| mark(server, "strata-node") == Some(&node))
+            .any(|server| server.node.as_ref() == Some(&node))
         {
             kept.push(node);
         } else {
@@ -128,11 +127,11 @@ pub(crate) async fn run(options: &SnapshotOptions) -> anyhow::Result<Outcome> {
 }
 
 /// Nodes of control planes whose machines stand. A machine without a mark of a node we know may be one.
-fn control_planes(session: &Session, servers: &[Server]) -> Vec<String> {
+fn control_planes(session: &Session, servers: &[Machine]) -> Vec<String> {
     let nodes = &session.cluster.spec.nodes;
     let mut standing: Vec<String> = servers
         .iter()
-        .filter_map(|server| mark(server, "strata-node"))
+        .filter_map(|server| server.node.as_deref())
         .filter(|node| {
             nodes
                 .get(*node)

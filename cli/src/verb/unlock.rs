@@ -12,14 +12,13 @@ use strata_provider::{
     },
     http::dial::Dialer,
     marker,
-    services::scaleway::wire::Server,
     store::Store,
 };
 
 use crate::{
     arguments::UnlockOptions,
     outcome::Outcome,
-    platform::{Platform, mark},
+    platform::{Machine, Platform},
     preflight::{open_store, stored_estate},
     session::{Session, World},
 };
@@ -134,29 +133,29 @@ pub(crate) async fn ours(
     session: &Session,
     world: &World,
     owner: &str,
-) -> anyhow::Result<Vec<Server>> {
-    let mut servers = Platform::new(&session.project, &world.environment, &session.cluster)
+) -> anyhow::Result<Vec<Machine>> {
+    let mut machines = Platform::new(&session.project, &world.environment, &session.cluster)
         .await?
-        .servers()
+        .machines()
         .await
         .context("asking the platform for the estate's machines; nothing was released")?;
-    servers.retain(|server| mark(server, "strata-owner") == Some(owner) && !server.is_leaving());
-    Ok(servers)
+    machines.retain(|machine| machine.is_ours(owner) && !machine.is_leaving);
+    Ok(machines)
 }
 
 /// Whether any of the estate's control planes accepts connections at the API's port. An answer that is neither yes nor silence is no evidence.
-async fn api(session: &Session, world: &World, servers: &[Server]) -> anyhow::Result<Api> {
+async fn api(session: &Session, world: &World, machines: &[Machine]) -> anyhow::Result<Api> {
     let spec = &session.cluster.spec;
-    let addresses: Vec<IpAddr> = servers
+    let addresses: Vec<IpAddr> = machines
         .iter()
-        .filter(|server| {
-            mark(server, "strata-node").is_some_and(|node| {
+        .filter(|machine| {
+            machine.node.as_ref().is_some_and(|node| {
                 spec.nodes
                     .get(node)
                     .is_none_or(|node| node.role == "control-plane")
             })
         })
-        .filter_map(|server| server.ipv4().or(server.ipv6()))
+        .filter_map(|machine| machine.address)
         .collect();
     for address in addresses {
         if answers(
