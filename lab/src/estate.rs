@@ -132,10 +132,19 @@ impl Estate {
             "dns_records": self.cloudflare.estate(),
             "machines": self.metal.estate(),
             "talos": self.talos.estate(),
-            "clusters": self.metal.clusters(),
+            "clusters": self.clusters(),
             "infisical": self.infisical.estate(),
             "vault": self.vault.estate(),
         })
+    }
+
+    /// Clusters of machines, then those of Talos machines.
+    fn clusters(&self) -> Value {
+        let mut clusters = self.metal.clusters();
+        if let Value::Array(all) = &mut clusters {
+            all.extend(self.talos.clusters().iter().map(|cluster| cluster.estate()));
+        }
+        clusters
     }
 
     /// Lets steps that are due happen now, after the clock was moved by hand.
@@ -179,7 +188,7 @@ impl Estate {
                 })
             }
             Change::DeleteNode(name) => {
-                let done = self.metal.delete_node(&name);
+                let done = self.metal.delete_node(&name) | self.talos.delete_node(&name);
                 nothing("node", name, done)
             }
             Change::OpenPort { node, port } => {
@@ -211,11 +220,11 @@ impl Estate {
         };
         let mut targets = self.network.resolve(&probe.to);
         if targets.is_empty() {
-            let (ipv4, _) = self
-                .scaleway
-                .addresses_of(&probe.to)
-                .ok_or_else(|| unknown(&probe.to))?;
-            targets.push(ipv4.into());
+            let server = self.scaleway.addresses_of(&probe.to);
+            let address = server
+                .map(|(ipv4, _)| ipv4.into())
+                .or_else(|| self.talos.address_of(&probe.to));
+            targets.push(address.ok_or_else(|| unknown(&probe.to))?);
         }
         let to = targets[0];
         let from: IpAddr = match probe.from.as_deref() {
@@ -229,7 +238,7 @@ impl Estate {
                         ipv6.into()
                     }
                 }
-                (Err(_), None) => return Err(unknown(name)),
+                (Err(_), None) => self.talos.address_of(name).ok_or_else(|| unknown(name))?,
             },
         };
         let (connected, reason) = match self.network.dial(from, to, probe.port) {

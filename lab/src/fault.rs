@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// Where: `scaleway`, `cloudflare`, `infisical`, `vault`, `kubernetes` (HTTP services), `machine`.
+    /// Where: `scaleway`, `cloudflare`, `infisical`, `vault`, `kubernetes` (HTTP services), `machine`, `talos`.
     pub place: String,
-    /// Which: for HTTP services `METHOD /route/template` with `*` for any part; for machines a node name or `*`.
+    /// Which: for HTTP services `METHOD /route/template` with `*` for any part; for machines a node name or `*`; for calls of
+    /// the Talos API `NODE /machine.MachineService/Bootstrap`.
     #[serde(default = "any")]
     pub target: String,
     /// What happens.
@@ -102,15 +103,36 @@ pub enum Action {
         /// Its replacement.
         to: String,
     },
-    /// The machine reboots in the middle of this verb of `strata-node`.
+    /// The machine reboots in the middle of this verb of `strata-node`. A Talos machine does what this call asks for and reboots before it answers.
     RebootDuring {
-        /// The verb.
+        /// The verb, or the method's name.
         verb: String,
     },
     /// `kubeadm` fails after its named phase, with files written so far left behind.
     KubeadmFail {
         /// Phase name of contracts/kubeadm-flatcar.md section 6.
         phase: String,
+    },
+    /// A call of the Talos API is answered with this status instead of being done.
+    Grpc {
+        /// Name of the code: `failed_precondition`.
+        code: String,
+        /// Its text.
+        message: String,
+    },
+    /// Packets to a Talos machine are dropped.
+    Unreachable,
+    /// The installer of a Talos machine ends with this code, and the stream of LifecycleService with OK.
+    InstallerExit {
+        /// 1 unknown, 2 invalid input, 3 unsupported, 4 environment, 5 dependency, 6 I/O, 7 install.
+        code: i32,
+    },
+    /// A Talos machine does not come up with its new version and boots the one before.
+    UpgradeFallsBack,
+    /// A sequence of a Talos machine (`reboot`, `shutdown`, `reset`, `upgrade`) fails at its beginning; only its events tell.
+    SequenceFail {
+        /// Its name.
+        sequence: String,
     },
 }
 

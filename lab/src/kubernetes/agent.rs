@@ -27,7 +27,7 @@ pub struct Bootstrap {
     pub ca_key: String,
     /// `sa.key`, as text; only compared for equality between members.
     pub sa_key: String,
-    /// The ClusterConfiguration document, stored in ConfigMap `kubeadm-config`.
+    /// The ClusterConfiguration document, stored in ConfigMap `kubeadm-config`; empty when no kubeadm made the cluster.
     pub cluster_configuration: String,
     /// The KubeletConfiguration document, stored in ConfigMap `kubelet-config`.
     pub kubelet_configuration: String,

@@ -1,4 +1,5 @@
-//! What `kubeadm init` leaves in a fresh cluster: namespaces, ConfigMaps, RBAC defaults, CoreDNS.
+//! What `kubeadm init` leaves in a fresh cluster: namespaces, ConfigMaps, RBAC defaults, CoreDNS. Without a ClusterConfiguration, what Talos leaves: the
+//! same but for kubeadm's own ConfigMaps.
 
 use serde_json::{Value, json};
 
@@ -8,8 +9,11 @@ use super::cluster_info;
 const JOINERS: &str = "system:bootstrappers:kubeadm:default-node-token";
 
 /// What `kubeadm init` uploads whatever is there.
-pub(super) fn configurations(bootstrap: &Bootstrap) -> [Value; 2] {
-    [
+pub(super) fn configurations(bootstrap: &Bootstrap) -> Vec<Value> {
+    if bootstrap.cluster_configuration.is_empty() {
+        return Vec::new();
+    }
+    vec![
         config_map(
             "kube-system",
             "kubeadm-config",
@@ -53,28 +57,29 @@ fn config_map(namespace: &str, name: &str, data: &Value) -> Value {
     object
 }
 
-fn config_maps(bootstrap: &Bootstrap) -> [Value; 5] {
+fn config_maps(bootstrap: &Bootstrap) -> Vec<Value> {
     let kubeconfig = cluster_info::kubeconfig(&bootstrap.ca_crt, &bootstrap.endpoint);
     let corefile = format!(
         ".:53 {{\n    errors\n    health\n    ready\n    kubernetes {} in-addr.arpa ip6.arpa\n    forward . /etc/resolv.conf\n    cache 30\n}}\n",
         bootstrap.dns_domain
     );
-    let [kubeadm, kubelet] = configurations(bootstrap);
-    [
-        kubeadm,
-        kubelet,
-        config_map(
+    let mut maps = configurations(bootstrap);
+    if !maps.is_empty() {
+        maps.push(config_map(
             "kube-public",
             "cluster-info",
             &json!({"kubeconfig": kubeconfig}),
-        ),
+        ));
+    }
+    maps.extend([
         config_map(
             "kube-system",
             "extension-apiserver-authentication",
             &json!({"client-ca-file": bootstrap.ca_crt}),
         ),
         config_map("kube-system", "coredns", &json!({"Corefile": corefile})),
-    ]
+    ]);
+    maps
 }
 
 fn cluster_role(name: &str, rules: &Value) -> Value {

@@ -1,0 +1,163 @@
+//! A whole cluster: from power to nodes, and what a virtual address does.
+
+use std::io::Read as _;
+
+use flate2::read::GzDecoder;
+use strata_proto::talos::machine as wire;
+use tonic::Code;
+
+use crate::world::{ADMIN, VIP, World, machine};
+
+const CONTROL_PLANES: [(&str, &str); 3] = [
+    ("cp-1", "192.0.2.11"),
+    ("cp-2", "192.0.2.12"),
+    ("cp-3", "192.0.2.13"),
+];
+const WORKERS: [(&str, &str); 2] = [("w-1", "192.0.2.21"), ("w-2", "192.0.2.22")];
+const ALL: [&str; 5] = ["cp-1", "cp-2", "cp-3", "w-1", "w-2"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_machines_become_a_cluster_behind_one_address() {
+    let world = World::new("v1.13.9");
+    // A worker has no certificate before a control plane signs it.
+    world.start(WORKERS[0].0, WORKERS[0].1, false);
+    world
+        .until("the worker holds its address", |estate| {
+            machine(estate, "w-1")["stage"] == "booting"
+        })
+        .await;
+    assert!(world.channel(WORKERS[0].1, Some(&ADMIN)).await.is_err());
+    for (node, address) in CONTROL_PLANES {
+        world.start(node, address, true);
+    }
+    world.start(WORKERS[1].0, WORKERS[1].1, false);
+
+    let mut first = world.admin(CONTROL_PLANES[0].1).await;
+    let version = first.version(()).await.unwrap().into_inner();
+    let version = version.messages[0].version.as_ref().unwrap();
+    assert_eq!(version.tag, "v1.13.9");
+    world.admin(WORKERS[1].1).await;
+    assert!(
+        world
+            .network
+            .dial("203.0.113.5".parse().unwrap(), VIP.parse().unwrap(), 6443)
+            .is_err()
+    );
+
+    // Not before its container runtime works; once only.
+    let order = wire::BootstrapRequest::default;
+    let mut refused = 0;
+    loop {
+        match first.bootstrap(order()).await {
+            Ok(_) => break,
+            Err(status) => {
+                assert_eq!(status.code(), Code::FailedPrecondition, "{status}");
+                refused += 1;
+                assert!(refused < 1000);
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        }
+    }
+    let again = first.bootstrap(order()).await.unwrap_err();
+    assert_eq!(again.code(), Code::AlreadyExists);
+
+    world.running(&ALL).await;
+    let members = first
+        .etcd_member_list(wire::EtcdMemberListRequest { query_local: true })
+        .await
+        .unwrap()
+        .into_inner();
+    let members = &members.messages[0].members;
+    let mut names: Vec<&str> = members
+        .iter()
+        .map(|member| member.hostname.as_str())
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, ["cp-1", "cp-2", "cp-3"]);
+    assert!(members.iter().all(|member| !member.is_learner));
+    let status = world
+        .resource(
+            WORKERS[0].1,
+            Some(&ADMIN),
+            ("runtime", "MachineStatuses.runtime.talos.dev", "machine"),
+        )
+        .await
+        .unwrap();
+    assert_eq!(status["stage"], "running");
+    assert_eq!(status["status"]["ready"], true);
+
+    let nodes = world.machines.clusters()[0].estate()["nodes"].clone();
+    for node in ALL {
+        assert_eq!(nodes[node]["ready"], true, "{node}: {nodes:#}");
+    }
+    virtual_address(&world).await;
+    kubeconfig(&world, &mut first).await;
+}
+
+async fn virtual_address(world: &World) {
+    let holders = |estate: &serde_json::Value| -> Vec<String> {
+        let machines = estate["machines"].as_array().unwrap().iter();
+        machines
+            .filter(|machine| machine["virtual_addresses"][0] == VIP)
+            .map(|machine| machine["node"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let estate = world
+        .until("someone holds it", |estate| holds_one(&holders(estate)))
+        .await;
+    let holder = holders(&estate).remove(0);
+    let dial = || {
+        let operator = "203.0.113.5".parse().unwrap();
+        world.network.dial(operator, VIP.parse().unwrap(), 6443)
+    };
+    assert!(dial().is_ok());
+    world.machines.power_off(&format!("pve1/{holder}"));
+    assert!(dial().is_err());
+    let estate = world
+        .until("another takes it", |estate| {
+            holds_one(&holders(estate)) && !holders(estate).contains(&holder)
+        })
+        .await;
+    assert!(dial().is_ok());
+    let journal = estate["journal"].as_array().unwrap();
+    let off = journal
+        .iter()
+        .find(|entry| entry["event"] == "off")
+        .unwrap();
+    assert_eq!(
+        (&off["voters"], &off["voters_alive"]),
+        (&3.into(), &2.into())
+    );
+    world.machines.restart(&format!("pve1/{holder}"));
+    assert!(!world.machines.is_on(&format!("pve1/{holder}")));
+}
+
+fn holds_one(holders: &[String]) -> bool {
+    holders.len() == 1
+}
+
+async fn kubeconfig(
+    world: &World,
+    first: &mut wire::machine_service_client::MachineServiceClient<tonic::transport::Channel>,
+) {
+    let mut client = first.clone();
+    if client.hostname(()).await.is_err() {
+        client = world.admin(CONTROL_PLANES[1].1).await;
+    }
+    let mut stream = client.kubeconfig(()).await.unwrap().into_inner();
+    let mut packed = Vec::new();
+    while let Some(part) = stream.message().await.unwrap() {
+        packed.extend(part.bytes);
+    }
+    let mut archive = Vec::new();
+    GzDecoder::new(packed.as_slice())
+        .read_to_end(&mut archive)
+        .unwrap();
+    assert!(archive.starts_with(b"kubeconfig\0"));
+    let text = String::from_utf8_lossy(&archive[512..]);
+    assert!(
+        text.contains(&format!("server: https://{VIP}:6443")),
+        "{text}"
+    );
+    assert!(text.contains("current-context: admin@home"));
+}
