@@ -70,6 +70,7 @@ pub fn registry() -> Registry<Strata> {
         .resource::<crate::services::scaleway::server::BaremetalServer>()
         .resource::<crate::services::scaleway::ssh_key::SshKey>()
         .resource::<crate::services::secret::resource::StoreSecret>()
+        .resource::<crate::services::secret::sealed::SealedSecret>()
 }
 
 /// Scaleway as one process sees it.

@@ -376,3 +376,59 @@ resource "terraform_data" "sealed" {
     let sealed = sealed.as_str().unwrap();
     assert!(sealed.contains("kind: SealedSecret") && !sealed.contains("hunter2"));
 }
+
+/// The values are ephemeral, the sealed text is not; it is made anew for another value and for nothing else.
+#[test]
+fn what_is_sealed_from_ephemeral_values_stays_until_they_change() {
+    let configuration = |rotation: &str, certificate: &str| {
+        format!(
+            r#"
+resource "strata_secret" "pair" {{
+  name     = "pair"
+  kind     = "sealed_secrets_keypair"
+  rotation = "{certificate}"
+}}
+resource "strata_secret" "password" {{
+  name     = "password"
+  kind     = "password"
+  rotation = "{rotation}"
+}}
+ephemeral "strata_secret" "password" {{
+  name        = strata_secret.password.name
+  fingerprint = strata_secret.password.fingerprint
+}}
+resource "strata_sealed_secret" "database" {{
+  name        = "database"
+  namespace   = "shop"
+  certificate = strata_secret.pair.public["certificate_pem"]
+  data_wo     = {{ "config.yaml" = "password: ${{ephemeral.strata_secret.password.value}}" }}
+}}
+output "sealed" {{
+  value = strata_sealed_secret.database.manifest
+}}
+"#
+        )
+    };
+    let space = Workspace::new(&configuration("1", "1"));
+    let text = |space: &Workspace| {
+        space.state()["strata_sealed_secret.database"]["manifest"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    space.apply();
+    assert_eq!(space.changes(), BTreeMap::new(), "the second plan");
+    let first = text(&space);
+    assert!(first.contains("kind: SealedSecret") && first.contains("config.yaml"));
+
+    space.write(&configuration("1", "2"));
+    space.apply();
+    assert_eq!(text(&space), first, "a renewed certificate of the same key");
+    assert_eq!(space.changes(), BTreeMap::new());
+
+    space.write(&configuration("2", "2"));
+    space.apply();
+    assert_ne!(text(&space), first, "another value");
+    assert_eq!(space.changes(), BTreeMap::new());
+    space.terraform(&["destroy", "-auto-approve"]).expect(0);
+}

@@ -4,3 +4,4 @@ pub mod ephemeral;
 pub mod folder;
 pub mod kind;
 pub mod resource;
+pub mod sealed;
