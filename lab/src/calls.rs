@@ -1,7 +1,7 @@
 //! Counts of the calls that reached a service, for call budgets and "the second run only reads".
 //!
 //! Keys are `<service> <METHOD> <route template>`; services are `scaleway`, `cloudflare`, `infisical`, `vault`,
-//! `kubernetes` and `ssh`. Calls of the control API are not counted: looking must not change what
+//! `kubernetes`, `proxmox`, `factory` and `ssh`. Calls of the control API are not counted: looking must not change what
 //! is looked at.
 
 use std::collections::BTreeMap;

@@ -52,6 +52,7 @@ impl From<ChangeError> for Refusal {
         let status = match error {
             ChangeError::Nothing { .. } => StatusCode::NOT_FOUND,
             ChangeError::Record(_) => StatusCode::BAD_REQUEST,
+            ChangeError::Certificate(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self(status, error.to_string())
     }
@@ -101,13 +102,16 @@ async fn faults(State(control): State<Control>) -> Json<Vec<Fault>> {
 }
 
 /// Where faults can be.
-const PLACES: [&str; 6] = [
+const PLACES: [&str; 9] = [
     "scaleway",
     "cloudflare",
     "infisical",
     "vault",
     "kubernetes",
+    "proxmox",
+    "factory",
     "machine",
+    "talos",
 ];
 
 /// One fault or a list of them.
@@ -124,7 +128,7 @@ async fn add_fault(
 ) -> Result<Json<Vec<Fault>>, Refusal> {
     const ACCEPTED: &str = "place, target, action, times; actions: status, late_status, lose_reply, truncate, disconnect, delay, redirect, \
                             sealed, approval_pending, old_server, slow_insert, stale_read, install_error, install_stuck, delivery_end, out_of_stock, mutate, \
-                            reboot_during, kubeadm_fail";
+                            reboot_during, kubeadm_fail, task_error, task_warning, task_stuck, take_next_id";
     let values = match parse_body(&body, ACCEPTED)? {
         OneOrMore::More(values) => values,
         OneOrMore::One(value) => vec![value],
@@ -204,7 +208,9 @@ async fn change_estate(
                     {\"open_port\": {node, port}}, {\"add_tag\": {server, tag}}, {\"add_record\": {name, type, content, ttl?, proxied?, comment?}}, \
                     {\"set_up_login\": {access_token_ttl?, access_token_max_ttl?, access_token_period?, access_token_uses?, client_secret_ttl?, \
                     client_secret_uses?, refuses_address?, lockout_threshold?, lockout_seconds?, lockout_reset_seconds?}}, \
-                    {\"restrict_identity\": [{deny: [describe, read_value, create, edit, delete], environment?, path?}]}";
+                    {\"restrict_identity\": [{deny: [describe, read_value, create, edit, delete], environment?, path?}]}, \
+                    {\"delete_vm\": vmid}, {\"change_vm\": {vmid, option, value}}, {\"delete_file\": {host, volume}}, {\"connect_host\": {host, online}}, \
+                    \"renew_certificate\"";
     let change: Change = parse_body(&body, accepted)?;
     control.estate.change(change)?;
     Ok(Json(json!({ "changed": true })))

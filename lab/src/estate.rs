@@ -12,6 +12,7 @@ use crate::cloudflare::Cloudflare;
 use crate::infisical::{Denial, Infisical, Login};
 use crate::metal::Metal;
 use crate::network::Network;
+use crate::proxmox::Proxmox;
 use crate::proxy::{OPERATOR_V4, operator_for};
 use crate::scaleway::Scaleway;
 use crate::talos::TalosMachines;
@@ -20,13 +21,22 @@ use crate::vault::Vault;
 /// Everything there is; clones share it.
 #[derive(Clone)]
 pub struct Estate {
-    scaleway: Scaleway,
-    cloudflare: Cloudflare,
-    infisical: Infisical,
-    vault: Vault,
-    network: Network,
-    metal: Arc<dyn Metal>,
-    talos: TalosMachines,
+    /// Scaleway.
+    pub scaleway: Scaleway,
+    /// Cloudflare.
+    pub cloudflare: Cloudflare,
+    /// Infisical.
+    pub infisical: Infisical,
+    /// Vault.
+    pub vault: Vault,
+    /// Proxmox.
+    pub proxmox: Proxmox,
+    /// The machine network.
+    pub network: Network,
+    /// Machines of Scaleway.
+    pub metal: Arc<dyn Metal>,
+    /// Machines that run Talos.
+    pub talos: TalosMachines,
 }
 
 /// One out-of-band change, as `POST /estate` takes it.
@@ -68,6 +78,33 @@ pub enum Change {
     SetUpLogin(Login),
     /// What the identity may not do in Infisical; replaces what was said before.
     RestrictIdentity(Vec<Denial>),
+    /// A virtual machine on Proxmox.
+    DeleteVm(u32),
+    /// An option of a virtual machine; an empty value takes it away.
+    ChangeVm {
+        /// Its number.
+        vmid: u32,
+        /// Option in Proxmox's words.
+        option: String,
+        /// Its value.
+        value: String,
+    },
+    /// A file on a storage of Proxmox.
+    DeleteFile {
+        /// Host.
+        host: String,
+        /// Full name, `local:iso/x.iso`.
+        volume: String,
+    },
+    /// A host of Proxmox is cut off from the others, or connected again.
+    ConnectHost {
+        /// Host.
+        host: String,
+        /// Whether the others reach it.
+        online: bool,
+    },
+    /// Proxmox serves a new certificate of the same CA.
+    RenewCertificate,
 }
 
 /// Why a change did not happen.
@@ -86,6 +123,9 @@ pub enum ChangeError {
     /// The DNS service refused.
     #[error(transparent)]
     Record(#[from] crate::cloudflare::ChangeError),
+    /// No certificate could be made.
+    #[error("making a certificate: {0}")]
+    Certificate(String),
 }
 
 /// What a probe asks: a TCP connection from one place to another.
@@ -102,27 +142,6 @@ pub struct Probe {
 }
 
 impl Estate {
-    /// Looks at these parts.
-    pub fn new(
-        scaleway: Scaleway,
-        cloudflare: Cloudflare,
-        infisical: Infisical,
-        vault: Vault,
-        network: Network,
-        metal: Arc<dyn Metal>,
-        talos: TalosMachines,
-    ) -> Self {
-        Self {
-            scaleway,
-            cloudflare,
-            infisical,
-            vault,
-            network,
-            metal,
-            talos,
-        }
-    }
-
     /// The truth.
     pub fn view(&self) -> Value {
         let (servers, ssh_keys) = self.scaleway.estate();
@@ -135,6 +154,7 @@ impl Estate {
             "clusters": self.clusters(),
             "infisical": self.infisical.estate(),
             "vault": self.vault.estate(),
+            "proxmox": self.proxmox.estate(),
         })
     }
 
@@ -207,6 +227,30 @@ impl Estate {
             Change::RestrictIdentity(denials) => {
                 self.infisical.restrict(denials);
                 Ok(())
+            }
+            Change::DeleteVm(vmid) => {
+                let done = self.proxmox.vanish(vmid);
+                nothing("virtual machine", vmid.to_string(), done)
+            }
+            Change::ChangeVm {
+                vmid,
+                option,
+                value,
+            } => {
+                let done = self.proxmox.meddle(vmid, &option, &value);
+                nothing("virtual machine", vmid.to_string(), done)
+            }
+            Change::DeleteFile { host, volume } => {
+                let done = self.proxmox.remove_file(&host, &volume);
+                nothing("file", format!("{host} {volume}"), done)
+            }
+            Change::ConnectHost { host, online } => {
+                let done = self.proxmox.set_online(&host, online);
+                nothing("host", host, done)
+            }
+            Change::RenewCertificate => {
+                let renewed = self.proxmox.rotate();
+                renewed.map_err(|error| ChangeError::Certificate(error.to_string()))
             }
         }
     }

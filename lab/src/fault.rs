@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// Where: `scaleway`, `cloudflare`, `infisical`, `vault`, `kubernetes` (HTTP services), `machine`, `talos`.
+    /// Where: `scaleway`, `cloudflare`, `infisical`, `vault`, `kubernetes`, `proxmox`, `factory` (HTTP services), `machine`, `talos`.
     pub place: String,
     /// Which: for HTTP services `METHOD /route/template` with `*` for any part; for machines a node name or `*`; for calls of
     /// the Talos API `NODE /machine.MachineService/Bootstrap`.
@@ -69,8 +69,23 @@ pub enum Action {
     Sealed,
     /// Infisical's change policy captures the write: 200 with `approval`, nothing is written.
     ApprovalPending,
-    /// Infisical as it was before v4: no such routes, `mode` of a batch is ignored, a folder that exists is 400, missing parents are 404.
+    /// Infisical as it was before v4: no such routes, `mode` of a batch is ignored, a folder that exists is 400, missing parents are 404. Proxmox
+    /// before 9: other privileges, a token's value cannot be made anew.
     OldServer,
+    /// The worker that Proxmox starts for the call ends in this error after its time, and what it was to do is not done.
+    TaskError {
+        /// What its status and its log say.
+        text: String,
+    },
+    /// The worker does its work and warns.
+    TaskWarning {
+        /// What its log says.
+        text: String,
+    },
+    /// The worker never ends.
+    TaskStuck,
+    /// Of the number that Proxmox calls free somebody else makes a machine first.
+    TakeNextId,
     /// Infisical waits between its look for an existing key and the insert, so that two creations of one key both succeed.
     SlowInsert {
         /// Simulated seconds.

@@ -15,6 +15,7 @@ pub mod kubernetes;
 pub mod machine;
 pub mod metal;
 pub mod network;
+pub mod proxmox;
 pub mod proxy;
 pub mod scaleway;
 pub mod serve;
@@ -40,6 +41,7 @@ use crate::infisical::Infisical;
 use crate::machine::Machines;
 use crate::metal::Metal;
 use crate::network::Network;
+use crate::proxmox::{Factory, Proxmox};
 use crate::scaleway::{Credentials, Scaleway};
 use crate::serve::Meter;
 use crate::talos::TalosMachines;
@@ -127,6 +129,17 @@ impl Lab {
         let infisical = Infisical::new(clock.clone(), faults.clone(), identity.clone());
         let vault = Vault::new(clock.clone(), faults.clone(), root_token.clone());
 
+        let factory = Factory::default();
+        let proxmox_token = Uuid::new_v4().to_string();
+        let proxmox = Proxmox::new(
+            clock.clone(),
+            faults.clone(),
+            talos.clone(),
+            factory.clone(),
+            &proxmox_token,
+        )
+        .context("making the Proxmox cluster")?;
+
         let bind = async |what: &str, port| {
             serve::listen(port)
                 .await
@@ -137,6 +150,8 @@ impl Lab {
         let cloudflare_listener = bind("Cloudflare", 0).await?;
         let infisical_listener = bind("Infisical", 0).await?;
         let vault_listener = bind("Vault", 0).await?;
+        let proxmox_listener = bind("Proxmox", 0).await?;
+        let factory_listener = bind("the Image Factory", 0).await?;
         let proxy_listener = bind("the proxy", 0).await?;
         let url = |listener: &tokio::net::TcpListener| {
             anyhow::Ok(format!(
@@ -144,6 +159,7 @@ impl Lab {
                 listener.local_addr().context("reading a port")?
             ))
         };
+        factory.set_url(&url(&factory_listener)?);
         let environment = Arc::new(environment(
             &options,
             &credentials,
@@ -175,6 +191,13 @@ impl Lab {
                     "CLOUDFLARE_BASE_URL",
                     format!("{}/client/v4", url(&cloudflare_listener)?),
                 ),
+                (
+                    "PROXMOX_VE_ENDPOINT",
+                    url(&proxmox_listener)?.replace("http:", "https:"),
+                ),
+                ("PROXMOX_VE_API_TOKEN", Proxmox::credential(&proxmox_token)),
+                ("STRATA_PROXMOX_CA", proxmox.ca().to_owned()),
+                ("STRATA_TALOS_FACTORY", url(&factory_listener)?),
                 ("STRATA_LAB_PROXY", url(&proxy_listener)?),
             ],
         ));
@@ -201,16 +224,23 @@ impl Lab {
             vault::router(vault.clone(), meter("vault")),
             stop.clone(),
         );
+        proxmox.serve(proxmox_listener, meter("proxmox"), stop.clone());
+        serve::spawn(
+            factory_listener,
+            proxmox::factory_router(factory, meter("factory")),
+            stop.clone(),
+        );
         proxy::spawn(proxy_listener, network.clone(), stop.clone());
-        let estate = Estate::new(
+        let estate = Estate {
             scaleway,
             cloudflare,
             infisical,
             vault,
-            network.clone(),
+            proxmox,
+            network: network.clone(),
             metal,
-            talos.clone(),
-        );
+            talos: talos.clone(),
+        };
         let control = Control {
             environment: Arc::clone(&environment),
             clock: clock.clone(),
