@@ -43,6 +43,14 @@ pub const CLOUDFLARE: Credential = Credential {
     accepts: |_| true,
 };
 
+/// Token of Proxmox's API, with the user it belongs to.
+pub const PROXMOX: Credential = Credential {
+    service: "Proxmox",
+    variables: &["PROXMOX_VE_API_TOKEN"],
+    entry: "proxmox/api_token",
+    accepts: |value| value.contains('!') && value.contains('='),
+};
+
 /// Where a credential was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {

@@ -19,14 +19,16 @@ use crate::secret::Secret;
 pub const LAB_URL: &str = "STRATA_LAB_URL";
 
 /// Of the process's variables only these are kept, and only outside the lab.
-const PREFIXES: [&str; 7] = [
+const PREFIXES: [&str; 9] = [
     "SCW_",
     "SCALEWAY_",
     "CLOUDFLARE_",
     "CF_",
     "VAULT_",
     "INFISICAL_",
+    "PROXMOX_VE_",
     "STRATA_ECHO_",
+    "STRATA_TALOS_",
 ];
 
 /// Why the world cannot be reached.
@@ -121,7 +123,7 @@ impl Environment {
             .ok_or(Error::Incomplete("STRATA_LAB_PROXY"))?;
         let services = variables
             .values()
-            .filter(|value| value.starts_with("http://"))
+            .filter(|value| value.starts_with("http://") || value.starts_with("https://"))
             .filter_map(|value| loopback(value));
         let dialer = Dialer::lab(proxy, services.chain([control]));
         let speed = variables
@@ -269,7 +271,10 @@ impl OnDemand {
 
 /// `http://127.0.0.1:7070/path` or `127.0.0.1:7070`, if it is a loopback address.
 fn loopback(text: &str) -> Option<SocketAddr> {
-    let rest = text.strip_prefix("http://").unwrap_or(text);
+    let rest = text
+        .strip_prefix("http://")
+        .or_else(|| text.strip_prefix("https://"))
+        .unwrap_or(text);
     let authority = rest.split('/').next().unwrap_or_default();
     let address: SocketAddr = authority.replace("localhost", "127.0.0.1").parse().ok()?;
     address.ip().is_loopback().then_some(address)

@@ -23,6 +23,7 @@ use http::header::{
 };
 use http::{Method, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
+use hyper::ext::ReasonPhrase;
 use hyper_util::client::legacy::Client as Hyper;
 use hyper_util::rt::TokioExecutor;
 use serde::Serialize;
@@ -40,6 +41,7 @@ use super::redirect;
 use super::silence::{Silences, Turn};
 use crate::secret::Secret;
 
+const JSON: &str = "application/json";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -87,6 +89,8 @@ pub struct Client {
     silences: Arc<Silences>,
     /// No request starts before this moment: set by 429 and `Retry-After`.
     open_at: Mutex<Option<Instant>>,
+    /// Whether an answer that looks like an outage is a decision of this service all the same.
+    decides: fn(StatusCode, &str) -> bool,
 }
 
 /// The credential cannot be sent in a header.
@@ -148,6 +152,7 @@ impl Client {
             turns: Semaphore::new(CONCURRENT),
             silences,
             open_at: Mutex::new(None),
+            decides: |_, _| false,
         })
     }
 
@@ -155,6 +160,13 @@ impl Client {
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
+        self
+    }
+
+    /// For a service whose errors of the server are decisions, told apart by status and body: they are not asked for again.
+    #[must_use]
+    pub fn with_decisions(mut self, decides: fn(StatusCode, &str) -> bool) -> Self {
+        self.decides = decides;
         self
     }
 
@@ -193,6 +205,7 @@ impl Client {
             method,
             path: path.into(),
             body: Ok(Bytes::new()),
+            kind: JSON,
             repeatable,
             tries: ATTEMPTS,
         }
@@ -208,6 +221,10 @@ impl Client {
         if let Some(open_at) = open_at {
             tokio::time::sleep_until(open_at).await;
         }
+    }
+
+    fn is_decision(&self, error: &Error) -> bool {
+        matches!(error, Error::Status { status, body, .. } if (self.decides)(*status, body))
     }
 
     fn turn(&self) -> Turn {
@@ -227,6 +244,7 @@ pub struct Request<'a> {
     method: Method,
     path: String,
     body: Result<Bytes, serde_json::Error>,
+    kind: &'static str,
     repeatable: bool,
     tries: u32,
 }
@@ -236,6 +254,14 @@ impl Request<'_> {
     #[must_use]
     pub fn json(mut self, body: &impl Serialize) -> Self {
         self.body = serde_json::to_vec(body).map(Bytes::from);
+        self
+    }
+
+    /// With this body, which is of this kind.
+    #[must_use]
+    pub fn body(mut self, kind: &'static str, body: impl Into<Bytes>) -> Self {
+        self.kind = kind;
+        self.body = Ok(body.into());
         self
     }
 
@@ -295,7 +321,9 @@ impl Request<'_> {
             } else {
                 self.tries
             };
-            let hopeless = is_forbidden(&error) || self.client.turn() == Turn::Spare;
+            let hopeless = is_forbidden(&error)
+                || self.client.is_decision(&error)
+                || self.client.turn() == Turn::Spare;
             if !(error.is_transient() && harmless) || attempt >= tries || hopeless {
                 return Err(error);
             }
@@ -406,10 +434,16 @@ impl Request<'_> {
         if is_broken(&body) {
             return Err(unusable(format!("{} with broken JSON", head.status)));
         }
-        let text: String = String::from_utf8_lossy(&body)
+        let mut text: String = String::from_utf8_lossy(&body)
             .chars()
             .take(LONGEST_BODY)
             .collect();
+        // Some services say it in the first line alone.
+        if let Some(reason) = head.extensions.get::<ReasonPhrase>()
+            && text.trim().is_empty()
+        {
+            text = String::from_utf8_lossy(reason.as_bytes()).into_owned();
+        }
         if head.status == StatusCode::TOO_MANY_REQUESTS {
             let pause = after(&head.headers, &text)
                 .unwrap_or_else(|| backoff(attempt))
@@ -436,7 +470,7 @@ impl Request<'_> {
         if !body.is_empty() {
             request
                 .headers_mut()
-                .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                .insert(CONTENT_TYPE, HeaderValue::from_static(self.kind));
         }
         Ok(request)
     }

@@ -127,9 +127,10 @@ fn message(body: &str) -> String {
         let details = json
             .get("details")
             .or_else(|| json.get("help_message"))
+            .or_else(|| json.get("errors"))
             .map(|details| format!(" {details}"))
             .unwrap_or_default();
-        return format!(": {message}{details}");
+        return format!(": {}{details}", message.trim_end());
     }
     if let Some(errors) = json
         .get("errors")
