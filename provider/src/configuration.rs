@@ -17,6 +17,7 @@ use strata_framework::{Attr, Diagnostics, Schema};
 /// | --- | --- | --- | --- |
 /// | Scaleway | `SCW_SECRET_KEY`, `SCW_TOKEN`, `SCALEWAY_TOKEN`, `SCALEWAY_ACCESS_KEY` (a UUID); else `secret_key` of Scaleway's configuration file (`SCW_CONFIG_PATH`, `SCW_PROFILE`) | `scaleway/secret-key` | what the pages of the resources say |
 /// | Cloudflare | `CLOUDFLARE_API_TOKEN`, `CF_API_TOKEN` | `cloudflare/api-token` | what the page of `strata_dns_record` says |
+/// | Proxmox | `PROXMOX_VE_API_TOKEN`: `user@realm!name=value` | `proxmox/api_token` | what the pages of the resources say |
 ///
 /// The store's own come from the environment alone.
 ///
@@ -44,6 +45,8 @@ use strata_framework::{Attr, Diagnostics, Schema};
 /// | variable | meaning |
 /// | --- | --- |
 /// | `SCW_API_URL`, `CLOUDFLARE_BASE_URL` | other addresses of the same APIs |
+/// | `PROXMOX_VE_ENDPOINT` | address of the API of a Proxmox host, where the provider block names none |
+/// | `STRATA_TALOS_FACTORY` | another address of the Image Factory of Talos Linux |
 /// | `SCW_DEFAULT_PROJECT_ID` | project of the resources that name none |
 /// | `SCW_DEFAULT_ZONE` | zone of the resources and data sources that name none |
 /// | `STRATA_LAB_URL` | control API of the lab, with `lab = true`; then no variable of a platform is read |
@@ -82,6 +85,9 @@ pub struct Configuration {
     /// Where DNS is at Cloudflare. Only for clusters with a zone there, and only where the environment does not say it.
     #[schema(optional)]
     pub cloudflare: Attr<CloudflareConfiguration>,
+    /// Where Proxmox VE is. Only for clusters with machines there.
+    #[schema(optional)]
+    pub proxmox: Attr<ProxmoxConfiguration>,
 }
 
 /// Where secrets live.
@@ -171,6 +177,23 @@ pub struct CloudflareConfiguration {
     /// Id of the account whose zones are meant, for a token that sees several accounts. Default: `CLOUDFLARE_ACCOUNT_ID`, else `CF_ACCOUNT_ID`.
     #[schema(optional)]
     pub account_id: Attr<String>,
+}
+
+/// Proxmox VE.
+#[derive(Schema, Clone, Debug)]
+pub struct ProxmoxConfiguration {
+    /// Address of the API of one host, e.g. `https://pve1.example.org:8006`; it speaks for the whole cluster. Default: `PROXMOX_VE_ENDPOINT`; in the
+    /// lab always the lab's own.
+    #[schema(optional)]
+    pub url: Attr<String>,
+    /// File with the CA of the cluster, absolute or relative to `root`: `/etc/pve/pve-root-ca.pem` of any host. Without it and without
+    /// `fingerprints` the system's roots are trusted.
+    #[schema(optional)]
+    pub ca_file: Attr<String>,
+    /// SHA-256 fingerprints of certificates, with or without colons, as Proxmox shows them under Node, Certificates. Then nothing else is trusted.
+    /// Hosts renew their certificates, so name the next one before it is served, or use `ca_file`.
+    #[schema(optional)]
+    pub fingerprints: Attr<Vec<String>>,
 }
 
 /// What a value that is not known yet means.

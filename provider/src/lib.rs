@@ -22,6 +22,7 @@ pub mod pkcs8;
 pub mod pki;
 pub mod private_file;
 pub mod provider;
+pub mod proxmox;
 pub mod rsa_key;
 pub mod sealed;
 pub mod secret;

@@ -11,6 +11,7 @@
 //! cx.provider.environment().await?            dialer(), speed(), get("SCW_..")
 //! cx.provider.scaleway().await?               client, shared poll, ids adopted in this process
 //! cx.provider.cloudflare().await?             client
+//! cx.provider.proxmox().await?                client, shared listing, delivery of images
 //! ```
 
 use std::collections::{BTreeSet, HashSet};
@@ -23,11 +24,13 @@ use tokio::sync::OnceCell;
 use crate::access::Shared;
 use crate::configuration::unknown;
 pub use crate::configuration::{
-    CloudflareConfiguration, Configuration, ScalewayConfiguration, StoreConfiguration,
+    CloudflareConfiguration, Configuration, ProxmoxConfiguration, ScalewayConfiguration,
+    StoreConfiguration,
 };
 use crate::credential::{self, Credential};
 use crate::environment::{Environment, OnDemand};
 use crate::http::client::{Client as Http, Settings};
+use crate::proxmox::{self, Proxmox};
 use crate::secret::Secret;
 use crate::services::cloudflare;
 use crate::services::scaleway::client::Client as ScalewayClient;
@@ -67,6 +70,13 @@ pub fn registry() -> Registry<Strata> {
         .resource::<crate::services::kubernetes::manifests::KubernetesManifests>()
         .resource::<crate::services::kubernetes::secret::KubernetesSecret>()
         .resource::<crate::services::lockdown::NodeLockdown>()
+        .resource::<crate::services::factory::schematic::Schematic>()
+        .resource::<crate::services::proxmox::acl::Acl>()
+        .resource::<crate::services::proxmox::image::Image>()
+        .resource::<crate::services::proxmox::role::Role>()
+        .resource::<crate::services::proxmox::token::Token>()
+        .resource::<crate::services::proxmox::user::User>()
+        .resource::<crate::services::proxmox::vm::VirtualMachine>()
         .resource::<crate::services::scaleway::server::BaremetalServer>()
         .resource::<crate::services::scaleway::ssh_key::SshKey>()
         .resource::<crate::services::secret::resource::StoreSecret>()
@@ -94,6 +104,7 @@ pub struct Strata {
     store: OnceLock<Arc<dyn Store>>,
     scaleway: OnceCell<Scaleway>,
     cloudflare: OnceCell<cloudflare::client::Client>,
+    proxmox: OnceCell<Proxmox>,
     shared: Shared,
     only_adopts: bool,
 }
@@ -126,6 +137,7 @@ impl Provider for Strata {
             store: OnceLock::new(),
             scaleway: OnceCell::new(),
             cloudflare: OnceCell::new(),
+            proxmox: OnceCell::new(),
             shared: Shared::default(),
             only_adopts,
         })
@@ -397,6 +409,84 @@ impl Strata {
     }
 }
 
+impl Strata {
+    /// Proxmox.
+    pub async fn proxmox(&self) -> Result<&Proxmox, Diagnostics> {
+        self.proxmox
+            .get_or_try_init(|| async {
+                let environment = self.environment().await?;
+                let token = self.credential(&credential::PROXMOX, None).await?;
+                let block = self.configuration.proxmox.known();
+                // In the lab the address of the cluster file would be a real one; the lab has its own.
+                let base = known(block.map(|block| &block.url))
+                    .filter(|_| !self.is_lab())
+                    .or_else(|| environment.get("PROXMOX_VE_ENDPOINT"))
+                    .ok_or_else(|| {
+                        Diagnostics::error("Cannot find Proxmox", "No address is configured.").hint(
+                            "Set `url` in `proxmox` of the provider block, or PROXMOX_VE_ENDPOINT.",
+                        )
+                    })?;
+                let host = base.trim_end_matches('/').trim_end_matches("/api2/json");
+                let settings = Settings {
+                    service: "proxmox",
+                    base: format!("{}/api2/json", host.trim_end_matches('/')),
+                    header: http::header::AUTHORIZATION,
+                    token: Secret::new(String::new()),
+                    speed: environment.speed(),
+                };
+                let failed = |error: &dyn std::error::Error| {
+                    Diagnostics::failed("use", "credential", "PROXMOX_VE_API_TOKEN", error)
+                };
+                let mut header =
+                    http::HeaderValue::from_str(&format!("PVEAPIToken={}", token.expose()))
+                        .map_err(|error| failed(&error))?;
+                header.set_sensitive(true);
+                let dialer = environment.dialer().clone();
+                let client = match self.proxmox_trust(environment)? {
+                    Some(tls) => Http::with_tls(dialer, tls, settings),
+                    None => Http::new(dialer, settings),
+                };
+                let client = client
+                    .map_err(|error| failed(&error))?
+                    .with_header(http::header::AUTHORIZATION, header)
+                    .with_decisions(proxmox::error::is_decision);
+                Ok(Proxmox::new(proxmox::client::Client::new(client)))
+            })
+            .await
+    }
+
+    /// Whose certificates are Proxmox's; `None` for the platform's roots.
+    fn proxmox_trust(
+        &self,
+        environment: &Environment,
+    ) -> Result<Option<Arc<rustls::ClientConfig>>, Diagnostics> {
+        let failed = |error: &dyn std::error::Error, attribute: &str| {
+            Diagnostics::failed("trust", "Proxmox", "", error)
+                .at(Path::of("proxmox").attribute(attribute))
+        };
+        if self.is_lab() {
+            let ca = environment.get("STRATA_PROXMOX_CA");
+            let trust = ca.map(proxmox::trust::authority).transpose();
+            return trust.map_err(|error| failed(&error, "ca_file"));
+        }
+        let Some(block) = self.configuration.proxmox.known() else {
+            return Ok(None);
+        };
+        let pins = block.fingerprints.or_default();
+        if !pins.is_empty() {
+            let trust = proxmox::trust::pinned(&pins).map(Some);
+            return trust.map_err(|error| failed(&error, "fingerprints"));
+        }
+        let Some(file) = known(Some(&block.ca_file)) else {
+            return Ok(None);
+        };
+        let pem = std::fs::read_to_string(self.root().join(file));
+        let pem = pem.map_err(|error| failed(&error, "ca_file"))?;
+        let trust = proxmox::trust::authority(&pem).map(Some);
+        trust.map_err(|error| failed(&error, "ca_file"))
+    }
+}
+
 impl Scaleway {
     /// The project to use, or what to set.
     pub fn project(&self, own: Option<&String>) -> Result<String, Diagnostics> {
@@ -463,6 +553,7 @@ pub(crate) mod tests {
             store: Attr::Known(store),
             scaleway: Attr::Null,
             cloudflare: Attr::Null,
+            proxmox: Attr::Null,
         }
     }
 

@@ -219,6 +219,9 @@ fn what_a_reader_copies_works() {
     // What no service knows is recorded by the first apply; nothing else is to do, and nothing is made or replaced.
     let expected = [
         "strata_kubeadm_node.cp",
+        "strata_proxmox_image.talos",
+        "strata_proxmox_token.csi",
+        "strata_proxmox_vm.controller",
         "strata_scaleway_baremetal_server.cp",
     ];
     let expected = expected.map(|address| (address.to_owned(), update.clone()));
@@ -268,5 +271,5 @@ fn what_a_reader_copies_works() {
             .expect_text("This resource does not support import");
         refused += 1;
     }
-    assert_eq!(refused, 5, "resources that cannot be imported");
+    assert_eq!(refused, 6, "resources that cannot be imported");
 }

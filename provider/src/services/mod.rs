@@ -3,11 +3,13 @@
 pub mod attribute;
 pub mod cloudflare;
 pub mod dns;
+pub mod factory;
 pub mod flatcar;
 pub mod kubeadm;
 pub mod kubernetes;
 pub mod lockdown;
 pub mod operator;
+pub mod proxmox;
 pub mod scaleway;
 pub mod secret;
 pub mod talos;

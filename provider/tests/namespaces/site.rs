@@ -142,6 +142,7 @@ impl Operator {
             store: Attr::Known(store),
             scaleway: Attr::Null,
             cloudflare: Attr::Null,
+            proxmox: Attr::Null,
         };
         let cluster = Cluster {
             name: text("home"),

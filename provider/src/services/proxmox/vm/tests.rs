@@ -1,0 +1,365 @@
+use strata_framework::Harness;
+
+use super::*;
+use crate::lab_test::World;
+
+fn wanted(node: &str) -> VirtualMachine {
+    VirtualMachine {
+        node: node.into(),
+        host: "pve1".into(),
+        name: Attr::Known(format!("home-{node}")),
+        vm_id: Attr::Unknown,
+        cores: Attr::Known(4),
+        memory: Attr::Known(8192),
+        pool: Attr::Null,
+        on_boot: Attr::Known(true),
+        disk: Attr::Known(Disk {
+            storage: "local-lvm".into(),
+            size: Attr::Known(40),
+            import_from: Attr::Null,
+        }),
+        network: Attr::Known(Network {
+            bridge: "vmbr0".into(),
+            vlan: Attr::Null,
+            mac: Attr::Unknown,
+        }),
+        agent: Attr::Known(false),
+        protected: Attr::Known(false),
+        id: Attr::Unknown,
+        uuid: Attr::Unknown,
+        status: Attr::Unknown,
+        timeouts: Attr::Null,
+    }
+}
+
+async fn machines(world: &World) -> Vec<serde_json::Value> {
+    let estate = world.estate().await;
+    estate["proxmox"]["vms"].as_array().unwrap().clone()
+}
+
+async fn read(process: &Harness<Strata>, state: &VirtualMachine) -> Option<VirtualMachine> {
+    match VirtualMachine::read(&process.cx(), state.clone())
+        .await
+        .unwrap()
+    {
+        Found::Present(state) => Some(state),
+        Found::Gone => None,
+        Found::Unknown(found) => panic!("{found}"),
+    }
+}
+
+#[tokio::test]
+async fn a_machine_is_made_read_changed_and_deleted() {
+    let world = World::start().await;
+    let process: Harness<Strata> = Harness::new(world.provider("estate-1").await);
+    let state = VirtualMachine::create(&process.cx(), wanted("cp-1"), wanted("cp-1"))
+        .await
+        .unwrap();
+    assert_eq!(state.id, "pve1/100".into());
+    assert_eq!(state.status, "stopped".into());
+    assert_eq!(read(&process, &state).await.unwrap(), state);
+
+    let mut planned = state.clone();
+    planned.memory = Attr::Known(16384);
+    planned.disk.known_mut().unwrap().size = Attr::Known(50);
+    planned.network.known_mut().unwrap().vlan = Attr::Known(20);
+    let changed = VirtualMachine::update(&process.cx(), planned.clone(), state, planned.clone())
+        .await
+        .unwrap();
+    assert_eq!(changed, planned);
+    assert_eq!(read(&process, &changed).await.unwrap(), changed);
+
+    VirtualMachine::delete(&process.cx(), changed.clone())
+        .await
+        .unwrap();
+    assert_eq!(machines(&world).await.len(), 0);
+    assert_eq!(read(&process, &changed).await, None);
+    VirtualMachine::delete(&process.cx(), changed)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_machine_is_made_once_whatever_is_lost() {
+    let world = World::start().await;
+    let create = "POST /api2/json/nodes/{node}/qemu";
+    let resources = "GET /api2/json/cluster/resources";
+    let locked =
+        "{\"data\":null,\"message\":\"can't lock file '/var/lock/x.lck' - got timeout\\n\"}";
+    for (target, fault) in [
+        (create, serde_json::json!("lose_reply")),
+        (create, serde_json::json!("disconnect")),
+        (
+            create,
+            serde_json::json!({"status": {"code": 599, "body": ""}}),
+        ),
+        (
+            create,
+            serde_json::json!({"status": {"code": 500, "body": locked}}),
+        ),
+        (resources, serde_json::json!("lose_reply")),
+        (
+            "GET /api2/json/cluster/nextid",
+            serde_json::json!("take_next_id"),
+        ),
+        (
+            "GET /api2/json/nodes/{node}/tasks/{upid}/status",
+            serde_json::json!({"status": {"code": 400, "body": "{\"message\":\"no such task\\n\"}"}}),
+        ),
+        (
+            create,
+            serde_json::json!({"task_warning": {"text": "clock is off"}}),
+        ),
+    ] {
+        let process: Harness<Strata> = Harness::new(world.provider("estate-1").await);
+        let before = machines(&world).await.len();
+        world.fault("proxmox", target, fault.clone()).await;
+        let state = VirtualMachine::create(&process.cx(), wanted("cp-1"), wanted("cp-1"))
+            .await
+            .unwrap_or_else(|found| panic!("{fault}: {found}"));
+        assert!(world.all_faults_happened().await, "{fault}");
+        let others = usize::from(fault == "take_next_id");
+        assert_eq!(machines(&world).await.len(), before + 1 + others, "{fault}");
+
+        // A lost state: the marks are found, and nothing is made.
+        let again = VirtualMachine::create(&process.cx(), wanted("cp-1"), wanted("cp-1"))
+            .await
+            .unwrap();
+        assert_eq!(again, state, "adopted");
+        assert!(
+            process
+                .warnings()
+                .to_string()
+                .contains("Adopted Proxmox machine")
+        );
+        VirtualMachine::delete(&process.cx(), state).await.unwrap();
+        assert_eq!(machines(&world).await.len(), before + others, "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn a_task_that_fails_after_its_call_was_answered_is_told_with_its_log() {
+    let world = World::start().await;
+    let process: Harness<Strata> = Harness::new(world.provider("estate-1").await);
+    let text = "storage 'local-lvm' has no space left";
+    let fault = serde_json::json!({"task_error": {"text": text}});
+    world
+        .fault("proxmox", "POST /api2/json/nodes/{node}/qemu", fault)
+        .await;
+    let error = VirtualMachine::create(&process.cx(), wanted("cp-1"), wanted("cp-1"))
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains(text), "{error}");
+    assert_eq!(machines(&world).await.len(), 0);
+    VirtualMachine::create(&process.cx(), wanted("cp-1"), wanted("cp-1"))
+        .await
+        .unwrap();
+    assert_eq!(machines(&world).await.len(), 1);
+}
+
+#[tokio::test]
+async fn machines_of_other_owners_and_protected_ones_are_left_alone() {
+    let world = World::start().await;
+    let ours: Harness<Strata> = Harness::new(world.provider("estate-1").await);
+    let theirs: Harness<Strata> = Harness::new(world.provider("estate-2").await);
+    let state = VirtualMachine::create(&ours.cx(), wanted("cp-1"), wanted("cp-1"))
+        .await
+        .unwrap();
+
+    let error = VirtualMachine::create(&theirs.cx(), wanted("cp-2"), wanted("cp-2"))
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("another owner"), "{error}");
+    let error = VirtualMachine::delete(&theirs.cx(), state.clone())
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("with owner estate-1"), "{error}");
+    let taken = VirtualMachine {
+        vm_id: Attr::Known(100),
+        ..wanted("cp-3")
+    };
+    let error = VirtualMachine::create(&ours.cx(), taken.clone(), taken)
+        .await
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("is taken by a machine without our marks"),
+        "{error}"
+    );
+
+    let mut protected = state.clone();
+    protected.protected = Attr::Known(true);
+    let protected = VirtualMachine::update(&ours.cx(), protected.clone(), state, protected)
+        .await
+        .unwrap();
+    let error = VirtualMachine::delete(&ours.cx(), protected)
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("protected = false"), "{error}");
+    assert_eq!(machines(&world).await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_others_change_is_seen_and_an_outage_is_no_end() {
+    let world = World::start().await;
+    let process: Harness<Strata> = Harness::new(world.provider("estate-1").await);
+    let state = VirtualMachine::create(&process.cx(), wanted("cp-1"), wanted("cp-1"))
+        .await
+        .unwrap();
+    let change = serde_json::json!({"change_vm": {"vmid": 100, "option": "cores", "value": "2"}});
+    world.change(change).await;
+    let seen = read(&process, &state).await.unwrap();
+    assert_eq!(seen.cores, Attr::Known(2));
+    VirtualMachine::update(&process.cx(), state.clone(), seen, state.clone())
+        .await
+        .unwrap();
+    assert_eq!(read(&process, &state).await.unwrap(), state);
+
+    // The certificate is renewed, and the CA is the same.
+    world.change(serde_json::json!("renew_certificate")).await;
+    let next: Harness<Strata> = Harness::new(world.provider("estate-1").await);
+    assert_eq!(read(&next, &state).await.unwrap(), state);
+    world
+        .change(serde_json::json!({"connect_host": {"host": "pve1", "online": false}}))
+        .await;
+    let cut = VirtualMachine::read(&next.cx(), state.clone())
+        .await
+        .unwrap();
+    assert!(matches!(cut, Found::Unknown(_)));
+    world
+        .change(serde_json::json!({"connect_host": {"host": "pve1", "online": true}}))
+        .await;
+    world.change(serde_json::json!({"delete_vm": 100})).await;
+    let last: Harness<Strata> = Harness::new(world.provider("estate-1").await);
+    assert_eq!(read(&last, &state).await, None);
+}
+
+#[tokio::test]
+async fn what_counts_at_creation_only_never_replaces_a_machine() {
+    let prior = VirtualMachine {
+        id: "pve1/100".into(),
+        vm_id: Attr::Known(100),
+        ..wanted("cp-1")
+    };
+    let refused = |change: fn(&mut VirtualMachine)| {
+        let mut next = prior.clone();
+        change(&mut next);
+        next.check_against(&prior).is_err()
+    };
+    assert!(refused(|next| next.host = "pve2".into()));
+    assert!(refused(|next| next.vm_id = Attr::Known(101)));
+    assert!(refused(
+        |next| next.disk.known_mut().unwrap().size = Attr::Known(30)
+    ));
+    assert!(refused(
+        |next| next.disk.known_mut().unwrap().storage = "ceph".into()
+    ));
+    assert!(!refused(
+        |next| next.disk.known_mut().unwrap().size = Attr::Known(50)
+    ));
+    assert!(!refused(|next| next
+        .disk
+        .known_mut()
+        .unwrap()
+        .import_from =
+        "local:import/x.raw".into()));
+    // It was migrated by hand, and the configuration follows.
+    let migrated = VirtualMachine {
+        id: "pve2/100".into(),
+        ..prior.clone()
+    };
+    let next = VirtualMachine {
+        host: "pve2".into(),
+        ..migrated.clone()
+    };
+    assert!(next.check_against(&migrated).is_ok());
+}
+
+#[tokio::test]
+async fn a_configuration_is_delivered_once_and_withdrawn_without_a_trace() {
+    use crate::proxmox::{Cidata, Delivered};
+    let world = World::start().await;
+    let process: Harness<Strata> = Harness::new(world.provider("estate-1").await);
+    let state = VirtualMachine::create(&process.cx(), wanted("cp-1"), wanted("cp-1"))
+        .await
+        .unwrap();
+    let proxmox = process.cx::<()>().provider.proxmox().await.unwrap();
+    let marks = state.marks(process.cx::<()>().provider).unwrap();
+    let guest = Guest {
+        marks: &marks,
+        host: "pve1",
+        vm_id: 100,
+        images: "local",
+    };
+    let cidata = |user_data: &str| Cidata {
+        meta_data: "instance-id: cp-1\n".into(),
+        network_config: "version: 2\n".into(),
+        user_data: strata_framework::Secret::new(user_data.into()),
+    };
+    let upload = "POST /api2/json/nodes/{node}/storage/{storage}/upload";
+    let start = "POST /api2/json/nodes/{node}/qemu/{vmid}/status/start";
+    // An interrupted run leaves an image that nobody uses.
+    world
+        .fault(
+            "proxmox",
+            start,
+            serde_json::json!({"task_error": {"text": "no memory"}}),
+        )
+        .await;
+    proxmox
+        .deliver(&process.cx::<()>(), &guest, &cidata("old"))
+        .await
+        .unwrap_err();
+    world
+        .fault("proxmox", upload, serde_json::json!("lose_reply"))
+        .await;
+    world
+        .fault("proxmox", start, serde_json::json!("lose_reply"))
+        .await;
+    let delivered = proxmox
+        .deliver(&process.cx::<()>(), &guest, &cidata("machine: {}\n"))
+        .await;
+    assert_eq!(delivered.unwrap(), Delivered::Started);
+    assert!(world.all_faults_happened().await);
+    let estate = world.estate().await;
+    let medium = serde_json::json!({"label": "cidata", "files": ["meta-data", "network-config", "user-data"]});
+    assert_eq!(estate["proxmox"]["vms"][0]["medium"], medium);
+    assert_eq!(estate["proxmox"]["vms"][0]["running"], true);
+    assert_eq!(estate["proxmox"]["files"].as_array().unwrap().len(), 1);
+    let again = proxmox
+        .deliver(&process.cx::<()>(), &guest, &cidata("other"))
+        .await
+        .unwrap();
+    assert_eq!(again, Delivered::Running { ours: true });
+
+    for _ in 0..2 {
+        proxmox.withdraw(&process.cx::<()>(), &guest).await.unwrap();
+        let estate = world.estate().await;
+        assert_eq!(estate["proxmox"]["files"].as_array().unwrap().len(), 0);
+        assert_eq!(
+            estate["proxmox"]["vms"][0]["medium"],
+            serde_json::Value::Null
+        );
+        assert_eq!(estate["proxmox"]["vms"][0]["running"], true);
+    }
+    let again = proxmox
+        .deliver(&process.cx::<()>(), &guest, &cidata("other"))
+        .await
+        .unwrap();
+    assert_eq!(again, Delivered::Running { ours: false });
+    let theirs = Marks {
+        owner: "estate-2".into(),
+        ..marks.clone()
+    };
+    let theirs = Guest {
+        marks: &theirs,
+        ..guest.clone()
+    };
+    proxmox
+        .deliver(&process.cx::<()>(), &theirs, &cidata("x"))
+        .await
+        .unwrap_err();
+    VirtualMachine::delete(&process.cx(), state).await.unwrap();
+    assert_eq!(machines(&world).await.len(), 0);
+}
