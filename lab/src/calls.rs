@@ -1,8 +1,8 @@
 //! Counts of the calls that reached a service, for call budgets and "the second run only reads".
 //!
 //! Keys are `<service> <METHOD> <route template>`; services are `scaleway`, `cloudflare`, `infisical`, `vault`,
-//! `kubernetes`, `proxmox`, `factory` and `ssh`. Calls of the control API are not counted: looking must not change what
-//! is looked at.
+//! `kubernetes`, `proxmox`, `factory`, `ssh` and `talos` (METHOD is `CALL`, the template the gRPC path). Calls of the control API are not counted:
+//! looking must not change what is looked at.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -12,7 +12,7 @@ pub struct Unseen {
 }
 
 /// Invented behaviours.
-pub const UNSEEN: [Unseen; 31] = [
+pub const UNSEEN: [Unseen; 38] = [
     Unseen {
         service: "scaleway",
         behaviour: "a page past the end is an empty list; page_size over 100 is taken as 100",
@@ -132,6 +132,34 @@ pub const UNSEEN: [Unseen; 31] = [
     Unseen {
         service: "kubernetes",
         behaviour: "an API server whose certificate has ended closes every connection, since clients judge it by a clock that is not the lab's",
+    },
+    Unseen {
+        service: "talos",
+        behaviour: "durations of boots, pulls, installations and elections are the lab's; their order is from Talos' sources",
+    },
+    Unseen {
+        service: "talos",
+        behaviour: "certificates of the API are judged by the wall's clock on both sides and are made anew for each connection",
+    },
+    Unseen {
+        service: "talos",
+        behaviour: "a configuration of the platform that is not valid leaves the machine in maintenance",
+    },
+    Unseen {
+        service: "talos",
+        behaviour: "a machine boots from the imported disk image, which counts as an installation; nothing is ever installed from maintenance",
+    },
+    Unseen {
+        service: "talos",
+        behaviour: "the texts of refusals, and of an installer's output, are close to Talos' and not its own",
+    },
+    Unseen {
+        service: "talos",
+        behaviour: "a graceful reset leaves etcd at once; nothing is cordoned or drained",
+    },
+    Unseen {
+        service: "talos",
+        behaviour: "what a dry run shows is lines that go and lines that come",
     },
     Unseen {
         service: "network",

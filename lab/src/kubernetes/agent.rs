@@ -2,6 +2,7 @@
 //!
 //! Machines create and join control planes; the control plane runs one-shot pods on machines. Nothing else crosses.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -48,6 +49,8 @@ pub struct NodeSpec {
     pub version: String,
     /// `osImage`, marked as simulated.
     pub os_image: String,
+    /// Labels beside those of every node and of its role.
+    pub labels: BTreeMap<String, String>,
     /// `nodeRegistration.taints`; `None` is kubeadm's default for the role.
     pub taints: Option<Vec<Taint>>,
 }

@@ -24,6 +24,9 @@ pub(super) fn object(spec: &NodeSpec, now: Timestamp) -> Value {
         labels["node-role.kubernetes.io/control-plane"] = json!("");
         labels["node.kubernetes.io/exclude-from-external-load-balancers"] = json!("");
     }
+    for (name, value) in &spec.labels {
+        labels[name] = json!(value);
+    }
     match &spec.taints {
         None if spec.control_plane => taints.insert(
             0,

@@ -280,6 +280,9 @@ impl ControlPlane {
                 for field in ["addresses", "nodeInfo"] {
                     renewed["status"][field] = object["status"][field].clone();
                 }
+                for (name, value) in &spec.labels {
+                    renewed["metadata"]["labels"][name] = json!(value);
+                }
                 state.store.put(key, renewed);
             } else {
                 state
@@ -308,6 +311,13 @@ impl ControlPlane {
         }
         self.reconcile();
         Ok(())
+    }
+
+    /// Whether a Node is there and Ready.
+    pub fn is_node_ready(&self, name: &str) -> bool {
+        let state = self.locked();
+        let node = state.store.get(&Key::new("", "nodes", "", name));
+        node.is_some_and(|node| node::is_ready(node))
     }
 
     /// Removes a Node object. The machine keeps running and does not register again by itself.

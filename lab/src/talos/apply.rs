@@ -12,7 +12,7 @@ use tonic::Status;
 use super::apid::Api;
 use super::config::Config;
 use super::image::Image;
-use super::machine::Machine;
+use super::machine::{Machine, NextBoot};
 use super::{power, validate};
 
 /// How long a trial lasts that names no time.
@@ -143,7 +143,10 @@ pub(super) async fn apply(
     }
     let warnings = validate::check(&after, &image, after.main().is_some())
         .map_err(Status::invalid_argument)?;
-    if machine.with(|run| run.awaits_reboot).unwrap_or_default() {
+    if machine
+        .with(|run| run.next_boot == NextBoot::Awaited)
+        .unwrap_or_default()
+    {
         return Err(Status::failed_precondition(
             "configuration was already applied and waits for a reboot",
         ));
@@ -177,6 +180,9 @@ pub(super) async fn apply(
             .filter(|limit| !limit.is_zero())
             .unwrap_or(TRIAL);
         machine.pass(1).await;
+        if effect == Effect::Live && reboot() {
+            machine.change(|run| run.next_boot = NextBoot::Wanted);
+        }
         act(machine, effect, Arc::new(after), limit)
     };
     Ok(ApplyConfiguration {
@@ -235,7 +241,7 @@ fn act(machine: &Arc<Machine>, effect: Effect, after: Arc<Config>, limit: Durati
         }
         Effect::Reboot => {
             persist(&after);
-            machine.change(|run| run.awaits_reboot = true);
+            machine.change(|run| run.next_boot = NextBoot::Awaited);
             machine.note("configuration applied with a reboot");
             power::reboot(machine);
             "Applied configuration with a reboot".into()

@@ -1,5 +1,6 @@
 //! A machine configuration as the lab acts on it: what is asked of the documents, in their old form and in the documents of 1.14.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -7,6 +8,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::pki;
+use crate::kubernetes::agent::Taint;
 
 /// A stream of documents.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +40,12 @@ fn text(value: &Value) -> Option<String> {
 
 fn list(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// A mapping of texts.
+fn pairs(value: &Value) -> impl Iterator<Item = (String, String)> {
+    let fields = value.as_object().into_iter().flatten();
+    fields.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
 }
 
 fn texts(value: &Value) -> Vec<String> {
@@ -316,6 +324,43 @@ impl Config {
             return self.one("KubeNodeConfig")["taints"].is_null();
         }
         self.at("/cluster/allowSchedulingOnControlPlanes") == true
+    }
+
+    /// Labels of the Node.
+    pub(super) fn node_labels(&self) -> BTreeMap<String, String> {
+        let old = pairs(self.at("/machine/nodeLabels"));
+        let new = pairs(&self.one("KubeNodeConfig")["labels"]);
+        old.chain(new).collect()
+    }
+
+    /// Taints of the Node; a control plane has its own unless it carries ordinary pods.
+    pub(super) fn node_taints(&self) -> Vec<Taint> {
+        const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
+        let old = pairs(self.at("/machine/nodeTaints"));
+        let new = pairs(&self.one("KubeNodeConfig")["taints"]);
+        let mut taints: Vec<Taint> = old
+            .chain(new)
+            .map(|(key, text)| {
+                let (value, effect) = text.split_once(':').unwrap_or(("", text.as_str()));
+                Taint {
+                    key,
+                    value: value.to_owned(),
+                    effect: effect.to_owned(),
+                }
+            })
+            .collect();
+        let own = self.is_control_plane() && !self.schedules_on_control_planes();
+        if own && taints.iter().all(|taint| taint.key != CONTROL_PLANE) {
+            taints.insert(
+                0,
+                Taint {
+                    key: CONTROL_PLANE.to_owned(),
+                    value: String::new(),
+                    effect: "NoSchedule".to_owned(),
+                },
+            );
+        }
+        taints
     }
 
     /// Manifests that are part of the configuration.

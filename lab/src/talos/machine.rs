@@ -70,6 +70,17 @@ pub(super) enum Founding {
     Recovered(Vec<u8>),
 }
 
+/// What an apply has to do with the next boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NextBoot {
+    /// Nothing.
+    Open,
+    /// What was applied takes full effect then only, and nobody has ordered it.
+    Wanted,
+    /// It is ordered and has not come yet.
+    Awaited,
+}
+
 /// From switching on to switching off.
 pub(super) struct Run {
     /// Cancelled when the power goes: everything that runs ends.
@@ -98,8 +109,7 @@ pub(super) struct Run {
     pub(super) images: BTreeSet<String>,
     /// An installation or upgrade is under way.
     pub(super) installing: bool,
-    /// An apply led to a reboot that has not come yet.
-    pub(super) awaits_reboot: bool,
+    pub(super) next_boot: NextBoot,
     pub(super) trouble: Option<String>,
 }
 
@@ -325,7 +335,7 @@ impl Run {
             components: None,
             images: BTreeSet::new(),
             installing: false,
-            awaits_reboot: false,
+            next_boot: NextBoot::Open,
             trouble: None,
         }
     }

@@ -19,6 +19,8 @@ use crate::kubernetes::agent::{Agent, NodeSpec, PodOutcome};
 const ETCD: u64 = 8;
 /// A learner catches up.
 const CATCH_UP: u64 = 5;
+/// The kubelet or the API server starts again with another version.
+const RESTART: u64 = 5;
 /// The static pods of a control plane start.
 const STATIC_PODS: u64 = 10;
 
@@ -42,7 +44,7 @@ pub(super) async fn live(machine: &Arc<Machine>) {
     machine.enter(Stage::Running);
     machine.note("running");
     loop {
-        look(machine, &cluster);
+        look(machine, &cluster).await;
         machine.rest().await;
     }
 }
@@ -170,15 +172,21 @@ fn remember(machine: &Machine, cluster: &Arc<Cluster>) {
 }
 
 fn spec(machine: &Machine, config: &Config) -> Option<NodeSpec> {
-    let taints = (config.is_control_plane() && config.schedules_on_control_planes()).then(Vec::new);
     Some(NodeSpec {
         name: machine.name(),
         address: machine.address()?,
         control_plane: config.is_control_plane(),
         version: config.kubelet_version().unwrap_or_else(|| "v0.0.0".into()),
         os_image: format!("Strata lab (simulated Talos {})", machine.image().version),
-        taints,
+        labels: config.node_labels(),
+        taints: Some(config.node_taints()),
     })
+}
+
+/// Whether the kubelet runs with other settings than it would be started with.
+fn is_outdated(running: &NodeSpec, wanted: &NodeSpec) -> bool {
+    (&running.version, running.address, &running.labels)
+        != (&wanted.version, wanted.address, &wanted.labels)
 }
 
 /// The kubelet starts and registers, or reports to its Node again.
@@ -204,7 +212,7 @@ fn serve(machine: &Arc<Machine>, cluster: &Arc<Cluster>) {
 }
 
 /// What a running machine keeps an eye on: whether its kubelet reaches the API, versions that changed, the virtual address.
-fn look(machine: &Arc<Machine>, cluster: &Arc<Cluster>) {
+async fn look(machine: &Arc<Machine>, cluster: &Arc<Cluster>) {
     let reaches = machine.with(|run| run.api.is_some()).unwrap_or_default()
         || discovered(machine, 6443).is_some();
     machine.kubelet.store(reaches, Ordering::Release);
@@ -214,8 +222,10 @@ fn look(machine: &Arc<Machine>, cluster: &Arc<Cluster>) {
     let wanted = spec(machine, &config);
     let running = machine.with(|run| run.node.clone()).flatten();
     if let (Some(wanted), Some(running)) = (wanted, running)
-        && (wanted.version != running.version || wanted.address != running.address)
+        && is_outdated(&running, &wanted)
     {
+        machine.kubelet.store(false, Ordering::Release);
+        machine.pass(RESTART).await;
         register(machine, cluster);
         machine.note("kubelet replaced");
     }
@@ -224,11 +234,14 @@ fn look(machine: &Arc<Machine>, cluster: &Arc<Cluster>) {
     if let (Some(version), true) = (version, config.is_control_plane())
         && running.as_ref() != Some(&version)
     {
-        cluster.plane.replace_components(&machine.name(), &version);
-        machine.change(|run| run.components = Some(version));
         if running.is_some() {
+            machine.change(|run| run.api = None);
+            machine.pass(RESTART).await;
+            serve(machine, cluster);
             machine.note("components replaced");
         }
+        cluster.plane.replace_components(&machine.name(), &version);
+        machine.change(|run| run.components = Some(version));
     }
     hold_virtual(machine, cluster, &config);
 }
@@ -258,6 +271,18 @@ fn hold_virtual(machine: &Arc<Machine>, cluster: &Cluster, config: &Config) {
 }
 
 impl Machine {
+    /// The cluster of its configuration: its own data, else what discovery shows.
+    pub(super) fn cluster(&self) -> Option<Arc<Cluster>> {
+        if let Some(membership) = self.membership() {
+            return Some(membership.cluster);
+        }
+        let (fleet, config) = (self.fleet.upgrade()?, self.config()?);
+        fleet.all().iter().find_map(|other| {
+            let cluster = other.membership()?.cluster;
+            cluster.is_of(&config).then_some(cluster)
+        })
+    }
+
     /// Whether a connection from one of its addresses comes through.
     pub(super) fn reaches(&self, from: IpAddr, to: IpAddr, port: u16) -> bool {
         self.world.network.dial(from, to, port).is_ok()

@@ -14,7 +14,7 @@ use strata_proto::talos::machine as wire;
 use strata_proto::talos::machine::machine_status_event::MachineStage as Stage;
 
 use super::apid::Api;
-use super::machine::Machine;
+use super::machine::{Machine, NextBoot};
 use super::service::Flow;
 use super::yaml;
 
@@ -128,8 +128,15 @@ fn unmet(machine: &Machine) -> Vec<(&'static str, String)> {
     if !waiting.is_empty() {
         all.push(("services", format!("{} not healthy", waiting.join(", "))));
     }
-    if stage != Some(Stage::Running) {
-        all.push(("nodeReady", "node is not ready".to_owned()));
+    let name = machine.name();
+    let ready = machine
+        .cluster()
+        .is_some_and(|cluster| cluster.plane.is_node_ready(&name));
+    if !ready {
+        all.push((
+            "nodeReady",
+            format!("node {name:?} status is not available yet or not ready"),
+        ));
     }
     all
 }
@@ -279,6 +286,18 @@ fn runtime(machine: &Machine, shelf: &mut Shelf) {
         "node",
         &json!({"synced": true, "epoch": 1, "syncDisabled": false}),
     );
+    if machine
+        .with(|run| run.next_boot == NextBoot::Wanted)
+        .unwrap_or_default()
+    {
+        let reason = json!({"reason": "machine config requires a reboot"});
+        shelf.put(
+            "runtime",
+            "RebootRequests.runtime.talos.dev",
+            "reboot-request",
+            &reason,
+        );
+    }
     for service in services(machine) {
         shelf.put(
             "runtime",
@@ -426,7 +445,9 @@ fn configuration(machine: &Machine, shelf: &mut Shelf) {
         );
     }
     if machine.with(|run| run.node.is_some()).unwrap_or_default() {
-        let ready = machine.kubelet.load(Ordering::Acquire);
+        let ready = machine
+            .cluster()
+            .is_some_and(|cluster| cluster.plane.is_node_ready(&name));
         shelf.put(
             "k8s",
             "NodeStatuses.kubernetes.talos.dev",

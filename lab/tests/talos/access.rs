@@ -202,3 +202,76 @@ async fn faults_refuse_lose_replies_and_hide_machines() {
     world.faults.clear();
     assert!(world.channel(address, Some(&ADMIN)).await.is_ok());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn maintenance_of_1_12_knows_little() {
+    let world = World::new("v1.12.4");
+    world.power_on("cp-1", None);
+    let mut stranger = MachineServiceClient::new(world.wait_for(LEASE, None).await);
+    let error = stranger.version(()).await.unwrap_err();
+    assert_eq!(error.code(), Code::PermissionDenied);
+    let error = stranger.bootstrap(wire::BootstrapRequest::default()).await;
+    assert_eq!(error.unwrap_err().code(), Code::Unimplemented);
+    let text = world.configuration("cp-1", "192.0.2.11", true);
+    let error = stranger
+        .apply_configuration(apply(&text, Mode::Staged, false))
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Code::Unimplemented);
+    stranger
+        .apply_configuration(apply(&text, Mode::Auto, false))
+        .await
+        .unwrap();
+    world.admin("192.0.2.11").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_begins_with_what_is_there_and_tells_what_changes() {
+    use strata_proto::talos::cosi::resource::state_client::StateClient;
+    use strata_proto::talos::cosi::resource::{EventType, WatchOptions, WatchRequest};
+
+    let world = World::new("v1.13.9");
+    world.start("cp-1", "192.0.2.11", true);
+    let mut admin = world.admin("192.0.2.11").await;
+    let channel = world.wait_for("192.0.2.11", Some(&READER)).await;
+    let mut state = StateClient::new(channel);
+    let mut watch = state
+        .watch(WatchRequest {
+            namespace: "runtime".into(),
+            r#type: "MachineStatuses.runtime.talos.dev".into(),
+            id: None,
+            options: Some(WatchOptions {
+                bootstrap_contents: true,
+                ..WatchOptions::default()
+            }),
+            api_version: 1,
+        })
+        .await
+        .unwrap()
+        .into_inner();
+    let mut seen = Vec::new();
+    while seen.len() < 4 {
+        let message = watch.message().await.unwrap().unwrap();
+        let event = message.event.first();
+        seen.push(event.map(strata_proto::talos::cosi::resource::Event::event_type));
+        if seen.len() == 3 {
+            // Its stage or its services move on when it is told to begin.
+            while admin
+                .bootstrap(wire::BootstrapRequest::default())
+                .await
+                .is_err()
+            {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        }
+    }
+    assert_eq!(
+        seen,
+        [
+            None,
+            Some(EventType::Created),
+            Some(EventType::Bootstrapped),
+            Some(EventType::Updated)
+        ]
+    );
+}

@@ -161,3 +161,126 @@ async fn kubeconfig(
     );
     assert!(text.contains("current-context: admin@home"));
 }
+
+/// A control plane that carries pods, in the documents of 1.14.
+fn documents(world: &World, node: &str, address: &str) -> String {
+    let old = world.configuration(node, address, true);
+    let line = |key: &str| {
+        let found = old.lines().find(|line| line.trim_start().starts_with(key));
+        found.unwrap().trim().to_owned()
+    };
+    let indented = |text: &str| text.trim_end().replace('\n', "\n      ");
+    let kubernetes = &world.secrets.kubernetes;
+    format!(
+        "version: v1alpha1\npersist: true\nmachine:\n  type: controlplane\n  token: abcdef.0123456789abcdef\n  {}\ncluster:\n  token: abcdef.0123456789abcdef\n  {}\n\
+---\napiVersion: v1alpha1\nkind: DiscoveryIdentityConfig\nclusterID: aWRlbnRpdHk=\nclusterSecret: c2VjcmV0\n\
+---\napiVersion: v1alpha1\nkind: HostnameConfig\nhostname: {node}\n\
+---\napiVersion: v1alpha1\nkind: LinkConfig\nname: eth0\naddresses: [{{address: {address}/24}}]\n\
+---\napiVersion: v1alpha1\nkind: Layer2VIPConfig\nname: {VIP}\nlink: eth0\n\
+---\napiVersion: v1alpha1\nkind: KubeClusterConfig\nclusterName: home\nendpoint: https://{VIP}:6443\n\
+---\napiVersion: v1alpha1\nkind: KubeNodeConfig\nnodeIP: {{}}\nlabels: {{example.org/rack: r1}}\n\
+---\napiVersion: v1alpha1\nkind: KubeletConfig\nimage: ghcr.io/siderolabs/kubelet:v1.37.0\n\
+---\napiVersion: v1alpha1\nkind: KubeNetworkConfig\npodSubnets: [10.244.0.0/16]\nserviceSubnets: [10.96.0.0/12]\n\
+---\napiVersion: v1alpha1\nkind: KubeAPIServerCAConfig\nissuingCA:\n    cert: |\n      {}\n    key: |\n      {}\n\
+---\napiVersion: v1alpha1\nkind: KubeAPIServerConfig\nimage: registry.k8s.io/kube-apiserver:v1.37.0\n",
+        line("ca: {crt"),
+        line("etcd:"),
+        indented(&kubernetes.certificate),
+        indented(&kubernetes.key),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn documents_of_1_14_without_a_network_make_a_node_that_is_not_ready() {
+    let world = World::new("v1.14.0");
+    let address = CONTROL_PLANES[0].1;
+    world.power_on(
+        "cp-1",
+        Some(strata_lab::talos::Cidata {
+            meta_data: "local-hostname: cp-1\n".into(),
+            network_config: String::new(),
+            user_data: documents(&world, "cp-1", address),
+        }),
+    );
+    let mut admin = world.admin(address).await;
+    while admin
+        .bootstrap(wire::BootstrapRequest::default())
+        .await
+        .is_err()
+    {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    world.running(&["cp-1"]).await;
+    let status = ("runtime", "MachineStatuses.runtime.talos.dev", "machine");
+    let status = world.resource(address, Some(&ADMIN), status).await.unwrap();
+    assert_eq!(status["stage"], "running");
+    assert_eq!(status["status"]["ready"], false);
+    assert_eq!(status["status"]["unmetConditions"][0]["name"], "nodeReady");
+    let plane = &world.machines.clusters()[0];
+    assert_eq!(plane.version(), "v1.37.0");
+    let estate = plane.estate();
+    assert_eq!(estate["nodes"]["cp-1"]["kubelet"], "v1.37.0+lab");
+    assert_eq!(
+        estate["objects"]["daemonsets.apps"],
+        serde_json::Value::Null
+    );
+    assert_eq!(estate["endpoint"], format!("{VIP}:6443"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_kubernetes_is_a_change_of_images() {
+    let world = World::new("v1.13.9");
+    let (node, address) = CONTROL_PLANES[0];
+    world.start(node, address, true);
+    world.start(WORKERS[0].0, WORKERS[0].1, false);
+    let mut admin = world.admin(address).await;
+    while admin
+        .bootstrap(wire::BootstrapRequest::default())
+        .await
+        .is_err()
+    {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    world.running(&[node, WORKERS[0].0]).await;
+    for (node, address, controls) in [(node, address, true), (WORKERS[0].0, WORKERS[0].1, false)] {
+        let text = world.configuration(node, address, controls);
+        let mut client = world.admin(address).await;
+        client
+            .apply_configuration(wire::ApplyConfigurationRequest {
+                data: text.replace("v1.36.3", "v1.36.4").into_bytes(),
+                mode: wire::apply_configuration_request::Mode::Auto.into(),
+                ..wire::ApplyConfigurationRequest::default()
+            })
+            .await
+            .unwrap();
+    }
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    loop {
+        let nodes = world.machines.clusters()[0].estate()["nodes"].clone();
+        let moved = nodes["cp-1"]["components"] == "v1.36.4"
+            && nodes["cp-1"]["kubelet"] == "v1.36.4+lab"
+            && nodes["w-1"]["kubelet"] == "v1.36.4+lab";
+        if moved {
+            break;
+        }
+        assert!(std::time::Instant::now() < end, "{nodes:#}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    // A worker forwards to nobody, a control plane does.
+    let mut worker = world.admin(WORKERS[0].1).await;
+    let ask = |to: &str| {
+        let mut request = tonic::Request::new(());
+        request.metadata_mut().insert("node", to.parse().unwrap());
+        request
+    };
+    let refused = worker.hostname(ask(address)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    let through = admin
+        .hostname(ask(WORKERS[0].1))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(through.messages[0].hostname, "w-1");
+    let unknown = worker.etcd_status(()).await.unwrap_err();
+    assert_eq!(unknown.code(), Code::Unimplemented);
+}

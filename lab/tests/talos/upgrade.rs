@@ -264,3 +264,70 @@ async fn a_snapshot_brings_the_cluster_back_on_an_empty_disk() {
     let estate = world.machines.clusters()[0].estate();
     assert_eq!(estate["nodes"]["cp-1"]["ready"], true, "{estate:#}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leadership_is_handed_on_and_failed_sequences_tell_it() {
+    let world = three("v1.13.9").await;
+    let mut client = world.admin(NODES[0].1).await;
+    let status = client.etcd_status(()).await.unwrap().into_inner();
+    let leader = status.messages[0].member_status.as_ref().unwrap().leader;
+    let members = client
+        .etcd_member_list(wire::EtcdMemberListRequest::default())
+        .await
+        .unwrap()
+        .into_inner();
+    let leads = members.messages[0]
+        .members
+        .iter()
+        .find(|member| member.id == leader)
+        .unwrap();
+    let address = NODES
+        .iter()
+        .find(|node| node.0 == leads.hostname)
+        .unwrap()
+        .1;
+    let mut leads = world.admin(address).await;
+    let forfeit = wire::EtcdForfeitLeadershipRequest {};
+    let answer = leads
+        .etcd_forfeit_leadership(forfeit)
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(!answer.messages[0].member.is_empty());
+    let again = leads.etcd_forfeit_leadership(forfeit).await.unwrap();
+    assert!(again.into_inner().messages[0].member.is_empty());
+    let status = client.etcd_status(()).await.unwrap().into_inner();
+    assert_ne!(
+        status.messages[0].member_status.as_ref().unwrap().leader,
+        leader
+    );
+
+    let sequence = "shutdown".to_owned();
+    world.fault("cp-2", Action::SequenceFail { sequence }, Some(1));
+    let mut second = world.admin(NODES[1].1).await;
+    second
+        .shutdown(wire::ShutdownRequest::default())
+        .await
+        .unwrap();
+    world.clock.sleep(Duration::from_secs(30)).await;
+    assert!(world.machines.is_on("pve1/cp-2"));
+    second
+        .shutdown(wire::ShutdownRequest::default())
+        .await
+        .unwrap();
+    world
+        .until("it switches itself off", |estate| {
+            let machines = estate["machines"].as_array().unwrap();
+            machines
+                .iter()
+                .any(|machine| machine["vm"] == "pve1/cp-2" && machine["on"] == false)
+        })
+        .await;
+    assert!(!world.machines.is_on("pve1/cp-2"));
+    // Without a second member nothing can be asked any more.
+    world.machines.power_off("pve1/cp-3");
+    let request = wire::EtcdMemberListRequest::default();
+    let error = client.etcd_member_list(request).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable);
+    assert_eq!(world.machines.clusters()[0].estate()["quorum_losses"], 1);
+}

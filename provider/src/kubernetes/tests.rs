@@ -164,6 +164,7 @@ impl Cluster {
             control_plane,
             version: "v1.34.2".into(),
             os_image: "lab".into(),
+            labels: std::collections::BTreeMap::new(),
             taints: None,
         };
         self.plane.register_node(spec, machine.clone());

@@ -344,6 +344,7 @@ fn serve_api(pki: &Pki, socket: &Path, node: Node) -> Arc<ControlPlane> {
         control_plane: true,
         version: "v1.34.2".into(),
         os_image: "a network namespace".into(),
+        labels: std::collections::BTreeMap::new(),
         taints: None,
     };
     plane.register_node(spec, Arc::new(Kubelet(node)));

@@ -16,6 +16,7 @@ mod preflight;
 mod reset;
 mod upgrade;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -313,6 +314,7 @@ fn node_spec(
         control_plane,
         version,
         os_image: format!("Strata lab (simulated Flatcar {release})"),
+        labels: BTreeMap::new(),
         taints,
     })
 }
