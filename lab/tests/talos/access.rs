@@ -183,7 +183,8 @@ async fn faults_refuse_lose_replies_and_hide_machines() {
     {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
-    world.clock.sleep(std::time::Duration::from_secs(10)).await;
+    // The container runtime follows the API by a few seconds.
+    world.clock.sleep(std::time::Duration::from_mins(10)).await;
     world.fault(call, Action::LoseReply, Some(1));
     assert!(
         admin
