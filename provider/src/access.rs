@@ -22,6 +22,7 @@ use crate::services::attribute::{Cluster, Ssh};
 use crate::snapshot::keep;
 use crate::ssh::{self, HostKey, Session, Target};
 use crate::store::Store;
+use crate::talos;
 use crate::verb::Verb;
 
 /// Even in a fast lab a loop must not spin.
@@ -34,6 +35,8 @@ type Listing = Arc<tokio::sync::Mutex<Option<Arc<Vec<node::View>>>>>;
 pub struct Shared {
     /// API clients.
     pub connections: Connections,
+    /// Certificates for the API of Talos.
+    pub talos: talos::client::Credentials,
     /// Names this process in claims.
     pub run: String,
     membership: Mutex<HashMap<String, Lock>>,
@@ -48,6 +51,7 @@ impl Default for Shared {
     fn default() -> Self {
         Self {
             connections: Connections::default(),
+            talos: talos::client::Credentials::default(),
             run: uuid::Uuid::new_v4().to_string(),
             membership: Mutex::default(),
             listings: Mutex::default(),
@@ -305,9 +309,18 @@ impl<'a> Access<'a> {
         client: &Client,
         pki: &Pki,
     ) -> Result<PathBuf, Diagnostics> {
+        let cluster = self.provider.cluster();
+        keep::keep(cx, client, self.speed, pki, &self.snapshots(), cluster).await
+    }
+
+    /// Keeps a snapshot of etcd that was taken by other means.
+    pub fn keep_snapshot(&self, bytes: &[u8], pki: &Pki) -> Result<PathBuf, Diagnostics> {
+        keep::sealed(bytes, pki, &self.snapshots(), self.provider.cluster())
+    }
+
+    fn snapshots(&self) -> PathBuf {
         let provider = self.provider;
-        let folder = keep::folder(&provider.root(), provider.cluster(), provider.is_lab());
-        keep::keep(cx, client, self.speed, pki, &folder, provider.cluster()).await
+        keep::folder(&provider.root(), provider.cluster(), provider.is_lab())
     }
 
     /// Runs a verb on any node: through the door where that works, else over SSH.

@@ -92,6 +92,8 @@ pub struct Pki {
     /// Base64 of the 32 bytes that encrypt Secrets at rest.
     #[serde(rename = "encryption-key")]
     encryption_key: String,
+    #[serde(skip)]
+    is_talos: bool,
 }
 
 impl std::fmt::Debug for Pki {
@@ -151,6 +153,7 @@ impl Pki {
             sa_pub: service_account.public_key_pem(),
             sa_key: service_account.serialize_pem(),
             encryption_key: BASE64.encode(&encryption_key),
+            is_talos: false,
         })
     }
 
@@ -205,7 +208,13 @@ impl Pki {
             encryption_key: encryption_key.cloned().ok_or(talos_secrets::Error::Field(
                 "secrets.secretboxencryptionsecret",
             ))?,
+            is_talos: true,
         })
+    }
+
+    /// Whether the cluster is one of Talos, whose nodes, versions and etcd are reached through an API of their own.
+    pub fn is_talos(&self) -> bool {
+        self.is_talos
     }
 
     /// The content of the store entry.
@@ -411,11 +420,12 @@ mod tests {
         certificate
             .verify_signature(Some(ca.public_key()))
             .expect("signed by the cluster's CA");
-        assert!(pki.sa_pub.starts_with("-----BEGIN PUBLIC KEY-----"));
+        assert!(pki.sa_pub.starts_with("-----BEGIN PUBLIC KEY-----") && pki.is_talos());
         // The kubeadm form stays readable, and nothing else is.
         let own = Pki::generate().unwrap();
         let again = Pki::of_entry(own.to_text().expose()).unwrap();
         assert_eq!(again.ca_hash().unwrap(), own.ca_hash().unwrap());
+        assert!(!again.is_talos());
         assert!(matches!(Pki::of_entry("hunter2"), Err(Error::Neither)));
     }
 

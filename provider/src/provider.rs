@@ -81,6 +81,8 @@ pub fn registry() -> Registry<Strata> {
         .resource::<crate::services::scaleway::ssh_key::SshKey>()
         .resource::<crate::services::secret::resource::StoreSecret>()
         .resource::<crate::services::secret::sealed::SealedSecret>()
+        .resource::<crate::services::talos::cluster::TalosCluster>()
+        .resource::<crate::services::talos::machine::TalosMachine>()
 }
 
 /// Scaleway as one process sees it.

@@ -16,6 +16,11 @@ use strata_framework::docs::{Sources, folder};
 use crate::harness::{Project, Ran, binaries, checkout, eventually};
 
 const CLUSTER: &str = "home";
+/// An estate has one cluster, and all examples together are one estate: the one with kubeadm. Talos' examples are the business of `terraform_talos`.
+const ANOTHER_CLUSTER: [&str; 2] = [
+    "resources/strata_talos_cluster/",
+    "resources/strata_talos_machine/",
+];
 const CILIUM: &str = "apiVersion: apps/v1
 kind: DaemonSet
 metadata: {name: cilium, namespace: kube-system, labels: {k8s-app: cilium}}
@@ -39,7 +44,9 @@ struct World {
 impl World {
     fn start() -> Self {
         let project = Project::new();
-        let sources = folder::sources(&checkout()).expect("the examples can be read");
+        let mut sources = folder::sources(&checkout()).expect("the examples can be read");
+        let is_of_another = |path: &str| ANOTHER_CLUSTER.iter().any(|one| path.starts_with(one));
+        sources.examples.retain(|path, _| !is_of_another(path));
         let root = project.path().join("world");
         fs::create_dir(&root).expect("a folder");
         for (path, text) in &sources.examples {

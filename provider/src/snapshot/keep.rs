@@ -48,7 +48,18 @@ pub async fn keep(
     let taken =
         take(|verb| async move { through_door(cx, client, speed, witness, &verb).await }).await;
     let bytes = taken.map_err(|error| failed(&error))?;
-    let sealed = seal::seal(&bytes, pki).map_err(|error| failed(&error))?;
+    sealed(&bytes, pki, folder, cluster)
+}
+
+/// Keeps a snapshot that was taken, in `folder`. The path of the file.
+pub fn sealed(
+    bytes: &[u8],
+    pki: &Pki,
+    folder: &Path,
+    cluster: &str,
+) -> Result<PathBuf, Diagnostics> {
+    let sealed = seal::seal(bytes, pki)
+        .map_err(|error| Diagnostics::failed("seal", "snapshot of etcd of", cluster, &error))?;
     place(folder, cluster, &sealed).map_err(|error| {
         Diagnostics::error(
             format!("Cannot write the snapshot of \"{cluster}\""),

@@ -77,7 +77,7 @@ pub struct KubernetesCluster {
     #[schema(required)]
     pub nodes: Attr<BTreeSet<String>>,
     /// Kubernetes version that every node runs, e.g. `v1.35.1`. A change is an upgrade: to a patch release, or to the next minor release.
-    /// Without it nothing is upgraded.
+    /// Without it nothing is upgraded, nor is a cluster of Talos, which `strata_talos_cluster` upgrades.
     #[schema(optional)]
     pub kubernetes_version: Attr<String>,
     /// The name of the cluster.
@@ -158,7 +158,11 @@ impl KubernetesCluster {
         };
         let access = Access::of(cx.provider).await?;
         let cluster = planned.cluster.require("cluster")?;
-        let client = access.client(cluster).await?;
+        let pki = access.pki(cluster.pki.require("cluster.pki")?).await?;
+        if pki.is_talos() {
+            return Ok(true);
+        }
+        let client = access.client_with(cluster, &pki)?;
         let upgrade = Upgrade {
             access: &access,
             limits: cx.limits(),
@@ -179,7 +183,12 @@ impl KubernetesCluster {
 
     async fn last_snapshot(cx: &Of<'_, Self>, cluster: &Cluster) -> Result<(), Diagnostics> {
         let access = Access::of(cx.provider).await?;
-        let client = access.client(cluster).await?;
+        let pki = access.pki(cluster.pki.require("cluster.pki")?).await?;
+        // `strata_talos_cluster` goes after this one, and keeps one.
+        if pki.is_talos() {
+            return Ok(());
+        }
+        let client = access.client_with(cluster, &pki)?;
         client
             .ready()
             .await

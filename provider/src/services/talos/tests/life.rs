@@ -1,0 +1,182 @@
+use strata_framework::{Attr, Change, Found, Planned, Resource as _};
+
+use super::site::{SCHEMATIC, alive, site};
+use crate::claim::{self, State};
+use crate::services::talos::cluster::TalosCluster;
+use crate::services::talos::content;
+use crate::services::talos::machine::TalosMachine;
+use crate::talos::client::Mode;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn machines_in_maintenance_become_a_cluster_that_does_not_differ_from_its_plan() {
+    let (site, machines, cluster) = alive(&["cp-1", "cp-2", "cp-3", "w-1"]).await;
+    for machine in machines.values() {
+        assert_eq!(machine.ready, Attr::Known(true));
+        assert_eq!(machine.version.text(), "v1.13.9");
+        assert_eq!(machine.schematic.text(), SCHEMATIC);
+        assert!(machine.uuid.text().starts_with("00000000-"));
+        let own = machine.address.text().to_owned();
+        assert!(machine.addresses.known().unwrap().contains(&own));
+        assert_eq!(site.read(machine).await, *machine, "no drift");
+    }
+    let members: Vec<String> = cluster.members.or_default().into_iter().collect();
+    assert_eq!(members, ["cp-1", "cp-2", "cp-3"]);
+    let store = site.provider().store().unwrap();
+    let (claim, _) = claim::read(&*store).await.unwrap().unwrap();
+    assert_eq!(
+        (claim.state, claim.node.as_str()),
+        (State::Initialised, "cp-1")
+    );
+    // etcd was made once, whatever a second run says.
+    let bootstraps = site
+        .world
+        .calls("talos CALL /machine.MachineService/Bootstrap")
+        .await;
+    let again = TalosCluster::create(&site.process.cx(), site.cluster(), site.cluster())
+        .await
+        .unwrap();
+    assert_eq!(again, cluster);
+    assert_eq!(
+        site.world
+            .calls("talos CALL /machine.MachineService/Bootstrap")
+            .await,
+        0,
+        "{bootstraps} before"
+    );
+    // Values of the configuration are nowhere in what the state holds.
+    let state = format!("{machines:?}");
+    let token = site.configuration("cp-1", &[]);
+    let token = token
+        .expose()
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("token: "))
+        .unwrap()
+        .to_owned();
+    assert!(!state.contains(&token));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn drift_is_named_by_its_path_and_a_change_goes_to_the_machine() {
+    let (site, machines, _) = alive(&["cp-1"]).await;
+    let machine = &machines["cp-1"];
+    let client = site.client("cp-1").await;
+    let other = site.configuration(
+        "cp-1",
+        &["machine: {sysctls: {net.core.somaxconn: '4096'}}"],
+    );
+    client.apply(&other, Mode::NoReboot, false).await.unwrap();
+    let seen = site.read(machine).await;
+    let paths = |one: &TalosMachine| one.configuration_paths.or_default();
+    assert_eq!(
+        content::changed(&paths(machine), &paths(&seen)),
+        ["machine.sysctls.net.core.somaxconn"]
+    );
+    // The plan shows the way back, and the apply goes it.
+    let config = site.wanted("cp-1", &[]);
+    let change = Change::Update {
+        config: &config,
+        prior: &seen,
+    };
+    let planned = Planned {
+        state: seen.clone(),
+        replace: vec![],
+    };
+    let planned = TalosMachine::plan(&site.process.cx(), change, planned)
+        .await
+        .unwrap();
+    assert_eq!(paths(&planned.state), paths(machine));
+    assert!(planned.replace.is_empty());
+    let mended = site.update(&seen, &[]).await.unwrap();
+    assert_eq!(site.read(&mended).await, *machine);
+    // Something that takes a reboot reboots, and says so in the plan.
+    let before = site.machine("cp-1")["boot_id"].clone();
+    let files = ["machine: {files: [{path: /var/x, permissions: 0o600, op: create, content: x}]}"];
+    let config = site.wanted("cp-1", &files);
+    let change = Change::Update {
+        config: &config,
+        prior: machine,
+    };
+    let planned = Planned {
+        state: machine.clone(),
+        replace: vec![],
+    };
+    TalosMachine::plan(&site.process.cx(), change, planned)
+        .await
+        .unwrap();
+    assert!(
+        site.process
+            .warnings()
+            .to_string()
+            .contains("machine.files")
+    );
+    let changed = site.update(machine, &files).await.unwrap();
+    assert_ne!(site.machine("cp-1")["boot_id"], before);
+    assert_eq!(
+        site.read(&changed).await.configuration_paths,
+        changed.configuration_paths
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_contract_of_a_living_machine_stays() {
+    let site = site(&["cp-1"], "v1.13.9").await;
+    let machine = site.create("cp-1").await.unwrap();
+    let mut config = site.wanted("cp-1", &[]);
+    config.contract = "v1.14".into();
+    let plan = async |config: &TalosMachine| {
+        let change = Change::Update {
+            config,
+            prior: &machine,
+        };
+        let state = TalosMachine {
+            configuration_paths: machine.configuration_paths.clone(),
+            ..config.clone()
+        };
+        TalosMachine::plan(
+            &site.process.cx(),
+            change,
+            Planned {
+                state,
+                replace: vec![],
+            },
+        )
+        .await
+    };
+    let refused = plan(&config).await.unwrap_err().to_string();
+    assert!(refused.contains("allow_contract_change"), "{refused}");
+    config.allow_contract_change = true.into();
+    plan(&config).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_control_plane_leaves_while_the_rest_keeps_its_majority_and_the_whole_goes_under_tear_down()
+ {
+    let (site, machines, cluster) = alive(&["cp-1", "cp-2", "cp-3", "w-1"]).await;
+    let delete =
+        async |name: &str| TalosMachine::delete(&site.process.cx(), machines[name].clone()).await;
+    delete("cp-3").await.unwrap();
+    let members = site.client("cp-1").await.members(false).await.unwrap();
+    assert_eq!(members.len(), 2, "{members:?}");
+    assert_eq!(site.machine("cp-3")["mode"], "maintenance");
+    // Gone already is success.
+    delete("cp-3").await.unwrap();
+    // With one of two silent, the other must not go.
+    site.world.lab.talos().power_off("pve1/102");
+    let refused = delete("cp-1").await.unwrap_err().to_string();
+    assert!(refused.contains("Cannot remove machine"), "{refused}");
+    TalosCluster::delete(&site.process.cx(), cluster)
+        .await
+        .unwrap();
+    for name in ["w-1", "cp-1", "cp-2"] {
+        delete(name).await.unwrap();
+    }
+    let store = site.provider().store().unwrap();
+    assert!(
+        claim::read(&*store).await.unwrap().is_none(),
+        "the last one takes the claim along"
+    );
+    let read = TalosCluster::read(&site.process.cx(), site.cluster())
+        .await
+        .unwrap();
+    assert!(matches!(read, Found::Gone));
+}

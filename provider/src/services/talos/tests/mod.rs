@@ -1,0 +1,6 @@
+//! Whole clusters of simulated Talos machines: bring-up, drift, removal, upgrades, and what goes wrong in between.
+
+mod accident;
+mod life;
+mod site;
+mod upgrade;
