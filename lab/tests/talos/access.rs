@@ -147,6 +147,35 @@ async fn certificates_need_one_usage_and_roles_decide() {
         .append("node", "192.0.2.12".parse().unwrap());
     let error = admin.version(two).await.unwrap_err();
     assert_eq!(error.code(), Code::InvalidArgument);
+    let mut several = Request::new(());
+    several
+        .metadata_mut()
+        .insert("nodes", "192.0.2.11".parse().unwrap());
+    let error = admin.version(several).await.unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+    let request = |seconds| wire::GenerateClientConfigurationRequest {
+        roles: vec!["os:reader".into()],
+        crt_ttl: Some(prost_types::Duration { seconds, nanos: 0 }),
+    };
+    let error = admin
+        .generate_client_configuration(request(0))
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+    let made = admin
+        .generate_client_configuration(request(600))
+        .await
+        .unwrap()
+        .into_inner()
+        .messages
+        .remove(0);
+    assert_eq!(made.ca, world.secrets.os.certificate.as_bytes());
+    assert!(made.key.starts_with(b"-----BEGIN ED25519 PRIVATE KEY-----"));
+    let talosconfig = String::from_utf8(made.talosconfig).unwrap();
+    assert!(
+        talosconfig.contains("context: reader@home\n"),
+        "{talosconfig}"
+    );
     let mut other = Request::new(());
     other
         .metadata_mut()

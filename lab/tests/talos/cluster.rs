@@ -160,6 +160,57 @@ async fn kubeconfig(
         "{text}"
     );
     assert!(text.contains("current-context: admin@home"));
+    let text = text.trim_end_matches('\0');
+    let config: serde_json::Value = serde_yaml_ng::from_str(text).unwrap();
+    let nodes = ask(world, &config, "/api/v1/nodes").await;
+    assert_eq!(nodes["items"].as_array().map(Vec::len), Some(5), "{nodes}");
+}
+
+/// Asks the Kubernetes API behind the virtual address as the user of a kubeconfig.
+async fn ask(world: &World, config: &serde_json::Value, path: &str) -> serde_json::Value {
+    use http_body_util::BodyExt as _;
+    use rustls::pki_types::pem::PemObject as _;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+
+    let pem = |value: &serde_json::Value| {
+        data_encoding::BASE64
+            .decode(value.as_str().unwrap().as_bytes())
+            .unwrap()
+    };
+    let cluster = &config["clusters"][0]["cluster"];
+    let user = &config["users"][0]["user"];
+    let mut roots = rustls::RootCertStore::empty();
+    let authority = pem(&cluster["certificate-authority-data"]);
+    roots
+        .add(CertificateDer::from_pem_slice(&authority).unwrap())
+        .unwrap();
+    let certificate = CertificateDer::from_pem_slice(&pem(&user["client-certificate-data"]));
+    let key = PrivateKeyDer::from_pem_slice(&pem(&user["client-key-data"])).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_client_auth_cert(vec![certificate.unwrap()], key)
+        .unwrap();
+    let address: std::net::IpAddr = VIP.parse().unwrap();
+    let operator = "203.0.113.5".parse().unwrap();
+    let stream = world.network.dial(operator, address, 6443).unwrap();
+    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(tls));
+    let stream = connector
+        .connect(ServerName::from(address), stream)
+        .await
+        .unwrap();
+    let stream = hyper_util::rt::TokioIo::new(stream);
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    let request = http::Request::get(path)
+        .header("host", VIP)
+        .body(String::new())
+        .unwrap();
+    let answer = sender.send_request(request).await.unwrap();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    serde_json::from_slice(&body).unwrap()
 }
 
 /// A control plane that carries pods, in the documents of 1.14.

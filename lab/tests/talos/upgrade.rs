@@ -112,6 +112,10 @@ async fn an_upgrade_one_by_one_keeps_quorum() {
     world.fault("cp-1", Action::InstallerExit { code: 6 }, Some(1));
     pull(&world, NODES[0].1, &image).await;
     assert_eq!(upgrade(&world, NODES[0].1, &image).await, 6);
+    // Four minors up: the stream ends well, the exit code says that it is not supported.
+    let far = installer("v1.17.0");
+    pull(&world, NODES[0].1, &far).await;
+    assert_eq!(upgrade(&world, NODES[0].1, &far).await, 3);
     world.fault("cp-1", Action::UpgradeFallsBack, Some(1));
     assert_eq!(upgrade(&world, NODES[0].1, &image).await, 0);
     let now = reboot(&world, NODES[0]).await;
