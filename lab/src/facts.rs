@@ -12,7 +12,7 @@ pub struct Unseen {
 }
 
 /// Invented behaviours.
-pub const UNSEEN: [Unseen; 38] = [
+pub const UNSEEN: [Unseen; 42] = [
     Unseen {
         service: "scaleway",
         behaviour: "a page past the end is an empty list; page_size over 100 is taken as 100",
@@ -164,6 +164,22 @@ pub const UNSEEN: [Unseen; 38] = [
     Unseen {
         service: "network",
         behaviour: "every machine reaches every other at once; there is no loss, no MTU, no route",
+    },
+    Unseen {
+        service: "proxmox",
+        behaviour: "a task's effect is there 1 to 30 simulated seconds after its call, whatever it is",
+    },
+    Unseen {
+        service: "proxmox",
+        behaviour: "what is imported unpacks to 4 GiB; a digest is the start of a SHA-256; the guest agent answers when the image's schematic has the extension",
+    },
+    Unseen {
+        service: "proxmox",
+        behaviour: "while a machine runs, processors, memory, agent and firmware wait for the next start; a drive that is there takes other media at once",
+    },
+    Unseen {
+        service: "factory",
+        behaviour: "images are a few bytes that say what they are; a host can download from the Image Factory only",
     },
 ];
 

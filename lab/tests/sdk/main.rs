@@ -92,3 +92,17 @@ async fn hvac_agrees_with_the_lab() {
     )
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn proxmoxer_agrees_with_the_lab() {
+    agrees(
+        "proxmox.py",
+        &[
+            "proxmox POST /api2/json/nodes/{node}/qemu",
+            "proxmox POST /api2/json/nodes/{node}/storage/{storage}/upload",
+            "proxmox PUT /api2/json/access/acl",
+            "proxmox DELETE /api2/json/nodes/{node}/qemu/{vmid}",
+        ],
+    )
+    .await;
+}

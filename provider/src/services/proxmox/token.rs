@@ -11,7 +11,7 @@ use crate::provider::{Strata, store_failed};
 use crate::proxmox::Proxmox;
 use crate::proxmox::error::Error;
 use crate::secret::Secret;
-use crate::store::{Condition, Name};
+use crate::store::{Condition, Name, Store, fingerprint};
 
 const NOUN: &str = "Proxmox token";
 /// Tries to get hold of a value.
@@ -67,7 +67,29 @@ fn is_other(prior: &Attr<String>, planned: &Attr<String>) -> bool {
     !prior.is_null() && !planned.is_unknown() && prior != planned
 }
 
+/// What tells our tokens from others.
+fn comment(owner: &str) -> String {
+    format!("strata {owner}")
+}
+
 impl Token {
+    /// A token of ours with its value in the store: what a lost state leaves behind.
+    async fn find(&self, cx: &Of<'_, Self>) -> Result<Option<Name>, Diagnostics> {
+        let (user, name) = (self.user.require("user")?, self.name.require("name")?);
+        let id = format!("{user}!{name}");
+        let entry = self.entry()?;
+        let stored = cx.provider.store()?.get(&entry).await;
+        let stored = stored.map_err(|error| store_failed("read", entry.as_str(), &error))?;
+        if stored.is_none() {
+            return Ok(None);
+        }
+        let found = cx.provider.proxmox().await?.token(user, name).await;
+        let found = found.map_err(|error| failed("create", NOUN, &id, &error))?;
+        let comment = comment(cx.provider.owner()?);
+        let ours = found.is_some_and(|token| token.comment.as_ref() == Some(&comment));
+        Ok(ours.then_some(entry))
+    }
+
     fn entry(&self) -> Result<Name, Diagnostics> {
         let usual = format!(
             "proxmox/{}/{}",
@@ -78,13 +100,26 @@ impl Token {
         Name::parse(&text).map_err(|error| store_failed("use", &text, &error.into()))
     }
 
+    /// Sets whether it has rights of its own only.
+    async fn give_rights(self, cx: &Of<'_, Self>) -> Result<Self, Diagnostics> {
+        let (user, name) = (self.user.require("user")?, self.name.require("name")?);
+        let separate = self.privilege_separation.known() != Some(&false);
+        let proxmox = cx.provider.proxmox().await?;
+        let changed = proxmox.change_token(user, name, separate).await;
+        changed.map_err(|error| failed("update", NOUN, self.id.text(), &error))?;
+        Ok(self)
+    }
+
     /// Makes the token and puts its value away.
     async fn obtain(mut self, cx: &Of<'_, Self>) -> Result<Self, Diagnostics> {
         let proxmox = cx.provider.proxmox().await?;
         let entry = self.entry()?;
         let id = format!("{}!{}", self.user.text(), self.name.text());
         let store = cx.provider.store()?;
-        let value = self.make(cx, proxmox).await?;
+        // The key that every store with secrets has: without it the absence of the entry would prove nothing.
+        let key = fingerprint::key_or_make(&*store).await;
+        key.map_err(|error| store_failed("read", fingerprint::KEY, &error))?;
+        let value = self.make(cx, proxmox, &*store, &entry).await?;
         let text = match self.store_format.text() {
             "value" => value,
             _ => Secret::new(format!("{id}={}", value.expose())),
@@ -105,11 +140,13 @@ impl Token {
         &self,
         cx: &Of<'_, Self>,
         proxmox: &Proxmox,
+        store: &dyn Store,
+        entry: &Name,
     ) -> Result<Secret<String>, Diagnostics> {
         let (user, name) = (self.user.require("user")?, self.name.require("name")?);
         let id = format!("{user}!{name}");
         let failed = |error: &Error| failed("create", NOUN, &id, error);
-        let comment = format!("strata {}", cx.provider.owner()?);
+        let comment = comment(cx.provider.owner()?);
         let separate = self.privilege_separation.known() != Some(&false);
         let mut last = None;
         for _ in 0..TRIES {
@@ -128,6 +165,9 @@ impl Token {
                         "Choose another `name`, or delete the token in Proxmox if nobody needs it.",
                     ));
                 }
+                // First the entry: one that is there is always the value of the token that is there.
+                let forgotten = store.delete(entry, Condition::Any).await;
+                forgotten.map_err(|error| store_failed("delete", entry.as_str(), &error))?;
                 proxmox
                     .delete_token(user, name)
                     .await
@@ -154,7 +194,17 @@ impl Resource for Token {
     const TIMEOUTS: Limit = Limit::minutes(5, 2, 5, 5);
 
     async fn create(cx: &Of<'_, Self>, _: Self, planned: Self) -> Result<Self, Diagnostics> {
-        planned.obtain(cx).await
+        let Some(entry) = planned.find(cx).await? else {
+            return planned.obtain(cx).await;
+        };
+        let mut found = planned;
+        found.id = Attr::Known(format!("{}!{}", found.user.text(), found.name.text()));
+        found.store_name = Attr::Known(entry.to_string());
+        cx.warn(Diagnostics::warning(
+            format!("Adopted {NOUN} \"{}\"", found.id.text()),
+            format!("It was there already, and its value is in the store as {entry}."),
+        ));
+        found.give_rights(cx).await
     }
 
     async fn read(cx: &Of<'_, Self>, mut prior: Self) -> Result<Found<Self>, Diagnostics> {
@@ -207,16 +257,7 @@ impl Resource for Token {
             }
             planned.store_name = Attr::Known(entry.to_string());
         }
-        let (user, name) = (planned.user.require("user")?, planned.name.require("name")?);
-        let separate = planned.privilege_separation.known() != Some(&false);
-        let changed = cx
-            .provider
-            .proxmox()
-            .await?
-            .change_token(user, name, separate)
-            .await;
-        changed.map_err(|error| failed("update", NOUN, planned.id.text(), &error))?;
-        Ok(planned)
+        planned.give_rights(cx).await
     }
 
     async fn delete(cx: &Of<'_, Self>, prior: Self) -> Result<(), Diagnostics> {

@@ -447,7 +447,7 @@ impl VirtualMachine {
         host: &str,
         vm_id: u32,
     ) -> Result<Self, Diagnostics> {
-        cx.save(&self);
+        // Nothing is saved before the end: what is not in the state is found by its marks and taken on, and what is in it with an error would be replaced.
         proxmox.touched();
         let name = self.name.text().to_owned();
         let steps = async {
