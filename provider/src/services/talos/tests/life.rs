@@ -4,7 +4,7 @@ use super::site::{SCHEMATIC, alive, site};
 use crate::claim::{self, State};
 use crate::services::talos::cluster::TalosCluster;
 use crate::services::talos::content;
-use crate::services::talos::machine::TalosMachine;
+use crate::services::talos::machine::{MachineFirewall, TalosMachine};
 use crate::talos::client::Mode;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -179,4 +179,52 @@ async fn a_control_plane_leaves_while_the_rest_keeps_its_majority_and_the_whole_
         .await
         .unwrap();
     assert!(matches!(read, Found::Gone));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_firewall_is_stored_when_we_still_get_in_and_taken_back_when_not() {
+    let (site, machines, _) = alive(&["cp-1", "w-1"]).await;
+    let set = |texts: &[&str]| Attr::Known(texts.iter().map(|text| (*text).to_owned()).collect());
+    let rules = |operators: &[&str]| MachineFirewall {
+        nodes: set(&["192.0.2.0/24"]),
+        operators: set(operators),
+        api: Attr::Null,
+        public_ports: Attr::Null,
+    };
+    let close = async |name: &str, operators: &[&str]| {
+        let config = site.wanted(name, &[]);
+        let planned = TalosMachine {
+            firewall: rules(operators).into(),
+            ..machines[name].clone()
+        };
+        TalosMachine::update(&site.process.cx(), config, machines[name].clone(), planned).await
+    };
+    let closed = close("w-1", &["0.0.0.0/0"]).await.unwrap();
+    assert_eq!(site.read(&closed).await, closed, "no drift");
+    let stored = site
+        .client("w-1")
+        .await
+        .configuration(true)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(stored.expose().contains("strata-talos"));
+    // Somebody opens it: the plan shows the firewall again.
+    let open = site.configuration("w-1", &[]);
+    site.client("w-1")
+        .await
+        .apply(&open, Mode::NoReboot, false)
+        .await
+        .unwrap();
+    assert_eq!(site.read(&closed).await.firewall, Attr::Null);
+    // The operator of the lab is at 203.0.113.5. Rules that lock us out are not stored.
+    let refused = close("w-1", &["198.51.100.0/28"])
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(refused.contains("Cannot close machine"), "{refused}");
+    // Five minutes on this machine's clock are some days on the lab's.
+    site.world.advance(5 * 60 * 1500 + 60).await;
+    let seen = site.read(&machines["w-1"]).await;
+    assert_eq!(seen, machines["w-1"], "it has taken the rules back");
 }
