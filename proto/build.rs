@@ -11,6 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "talos/storage.proto",
         "talos/cosi.proto",
         "talos/definitions.proto",
+        "teleport.proto",
     ];
     let descriptors = protox::compile(files, ["protobuf"])?;
     // Message clients are generated too: the framework's tests drive the server with them.

@@ -1,4 +1,4 @@
-//! Terraform plugin protocol 6, go-plugin's services and the API of Talos Linux: generated from `protobuf/`, nothing else.
+//! Terraform plugin protocol 6, go-plugin's services, the API of Talos Linux and the part of Teleport's that is used: generated from `protobuf/`, nothing else.
 
 #![allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated code")]
 
@@ -54,4 +54,9 @@ pub mod talos {
     pub mod definitions {
         tonic::include_proto!("definitions");
     }
+}
+
+/// `proto`: join tokens at Teleport's auth service.
+pub mod teleport {
+    tonic::include_proto!("proto");
 }

@@ -23,6 +23,7 @@ use crate::snapshot::keep;
 use crate::ssh::{self, HostKey, Session, Target};
 use crate::store::Store;
 use crate::talos;
+use crate::teleport::Offers;
 use crate::verb::Verb;
 
 /// Even in a fast lab a loop must not spin.
@@ -39,6 +40,8 @@ pub struct Shared {
     pub talos: talos::client::Credentials,
     /// Names this process in claims.
     pub run: String,
+    /// Join tokens of Teleport.
+    pub teleport: Offers,
     membership: Mutex<HashMap<String, Lock>>,
     listings: Mutex<HashMap<String, Listing>>,
     failed: Mutex<HashSet<String>>,
@@ -53,6 +56,7 @@ impl Default for Shared {
             connections: Connections::default(),
             talos: talos::client::Credentials::default(),
             run: uuid::Uuid::new_v4().to_string(),
+            teleport: Offers::default(),
             membership: Mutex::default(),
             listings: Mutex::default(),
             failed: Mutex::default(),

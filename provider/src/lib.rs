@@ -32,4 +32,5 @@ pub mod ssh;
 pub mod store;
 pub mod talos;
 pub mod talos_secrets;
+pub mod teleport;
 pub mod verb;

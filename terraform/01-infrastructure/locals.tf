@@ -32,12 +32,19 @@ locals {
     peers              = { for name, machine in module.machine : name => machine.ipv4 }
   }
 
-  # How the lockdown comes in through Teleport. Its agent is installed by whoever runs Teleport, while the nodes are open.
+  # How the lockdown comes in through Teleport. Its agent is installed by whoever runs Teleport, while the nodes are open; with an identity in the store it finds
+  # a join token where its chart looks for one.
   teleport = local.cluster.access.teleport == null ? null : {
     proxy      = local.cluster.access.teleport.proxy
     cluster    = local.cluster.access.teleport.cluster
     kubeconfig = "teleport/kubeconfig"
     timeout    = "${local.cluster.timeouts.agent}s"
+
+    join = {
+      identity  = "teleport/identity"
+      namespace = "teleport-agent"
+      secret    = "teleport-kube-agent-join-token"
+    }
   }
 
   nodes = {

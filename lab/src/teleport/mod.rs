@@ -2,36 +2,45 @@
 //! cluster that the client's certificate names.
 //!
 //! Guaranteed: the server's name is checked by who connects and the client's certificate by us; an agent that is not there, or whose cluster does not answer,
-//! is told as the API of Kubernetes tells things. Not simulated: the auth service and its gRPC, the web API, roles, joining (an agent is put here by hand), and
-//! the tunnel by which an agent comes to its proxy: here it dials the cluster itself. Invented: the certificate names the cluster as its organisation, where
-//! Teleport has an extension of its own; the sentences of the refusals.
+//! is told as the API of Kubernetes tells things. Behind ALPN `teleport-auth@...` is the auth service, as far as join tokens go ([`auth`]). Not simulated: the rest of
+//! its gRPC, the web API, roles, what an agent says when it joins, and the tunnel by which it comes to its proxy: here it dials the cluster itself. Invented: the
+//! certificate for a cluster names it as its organisation, where Teleport has an extension of its own; one CA for hosts and users; the sentences of the refusals.
+
+pub mod auth;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
-use data_encoding::BASE64;
+use data_encoding::{BASE64, HEXLOWER};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{Acceptor, ClientHello, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use serde_json::json;
 use tokio::io::DuplexStream;
-use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
+use tokio_rustls::{LazyConfigAcceptor, TlsConnector, client, server};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use self::auth::{NoJoin, Token, Tokens};
 use crate::network::{Answer, Host, Network};
 
 /// What a proxy with TLS routing listens on.
 const PORT: u16 = 443;
 const SNI: &str = "kube-teleport-proxy-alpn.";
+/// Beginning of the ALPN of a connection for the auth service; the cluster's name in hex follows.
+const AUTH: &str = "teleport-auth@";
+/// A name in the certificate of every auth service.
+const API: &str = "teleport.cluster.local";
 
 /// How an agent reaches its cluster.
 #[derive(Debug, Clone)]
@@ -52,7 +61,9 @@ pub struct Agent {
 pub struct Teleport {
     name: String,
     network: Network,
-    tls: TlsAcceptor,
+    tls: Arc<ServerConfig>,
+    auth: Arc<ServerConfig>,
+    tokens: Tokens,
     authority: Authority,
     agents: Mutex<BTreeMap<String, Agent>>,
 }
@@ -66,9 +77,13 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-fn authority() -> Result<Authority, rcgen::Error> {
+/// Its organisation is the name of the Teleport cluster, which is the proxy's here.
+fn authority(name: &str) -> Result<Authority, rcgen::Error> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::default();
+    params
+        .distinguished_name
+        .push(DnType::OrganizationName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let certificate = params.self_signed(&key)?.pem();
     let key = key.serialize_pem();
@@ -98,24 +113,35 @@ fn roots(pem: &str) -> anyhow::Result<Arc<RootCertStore>> {
 impl Teleport {
     /// A proxy of this name at this address of the network.
     pub fn start(name: &str, address: IpAddr, network: &Network) -> anyhow::Result<Arc<Self>> {
-        let authority = authority()?;
-        let mut params = CertificateParams::new(vec![name.to_owned(), format!("{SNI}{name}")])?;
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        let (chain, key) = authority.sign(&params)?;
-        let verifier =
-            WebPkiClientVerifier::builder_with_provider(roots(&authority.certificate)?, provider())
-                .build()?;
-        let config = ServerConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()?
-            .with_client_cert_verifier(verifier)
-            .with_single_cert(
-                certificates(&chain)?,
-                PrivateKeyDer::from_pem_slice(key.as_bytes())?,
-            )?;
+        let authority = authority(name)?;
+        let serving = |names: &[String], protocols: &[&str]| {
+            let mut params = CertificateParams::new(names)?;
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+            let (chain, key) = authority.sign(&params)?;
+            let verifier = WebPkiClientVerifier::builder_with_provider(
+                roots(&authority.certificate)?,
+                provider(),
+            )
+            .build()?;
+            let mut config = ServerConfig::builder_with_provider(provider())
+                .with_safe_default_protocol_versions()?
+                .with_client_cert_verifier(verifier)
+                .with_single_cert(
+                    certificates(&chain)?,
+                    PrivateKeyDer::from_pem_slice(key.as_bytes())?,
+                )?;
+            let protocols = protocols.iter().map(|name| name.as_bytes().to_vec());
+            config.alpn_protocols = protocols.collect();
+            anyhow::Ok(Arc::new(config))
+        };
+        let tls = serving(&[name.to_owned(), format!("{SNI}{name}")], &[])?;
+        let auth = serving(&[API.to_owned()], &["h2"])?;
         let teleport = Arc::new(Self {
             name: name.to_owned(),
             network: network.clone(),
-            tls: TlsAcceptor::from(Arc::new(config)),
+            tls,
+            auth,
+            tokens: Tokens::default(),
             authority,
             agents: Mutex::default(),
         });
@@ -146,7 +172,42 @@ impl Teleport {
         }))?)
     }
 
-    /// An agent joined; a second one of the name takes its place.
+    /// What `tctl auth sign --user=<user> --out=<file>` writes, for a user with these roles.
+    pub fn identity(&self, roles: &[&str]) -> anyhow::Result<String> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "strata");
+        for role in roles {
+            params
+                .distinguished_name
+                .push(DnType::OrganizationName, *role);
+        }
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let (certificate, key) = self.authority.sign(&params)?;
+        Ok(format!(
+            "{key}ssh-ed25519-cert-v01@openssh.com c2ltdWxhdGVk\n{certificate}@cert-authority *.{} ssh-ed25519 c2ltdWxhdGVk\n{}",
+            self.name, self.authority.certificate
+        ))
+    }
+
+    /// The join tokens there are, by their value.
+    pub fn tokens(&self) -> BTreeMap<String, Token> {
+        self.tokens.all()
+    }
+
+    /// An agent comes with a token. Once it is in, it needs none: it may go and come again by `register`.
+    pub fn join(
+        &self,
+        token: &str,
+        now: SystemTime,
+        cluster: &str,
+        agent: Agent,
+    ) -> Result<(), NoJoin> {
+        self.tokens.admits(token, now)?;
+        self.register(cluster, agent);
+        Ok(())
+    }
+
+    /// An agent is in; a second one of the name takes its place.
     pub fn register(&self, cluster: &str, agent: Agent) {
         self.agents
             .lock()
@@ -164,10 +225,45 @@ impl Teleport {
 
     async fn serve(self: Arc<Self>, stream: DuplexStream) {
         // A failed handshake is the client's to report.
-        let Ok(mut outside) = self.tls.accept(stream).await else {
+        let Ok(start) = LazyConfigAcceptor::new(Acceptor::default(), stream).await else {
             return;
         };
-        let cluster = named(&outside).unwrap_or_default();
+        let route = route(&start.client_hello());
+        let own = format!("{}.{API}", HEXLOWER.encode(self.name.as_bytes()));
+        match route {
+            // As for a leaf cluster that is not there.
+            Some(cluster) if cluster != own => {}
+            Some(_) => {
+                if let Ok(stream) = start.into_stream(Arc::clone(&self.auth)).await {
+                    self.administer(stream).await;
+                }
+            }
+            None => {
+                if let Ok(stream) = start.into_stream(Arc::clone(&self.tls)).await {
+                    self.forward(stream).await;
+                }
+            }
+        }
+    }
+
+    /// Answers what comes for the auth service.
+    async fn administer(self: Arc<Self>, stream: server::TlsStream<DuplexStream>) {
+        let roles = Arc::new(organisations(&stream));
+        let answer = service_fn(move |request| {
+            let (teleport, roles) = (Arc::clone(&self), Arc::clone(&roles));
+            async move { Ok::<_, Infallible>(teleport.tokens.call(request, &roles).await) }
+        });
+        let _ended = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+            .serve_connection(TokioIo::new(stream), answer)
+            .await;
+    }
+
+    /// Passes on what comes for a Kubernetes cluster.
+    async fn forward(&self, mut outside: server::TlsStream<DuplexStream>) {
+        let cluster = organisations(&outside)
+            .into_iter()
+            .next()
+            .unwrap_or_default();
         let agent = self
             .agents
             .lock()
@@ -211,12 +307,29 @@ impl Teleport {
     }
 }
 
-/// The cluster in the client's certificate.
-fn named(stream: &server::TlsStream<DuplexStream>) -> Option<String> {
-    let leaf = stream.get_ref().1.peer_certificates()?.first()?;
-    let (_, leaf) = X509Certificate::from_der(leaf).ok()?;
-    let organisation = leaf.subject().iter_organization().next()?;
-    organisation.as_str().ok().map(str::to_owned)
+/// The cluster whose auth service a connection is for, as its ALPN says it; none: it is for the proxy.
+fn route(hello: &ClientHello<'_>) -> Option<String> {
+    let mut protocols = hello.alpn()?;
+    protocols.find_map(|name| {
+        let name = std::str::from_utf8(name).ok()?;
+        Some(name.strip_prefix(AUTH)?.to_owned())
+    })
+}
+
+/// The organisations in the client's certificate: a cluster, or roles.
+fn organisations(stream: &server::TlsStream<DuplexStream>) -> Vec<String> {
+    let leaf = stream
+        .get_ref()
+        .1
+        .peer_certificates()
+        .and_then(|chain| chain.first());
+    let Some(Ok((_, leaf))) = leaf.map(|leaf| X509Certificate::from_der(leaf)) else {
+        return Vec::new();
+    };
+    let names = leaf.subject().iter_organization();
+    names
+        .filter_map(|name| name.as_str().ok().map(str::to_owned))
+        .collect()
 }
 
 /// Answers everything on a connection with a Status.

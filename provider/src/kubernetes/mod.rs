@@ -37,6 +37,7 @@ use std::time::{Duration, Instant};
 use http::Request;
 
 pub use self::error::Error;
+pub(crate) use self::transport::tls as trusting;
 use self::transport::{Breaker, Route};
 use crate::http::dial::Dialer;
 use crate::pki::{MASTERS, Pki};

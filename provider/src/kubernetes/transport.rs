@@ -53,8 +53,8 @@ impl Breaker {
     }
 }
 
-/// TLS that trusts the cluster's CA and nothing else.
-pub(super) fn tls(
+/// TLS that trusts this CA and nothing else.
+pub(crate) fn tls(
     ca: &str,
     identity: Option<&Identity>,
 ) -> Result<Arc<rustls::ClientConfig>, Error> {

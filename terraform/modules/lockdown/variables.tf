@@ -51,6 +51,11 @@ variable "access" {
       cluster    = string
       kubeconfig = string
       timeout    = optional(string)
+      join = optional(object({
+        identity  = string
+        namespace = string
+        secret    = string
+      }))
     }))
   })
   nullable = false

@@ -45,7 +45,8 @@ use crate::services::attribute::{Cluster, Ssh};
 /// - At the Kubernetes API: none to grant. From the PKI the provider signs itself a client certificate of group `system:masters` that lives
 ///   one hour. It is used for privileged pods in `kube-system` (create, get, list, delete), Nodes (get, list), Services (list), the namespace
 ///   `kube-system` (get) and the DaemonSet `cilium` (get).
-/// - With Teleport: `get` of the namespace `kube-system`, for the user of the kubeconfig.
+/// - With Teleport: `get` of the namespace `kube-system`, for the user of the kubeconfig. With `teleport.join`: create and delete of `token` at Teleport, for the user
+///   of the identity; of a namespace and a Secret in the cluster.
 ///
 /// # Errors
 ///

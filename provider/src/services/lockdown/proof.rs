@@ -8,7 +8,8 @@ use std::time::Duration;
 use strata_framework::{Attr, Diagnostics, Path, Probe, Schema, chain, wait};
 
 use super::close::Gate;
-use crate::kubernetes::Client;
+use crate::kubernetes::{self, Client};
+use crate::teleport::{self, Join, Wishes};
 use crate::verb::Verb;
 
 /// Between two looks for the agent.
@@ -33,6 +34,10 @@ pub struct Teleport {
     /// How long to wait for the agent, e.g. `5m`. Without it `10m`.
     #[schema(optional)]
     pub timeout: Attr<strata_framework::DurationText>,
+    /// How an agent that has not joined gets a token for it: one is made when the cluster does not answer through Teleport, lives 30 minutes at most and is taken
+    /// back when the wait ends. Without it the agent must bring its own.
+    #[schema(optional)]
+    pub join: Attr<Wishes>,
 }
 
 /// What must work.
@@ -89,8 +94,8 @@ impl Gate<'_> {
                 .left(LEFT));
         }
         match self.proof {
-            Proof::Teleport(teleport) => self
-                .come_through(client, teleport)
+            // Large, and rarely needed.
+            Proof::Teleport(teleport) => Box::pin(self.come_through(client, teleport))
                 .await
                 .map_err(|error| error.left(LEFT)),
             Proof::Kubernetes | Proof::Nothing => Ok(()),
@@ -129,22 +134,58 @@ impl Gate<'_> {
                 PAUSE,
             )
             .at_most(self.access.pace(limit).max(Duration::from_secs(5)));
+        let join = match teleport.join.known() {
+            Some(wishes) => Join::of(self.access, proxy, wishes, name).await?,
+            None => None,
+        };
         let reached = wait(&self.limits, &policy, async || {
             through.try_again();
             match through.uid().await {
-                Ok(uid) if uid == ours => Probe::Done::<_, Diagnostics>(()),
+                Ok(uid) if uid == ours => Probe::Done(()),
                 Ok(uid) => Probe::NotYet(format!(
                     "what answers as {name} is another cluster: its namespace kube-system has uid {uid}, this one's {ours}"
                 )),
-                Err(error) => Probe::NotYet(chain(&error)),
+                Err(error) => let_in(join.as_ref(), direct, &error).await,
             }
         });
-        reached.await.map_err(|error| {
+        let reached = reached.await;
+        if let Some(join) = &join
+            && let Err(error) = join.withdraw().await
+        {
+            tracing::warn!(
+                error = chain(&error),
+                "a join token was not taken back; it ends by itself within 30 minutes"
+            );
+        }
+        reached.map_err(|error| {
+            let token = if join.is_some() {
+                "A join token was made for it and is taken back."
+            } else {
+                "No join token was made: that takes an identity in the store (`teleport/identity`)."
+            };
             self.not_locked(&error.to_string()).hint(&format!(
-                "Look at the agent (chart teleport-kube-agent, `kubeClusterName: {name}`) and its log, and at the role of the kubeconfig's user. SSH is still open."
+                "Look at the agent (chart teleport-kube-agent, `kubeClusterName: {name}`) and its log, and at the role of the kubeconfig's user. {token} SSH is still open."
             ))
         })
     }
+}
+
+/// What to say while the cluster does not answer through Teleport. When Teleport itself said so, its agent may lack a token: it gets one.
+async fn let_in(
+    join: Option<&Join<'_>>,
+    direct: &Client,
+    seen: &kubernetes::Error,
+) -> Probe<(), teleport::Error> {
+    if let (Some(join), kubernetes::Error::Refused { .. }) = (join, seen)
+        && let Err(error) = join.offer(direct).await
+    {
+        return if error.is_final() {
+            Probe::Failed(error)
+        } else {
+            Probe::NotYet(chain(&error))
+        };
+    }
+    Probe::NotYet(chain(seen))
 }
 
 #[cfg(test)]
