@@ -37,6 +37,8 @@ pub trait Metal: Send + Sync {
     fn remove(&self, server_id: &str);
     /// The machine restarts with what is on its disks.
     fn reboot(&self, server_id: &str);
+    /// The machine restarts into the rescue system, which takes these public key lines.
+    fn rescue(&self, server_id: &str, keys: Vec<String>);
     /// The machines for `GET /estate`.
     fn estate(&self) -> Value;
     /// The clusters for `GET /estate`.
@@ -76,6 +78,10 @@ impl Metal for Machines {
 
     fn remove(&self, server_id: &str) {
         Machines::remove(self, server_id);
+    }
+
+    fn rescue(&self, server_id: &str, keys: Vec<String>) {
+        Machines::rescue(self, server_id, keys);
     }
 
     fn reboot(&self, server_id: &str) {

@@ -21,6 +21,8 @@ pub(crate) enum Source {
     Memory(Box<Image>),
     /// Whatever the disk holds.
     Disk,
+    /// The platform's rescue system, for these keys.
+    Rescue(Vec<String>),
 }
 
 // Simulated durations in seconds, from experience with such machines.
@@ -57,7 +59,11 @@ impl Machine {
     }
 
     async fn boot(self: &Arc<Self>, source: Source) {
+        if !matches!(source, Source::Rescue(_)) {
+            self.leave_rescue();
+        }
         match source {
+            Source::Rescue(keys) => self.boot_rescue(keys).await,
             Source::FirstSystem => self.boot_ubuntu(true).await,
             Source::Memory(image) => self.boot_memory(*image).await,
             Source::Disk => {

@@ -39,6 +39,7 @@ fn one(machine: &Arc<Machine>, machines: &[&Arc<Machine>]) -> Value {
         "hostname": state.hostname,
         "addresses": [machine.spec.ipv4, machine.spec.ipv6],
         "release": state.release.as_ref().map(|release| format!("{} {}", release.channel, release.version)),
+        "disk": state.installation.as_ref().map(|installation| &installation.disk),
         "trouble": state.trouble,
         "failed_units": state.failed_units,
         "timers": state.timers.keys().collect::<Vec<_>>(),

@@ -16,6 +16,7 @@ mod internet;
 mod kubeadm;
 mod nft;
 mod program;
+mod rescue;
 mod shell;
 mod ssh;
 mod state;
@@ -154,6 +155,20 @@ impl Machines {
             .cloned();
         if let Some(machine) = machine {
             machine.power_cycle(boot::Source::Disk);
+        }
+    }
+
+    /// Presses the reset button and starts the platform's rescue system, which takes these keys.
+    pub fn rescue(&self, server_id: &str, keys: Vec<String>) {
+        let machine = self
+            .0
+            .machines
+            .lock()
+            .expect("no panic while held")
+            .get(server_id)
+            .cloned();
+        if let Some(machine) = machine {
+            machine.power_cycle(boot::Source::Rescue(keys));
         }
     }
 

@@ -1,6 +1,6 @@
 //! The SSH server of a machine: a real one over the in-process stream, with the host key that lies in the machine's files.
 //!
-//! It offers public keys only and runs `sudo /opt/strata/bin/strata-node VERB ...`, `true` and `uname -a`. Like `sshd.socket` it reads the host key
+//! It offers public keys only and runs `sudo /opt/strata/bin/strata-node VERB ...`, `true`, `uname -a` and what [`rescue`] knows. Like `sshd.socket` it reads the host key
 //! anew for every connection.
 
 use std::collections::HashMap;
@@ -17,6 +17,7 @@ use russh::{Channel, ChannelId, MethodKind, MethodSet};
 
 use crate::network::Serve;
 
+use super::rescue;
 use super::shell::{Streams, UNKNOWN};
 use super::state::{Machine, Stage};
 
@@ -104,10 +105,10 @@ struct Exec {
 impl Server {
     fn knows(&self, user: &str, key: &PublicKey) -> bool {
         let state = self.machine.state();
-        let wanted = if state.stage == Stage::Ubuntu {
-            "ubuntu"
-        } else {
-            "core"
+        let wanted = match state.stage {
+            Stage::Ubuntu => "ubuntu",
+            Stage::Rescue => rescue::USER,
+            _ => "core",
         };
         user == wanted
             && state.authorized_keys.iter().any(|line| {
@@ -156,6 +157,7 @@ async fn run(machine: &Arc<Machine>, words: Vec<String>, stdin: Vec<u8>) -> Opti
         ["sudo", "/opt/strata/bin/strata-node", verb, ..] => *verb,
         ["true"] => "true",
         ["uname", "-a"] => "uname",
+        ["sudo", "mount" | "rm" | "umount", ..] => "rescue",
         _ => "refused",
     };
     machine.world.calls.count("ssh", "EXEC", verb);
@@ -176,6 +178,9 @@ async fn run(machine: &Arc<Machine>, words: Vec<String>, stdin: Vec<u8>) -> Opti
             return machine.run_verb(words[2..].to_vec(), stdin).await;
         }
         _ => {
+            if let Some(code) = rescue::run(machine, &texts, &mut streams) {
+                return Some((code, streams));
+            }
             streams.refuse(&format!("the command `{}` over SSH", words.join(" ")));
             return Some((UNKNOWN, streams));
         }

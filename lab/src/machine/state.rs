@@ -15,6 +15,7 @@ use super::file::Files;
 use super::internet::Release;
 use super::kubeadm::Member;
 use super::nft::{Packet, Refusal, Ruleset, Verdict};
+use super::rescue::Aside;
 use super::{Others, Spec, World};
 
 /// How far a machine is on its way to Flatcar.
@@ -23,6 +24,8 @@ pub(crate) enum Stage {
     Ubuntu,
     Installer,
     Flatcar,
+    /// The platform's rescue system.
+    Rescue,
     /// Ignition failed or nothing boots: a shell on the console, no network login.
     Emergency,
 }
@@ -31,6 +34,8 @@ pub(crate) enum Stage {
 #[derive(Debug, Clone)]
 pub(crate) struct Installation {
     pub(crate) release: Release,
+    /// The disk, by its name below `/dev/disk/by-id`.
+    pub(crate) disk: String,
     /// `config.ign` on the OEM partition; used on the first boot only.
     pub(crate) ignition: Option<Vec<u8>>,
 }
@@ -61,6 +66,8 @@ pub(crate) struct State {
     pub(crate) failed_units: BTreeSet<String>,
     /// What the kubelet wrote since the last boot, in the lab's words.
     pub(crate) journal: Vec<String>,
+    /// What the disks hold while the rescue system runs.
+    pub(crate) aside: Option<Aside>,
     pub(crate) authorized_keys: Vec<String>,
     pub(crate) rules: Ruleset,
     pub(crate) connections: Connections,
@@ -96,6 +103,7 @@ impl Machine {
             enabled_units: BTreeSet::new(),
             failed_units: BTreeSet::new(),
             journal: Vec::new(),
+            aside: None,
             authorized_keys: Vec::new(),
             rules: Ruleset::default(),
             connections: Connections::default(),
@@ -150,12 +158,13 @@ impl Machine {
         &self.spec.server_id
     }
 
-    /// Where it is: `ubuntu`, `installer`, `flatcar` or `emergency`.
+    /// Where it is: `ubuntu`, `installer`, `flatcar`, `rescue` or `emergency`.
     pub fn stage(&self) -> &'static str {
         match self.state().stage {
             Stage::Ubuntu => "ubuntu",
             Stage::Installer => "installer",
             Stage::Flatcar => "flatcar",
+            Stage::Rescue => "rescue",
             Stage::Emergency => "emergency",
         }
     }

@@ -86,6 +86,12 @@ impl Catalogue {
         self.offers.iter().find(|offer| offer.id == id)
     }
 
+    /// An hourly offer by name.
+    pub(super) fn hourly(&self, name: &str) -> Option<&Offer> {
+        let mut hourly = self.offers.iter().filter(|offer| !offer.monthly);
+        hourly.find(|offer| offer.name == name)
+    }
+
     /// An operating system by id.
     pub(super) fn system(&self, id: &str) -> Option<&System> {
         self.systems.iter().find(|system| system.id == id)

@@ -1,6 +1,6 @@
 //! The simulated Scaleway: Elastic Metal (baremetal v1) and IAM ssh-keys, as contracted from recordings of the real API.
 //!
-//! Not here: batch creation, flexible IPs, rescue; those answer 404 or 400 with `LAB-UNKNOWN`. There is no
+//! Not here: batch creation, flexible IPs; those answer 404 or 400 with `LAB-UNKNOWN`. There is no
 //! idempotency, as in life: a second POST is a second server. Reference: <https://www.scaleway.com/en/developers/api/elastic-metal/>
 
 mod bmc;
@@ -171,13 +171,16 @@ impl Scaleway {
                 let (at, step) = server.pending.remove(0);
                 match life::apply(server, step, self.time_of(at)) {
                     Effect::None => {}
-                    Effect::Wipe => self.0.metal.remove(&server.id),
+                    Effect::Wipe => {
+                        server.rescue = None;
+                        self.0.metal.remove(&server.id);
+                    }
                     Effect::Boot => self.boot(server),
                     Effect::PowerOn => {
                         self.power(server, true);
-                        self.0.metal.reboot(&server.id);
+                        self.start_again(server);
                     }
-                    Effect::Reboot => self.0.metal.reboot(&server.id),
+                    Effect::Reboot => self.start_again(server),
                     Effect::Migrate => {
                         let offer = self.0.catalogue.offer(&server.offer_id);
                         if let Some(twin) = offer.and_then(catalogue::Offer::monthly_twin) {
@@ -207,6 +210,14 @@ impl Scaleway {
         }
     }
 
+    /// The machine starts from its disks, or the rescue system on it.
+    fn start_again(&self, server: &Server) {
+        match &server.rescue {
+            Some(rescue) => self.0.metal.rescue(&server.id, rescue.keys.clone()),
+            None => self.0.metal.reboot(&server.id),
+        }
+    }
+
     fn power(&self, server: &Server, on: bool) {
         self.0.network.set_powered(server.ipv4.into(), on);
         self.0.network.set_powered(server.ipv6.into(), on);
@@ -230,7 +241,7 @@ impl Scaleway {
             .map(|(index, (kind, bytes))| {
                 let bus = if kind == "NVMe" { "nvme" } else { "ata" };
                 (
-                    format!("/dev/disk/by-id/{bus}-STRATA_LAB_{short}_{index}"),
+                    format!("/dev/disk/by-id/{bus}-STRATA_LAB_{kind}_{short}_{index}"),
                     *bytes,
                 )
             });
@@ -331,6 +342,15 @@ impl Scaleway {
         self.0.metal.remove(&id);
         Self::forget(&mut state, &id);
         true
+    }
+
+    /// The stock of an hourly offer changes behind everyone's back. Says whether there is such an offer.
+    pub fn set_stock(&self, zone: &str, offer: &str, machines: u32) -> bool {
+        let found = self.0.catalogue.hourly(offer);
+        if let Some(offer) = found {
+            *self.settled().stock(zone, offer) = machines;
+        }
+        found.is_some()
     }
 
     /// Adds a tag behind everyone's back. Says whether there was such a server.

@@ -192,32 +192,35 @@ impl Scaleway {
 }
 
 impl State {
-    /// The next pair of addresses that no server has: 192.0.2.11 upward, then 198.51.100.1 upward, around again.
+    /// The next pair of addresses that no server has: 192.0.2.11 upward, then 198.51.100.1 upward, then 240.0.0.1 upward, around again. Documentation ranges first; the
+    /// third is reserved for a future use that will not come.
     fn next_addresses(&mut self) -> Result<(Ipv4Addr, Ipv6Addr), Refusal> {
-        const FIRST_BLOCK: u32 = 244;
-        const BOTH_BLOCKS: u32 = FIRST_BLOCK + 254;
-        for _ in 0..BOTH_BLOCKS {
-            let index = self.addresses % BOTH_BLOCKS;
+        const BLOCKS: [(Ipv4Addr, u32); 3] = [
+            (Ipv4Addr::new(192, 0, 2, 11), 244),
+            (Ipv4Addr::new(198, 51, 100, 1), 254),
+            (Ipv4Addr::new(240, 0, 0, 1), 4000),
+        ];
+        let all: u32 = BLOCKS.iter().map(|(_, size)| size).sum();
+        for _ in 0..all {
+            let index = self.addresses % all;
             self.addresses += 1;
-            let base = if index < FIRST_BLOCK {
-                Ipv4Addr::new(192, 0, 2, 11)
-            } else {
-                Ipv4Addr::new(198, 51, 100, 1)
-            };
-            let offset = if index < FIRST_BLOCK {
-                index
-            } else {
-                index - FIRST_BLOCK
-            };
+            let (mut offset, mut base) = (index, BLOCKS[0].0);
+            for (first, size) in BLOCKS {
+                base = first;
+                if offset < size {
+                    break;
+                }
+                offset -= size;
+            }
             let ipv4 = Ipv4Addr::from(u32::from(base) + offset);
             if self.servers.iter().all(|server| server.ipv4 != ipv4) {
-                let last = u16::try_from(index + 11).expect("fewer than 500 addresses");
+                let last = u16::try_from(index + 11).expect("fewer than 5,000 addresses");
                 return Ok((ipv4, Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, last)));
             }
         }
         Err(Refusal::bare(
             StatusCode::INTERNAL_SERVER_ERROR,
-            "LAB-UNKNOWN: the lab has no address left (498 servers)",
+            "LAB-UNKNOWN: the lab has no address left (4,498 servers)",
         ))
     }
 }
@@ -317,6 +320,7 @@ pub(super) async fn create(
         domain: String::new(),
         install,
         ping_status: "ping_status_unknown",
+        rescue: None,
         protected: create.protected.unwrap_or_default(),
         options,
         bmc: None,

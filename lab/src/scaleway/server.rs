@@ -35,6 +35,15 @@ pub(super) struct Install {
     pub(super) status: &'static str,
 }
 
+/// The rescue system of a server.
+#[derive(Debug, Clone)]
+pub(super) struct Rescue {
+    /// Shown while it runs; the lab's machines take keys alone.
+    pub(super) password: String,
+    /// Key lines of the keys that were named when it was asked for.
+    pub(super) keys: Vec<String>,
+}
+
 /// One server.
 #[derive(Debug, Clone)]
 pub(super) struct Server {
@@ -58,6 +67,8 @@ pub(super) struct Server {
     pub(super) domain: String,
     pub(super) install: Option<Install>,
     pub(super) ping_status: &'static str,
+    /// The rescue system that runs, or is about to.
+    pub(super) rescue: Option<Rescue>,
     pub(super) protected: bool,
     pub(super) options: Vec<ServerOption>,
     /// The session with its BMC, the one that was asked for last.
@@ -150,7 +161,7 @@ impl Server {
             })
         });
         json!({
-            "boot_type": "normal",
+            "boot_type": if self.rescue.is_some() { "rescue" } else { "normal" },
             "created_at": format!("{:.6}", self.created_at),
             "description": self.description,
             "domain": self.domain,
@@ -166,7 +177,7 @@ impl Server {
             "ping_status": self.ping_status,
             "project_id": self.project_id,
             "protected": self.protected,
-            "rescue_server": null,
+            "rescue_server": self.rescue.as_ref().map(|rescue| json!({ "user": "rescue", "password": rescue.password })),
             "status": self.status,
             "tags": self.shown_tags(),
             "updated_at": format!("{:.6}", self.updated_at),

@@ -13,7 +13,7 @@ use super::life::Step;
 use super::order_routes::{check_texts, check_user_data};
 use super::query::Query;
 use super::routes::{Answer, Parameters, known_zone, parse_body};
-use super::server::Server;
+use super::server::{Rescue, Server};
 use super::{Scaleway, State};
 
 /// The API is back to a stable status after a power call within 1 to 3 s.
@@ -220,9 +220,9 @@ fn power(
     end: Step,
 ) -> Answer {
     let power: Power = parse_body(body)?;
-    match power.boot_type.as_deref() {
-        None | Some("normal" | "unknown_boot_type") => {}
-        Some("rescue") => return Err(Refusal::unknown_to_lab("boot_type", "rescue")),
+    let boots = match power.boot_type.as_deref() {
+        None | Some("unknown_boot_type") => None,
+        Some(word @ ("normal" | "rescue")) => Some(word == "rescue"),
         Some(_) => {
             return Err(Refusal::invalid(
                 "boot_type",
@@ -230,18 +230,26 @@ fn power(
                 "normal, rescue or unknown_boot_type",
             ));
         }
-    }
-    if power.ssh_key_ids.is_some_and(|ids| !ids.is_empty()) {
-        return Err(Refusal::unknown_to_lab(
-            "ssh_key_ids",
-            "keys for the rescue image",
-        ));
-    }
+    };
     let now = scaleway.0.clock.elapsed();
     let mut state = scaleway.settled();
     let index = state.find(zone, id)?;
     delivered(scaleway, &state.servers[index])?;
+    let mut keys = Vec::new();
+    for id in power.ssh_key_ids.unwrap_or_default() {
+        let key = state.keys.iter().find(|key| key.id == id && !key.disabled);
+        let key = key.ok_or_else(|| Refusal::not_found("ssh_key", &id))?;
+        keys.push(key.public_key.clone());
+    }
     let server = &mut state.servers[index];
+    match boots {
+        Some(true) => {
+            let password = uuid::Uuid::new_v4().simple().to_string();
+            server.rescue = Some(Rescue { password, keys });
+        }
+        Some(false) => server.rescue = None,
+        None => {}
+    }
     server.status = on_the_way;
     server.updated_at = scaleway.time_of(now);
     server.schedule(now + POWER_SECONDS, end);

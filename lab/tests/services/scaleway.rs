@@ -173,6 +173,46 @@ async fn a_slow_server_shows_nothing_until_it_is_delivered() {
 }
 
 #[tokio::test]
+async fn the_rescue_system_runs_until_the_server_is_booted_normally() {
+    let bench = Bench::start().await;
+    let order = order(&bench, "EM-I215E-NVME").await;
+    let (path, _) = create(&bench, &order).await;
+    bench.advance(600).await;
+    let reboot = async |body: Value| {
+        let answer = bench
+            .scaleway(Method::POST, &format!("{path}/reboot"), Some(body))
+            .await;
+        bench.advance(5).await;
+        answer
+    };
+    let stranger =
+        json!({ "boot_type": "rescue", "ssh_key_ids": ["00000000-0000-0000-0000-000000000000"] });
+    assert_eq!(reboot(stranger).await.0, StatusCode::NOT_FOUND);
+    let keys = &order["install"]["ssh_key_ids"];
+    let (code, asked) = reboot(json!({ "boot_type": "rescue", "ssh_key_ids": keys })).await;
+    assert_eq!(
+        (code, &asked["status"]),
+        (StatusCode::OK, &json!("stopping"))
+    );
+    let rescue = get(&bench, &path).await;
+    assert_eq!(
+        (&rescue["status"], &rescue["boot_type"]),
+        (&json!("ready"), &json!("rescue"))
+    );
+    assert_eq!(rescue["rescue_server"]["user"], "rescue");
+    assert!(rescue["rescue_server"]["password"].is_string());
+    // Left as it is, and then as it should be.
+    reboot(json!({})).await;
+    assert_eq!(get(&bench, &path).await["boot_type"], "rescue");
+    reboot(json!({ "boot_type": "normal" })).await;
+    let normal = get(&bench, &path).await;
+    assert_eq!(
+        (&normal["boot_type"], &normal["rescue_server"]),
+        (&json!("normal"), &Value::Null)
+    );
+}
+
+#[tokio::test]
 async fn an_install_error_has_no_reason_and_a_reinstall_is_the_way_out() {
     let bench = Bench::start().await;
     bench.fault(json!({ "place": "machine", "target": "cp-1", "action": { "install_error": { "after": 200 } }, "times": 1 })).await;

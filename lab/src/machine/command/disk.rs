@@ -13,21 +13,78 @@ pub(super) fn run(mut call: Call<'_>) -> i32 {
     match call.program {
         "kexec" => load(call),
         "wipefs" => wipe(call),
-        "lsblk" => {
-            if call.words() != ["--nodeps", "--noheadings", "--paths", "--output", "NAME"] {
-                return call.unknown();
-            }
-            for index in 0..call.root.0.spec.disks.len() {
-                call.streams.say(&kernel_name(index));
-            }
-            0
-        }
+        "lsblk" => list(call),
         _ => call.unknown(),
     }
 }
 
-fn kernel_name(index: usize) -> String {
-    format!("/dev/nvme{index}n1")
+/// The kernel's name: by bus, counted on each. Simulated: metal may count in another order at every boot.
+fn kernel_name(machine: &Machine, index: usize) -> String {
+    let on_sata = |index: &usize| {
+        let name = machine.spec.disks[*index].0.as_str();
+        name.trim_start_matches("/dev/disk/by-id/")
+            .starts_with("ata-")
+    };
+    let before = (0..index)
+        .filter(|other| on_sata(other) == on_sata(&index))
+        .count();
+    if on_sata(&index) {
+        let letter = char::from(b'a' + u8::try_from(before).unwrap_or(25).min(25));
+        format!("/dev/sd{letter}")
+    } else {
+        format!("/dev/nvme{before}n1")
+    }
+}
+
+/// `lsblk` in the forms of the installer: all disks by name, or one property of one of them.
+fn list(mut call: Call<'_>) -> i32 {
+    let words = call.words();
+    let machine = std::sync::Arc::clone(&call.root.0);
+    let (column, path) = match words.as_slice() {
+        ["--nodeps", "--noheadings", "--paths", "--output", "NAME"] => {
+            for index in 0..machine.spec.disks.len() {
+                call.streams.say(&kernel_name(&machine, index));
+            }
+            return 0;
+        }
+        [
+            "--nodeps",
+            "--noheadings",
+            "--raw",
+            "--bytes",
+            "--output",
+            column @ "SIZE",
+            path,
+        ]
+        | [
+            "--nodeps",
+            "--noheadings",
+            "--raw",
+            "--output",
+            column @ "ROTA",
+            path,
+        ]
+        | [
+            "--noheadings",
+            "--raw",
+            "--output",
+            column @ "MOUNTPOINTS",
+            path,
+        ] => ((*column).to_owned(), (*path).to_owned()),
+        _ => return call.unknown(),
+    };
+    let Some(index) = disk(&machine, &path) else {
+        return call.fail(32, &format!("{path}: not a block device"));
+    };
+    let line = match column.as_str() {
+        "SIZE" => machine.spec.disks[index].1.to_string(),
+        "ROTA" => u8::from(machine.spec.disks[index].0.contains("HDD")).to_string(),
+        // The platform's first system is a mirror over all disks; in memory nothing is mounted from them.
+        _ if machine.state().stage == Stage::Ubuntu => "/".to_owned(),
+        _ => String::new(),
+    };
+    call.streams.say(&line);
+    0
 }
 
 /// The disk a path names: the kernel's name, or the by-id link.
@@ -35,7 +92,7 @@ fn disk(machine: &Machine, path: &str) -> Option<usize> {
     let disks = &machine.spec.disks;
     (0..disks.len()).find(|index| {
         let name = disks[*index].0.trim_start_matches("/dev/disk/by-id/");
-        path == kernel_name(*index)
+        path == kernel_name(machine, *index)
             || path == disks[*index].0
             || path == format!("/dev/disk/by-id/{name}")
     })
@@ -187,13 +244,13 @@ pub(super) async fn flatcar_install(mut call: Call<'_>) -> i32 {
             .min_by_key(|(_, (_, size))| *size)
             .map(|(index, _)| index),
     };
-    if target.is_none() {
+    let Some(target) = target else {
         let name = device.unwrap_or_else(|| "(smallest)".into());
         return call.fail(
             1,
             &format!("Target block device ({name}) is not a full disk."),
         );
-    }
+    };
     let ignition = match config {
         Some(path) => match call.input(&path) {
             Ok(bytes) => Some(bytes),
@@ -220,7 +277,13 @@ pub(super) async fn flatcar_install(mut call: Call<'_>) -> i32 {
         return 1;
     }
     state.first_system_on_disk = false;
-    state.installation = Some(Installation { release, ignition });
+    let name = &machine.spec.disks[target].0;
+    let disk = name.trim_start_matches("/dev/disk/by-id/").to_owned();
+    state.installation = Some(Installation {
+        release,
+        disk,
+        ignition,
+    });
     drop(state);
     call.streams
         .say("Success! Flatcar Container Linux is installed (simulated)");
