@@ -30,6 +30,7 @@ pub mod services;
 pub mod snapshot;
 pub mod ssh;
 pub mod store;
+pub mod stub;
 pub mod talos;
 pub mod talos_secrets;
 pub mod teleport;

@@ -30,6 +30,7 @@ module "machine" {
     updates            = local.cluster.updates.os
     kubernetes_version = local.kubeadm.version
     disk               = each.value.disk
+    disk_like          = each.value.disk_like
     wipe               = each.value.wipe
   }
 

@@ -36,6 +36,18 @@ pub(crate) struct Offer {
     price_per_hour: Option<Money>,
     price_per_month: Option<Money>,
     fee: Option<Money>,
+    #[serde(default)]
+    pub(crate) disks: Vec<Disk>,
+}
+
+/// A disk of an offer.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Disk {
+    /// Bytes.
+    pub(crate) capacity: u64,
+    /// `NVMe`, `SSD`, `HDD`.
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -119,6 +131,11 @@ impl Scaleway {
                 "hourly"
             },
         })
+    }
+
+    /// The API.
+    pub(crate) fn api(&self) -> &Client {
+        &self.client
     }
 
     /// Where the credential was found.

@@ -1,5 +1,7 @@
 //! Offers that the cluster wants: whether they exist, are in stock, and what they cost.
 
+mod disk;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use strata_cluster::Node;
@@ -31,6 +33,9 @@ pub(super) async fn check(scaleway: &Scaleway, cluster: &Cluster, preflight: &mu
         }
     }
     for result in stock(nodes, &missing, &offers) {
+        report.check(result);
+    }
+    for result in disk::choices(nodes, &missing, &offers) {
         report.check(result);
     }
     preflight.whole = Bill::of(nodes.values(), &offers);

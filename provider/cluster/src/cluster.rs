@@ -220,12 +220,24 @@ pub struct Node {
     pub taints: Vec<String>,
     /// Disk to install on as `/dev/disk/by-id/...`; null is the smallest free one.
     pub disk: Option<String>,
+    /// Disk to install on by size and kind, in place of a name; null when it is named or is the smallest free one.
+    #[serde(default)]
+    pub disk_like: Option<DiskLike>,
     /// `all` or `target`.
     pub wipe: String,
     /// Talos: patch files, relative to the cluster file.
     pub patches: Vec<String>,
     /// `keep`, `retry` or `delete`.
     pub on_create_failure: String,
+}
+
+/// `nodes.*.disk` by size and kind. Which one it is shows on the machine, where it must be one alone, or several that do not differ.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskLike {
+    /// Smallest size in bytes; null is any.
+    pub min: Option<u64>,
+    /// `NVMe`, `SSD` or `HDD`; null is any.
+    pub r#type: Option<String>,
 }
 
 /// Address ranges: `network`.
@@ -419,6 +431,11 @@ impl Cluster {
             for (field, unit) in [("memory", scalar::MIB), ("size", scalar::GIB)] {
                 let bytes = node[field].as_str().and_then(scalar::bytes);
                 node[field] = bytes.map(|bytes| bytes.div_ceil(unit)).into();
+            }
+            if node["disk"].is_object() {
+                let like = node["disk"].take();
+                let min = like["min"].as_str().and_then(scalar::bytes);
+                node["disk_like"] = serde_json::json!({ "min": min, "type": like["type"] });
             }
         }
         let mut nodes: BTreeMap<String, Node> = serde_json::from_value(nodes)?;

@@ -361,16 +361,6 @@ fn wrong_files_are_refused_with_code_line_and_field() {
             "cni.cilium.encryption",
         ),
         (
-            "later: disk by size",
-            base("").replace(
-                "cp-3: control-plane",
-                "cp-3: {role: control-plane, disk: {min: 200GB}}",
-            ),
-            "CFG-08",
-            9,
-            "nodes.cp-3.disk",
-        ),
-        (
             "reserved label",
             base("").replace(
                 "cp-3: control-plane",
@@ -616,7 +606,7 @@ budget: {max_per_month: 900 EUR}
         "{}",
         show(&findings)
     );
-    assert_eq!(findings.len(), 10, "{}", show(&findings));
+    assert_eq!(findings.len(), 9, "{}", show(&findings));
     for (platform, rest) in [
         (
             "aws: {region: eu-west-3}",
@@ -658,6 +648,29 @@ fn teleport_is_the_proof_where_there_is_one() {
     assert_eq!(named.teleport.expect("it is set").cluster, "other");
     assert_eq!(access("access: {proof: none}\n").proof, "none");
     assert!(access("").teleport.is_none());
+}
+
+#[test]
+fn a_disk_has_a_name_or_is_like_something() {
+    let disk = |disk: &str| {
+        let with = format!("cp-3: {{role: control-plane, disk: {disk}}}");
+        let text = format!("{BASE}{DNS}").replace("cp-3: control-plane", &with);
+        let node = &good(&text).nodes["cp-3"];
+        (node.disk.clone(), node.disk_like.clone())
+    };
+    let like = |min, kind: Option<&str>| {
+        let r#type = kind.map(str::to_owned);
+        (None, Some(DiskLike { min, r#type }))
+    };
+    assert_eq!(
+        disk("{min: 900GB, type: NVMe}"),
+        like(Some(900_000_000_000), Some("NVMe"))
+    );
+    assert_eq!(disk("{min: 1TiB}"), like(Some(1 << 40), None));
+    assert_eq!(
+        disk("nvme-1"),
+        (Some("/dev/disk/by-id/nvme-1".to_owned()), None)
+    );
 }
 
 #[test]

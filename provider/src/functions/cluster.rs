@@ -21,7 +21,7 @@ The result is an object. Its attributes are the fields of the [guide](../guides/
 | attribute | is |
 | --- | --- |
 | `control_planes`, `workers` | names of the nodes of that role, sorted |
-| `nodes` | nodes by name, role defaults applied: `role`, `server_name`, `labels`, `taints`, `disk`, `wipe`, `patches`, `on_create_failure`; of servers `zone`, `offer`; of virtual machines `address`, `host`, `cores`, `memory` (MiB), `size` (GiB), `vmid`, `mac`. What a platform does not have is null |
+| `nodes` | nodes by name, role defaults applied: `role`, `server_name`, `labels`, `taints`, `disk` (as `/dev/disk/by-id/...`) or `disk_like` (`min` in bytes, `type`), `wipe`, `patches`, `on_create_failure`; of servers `zone`, `offer`; of virtual machines `address`, `host`, `cores`, `memory` (MiB), `size` (GiB), `vmid`, `mac`. What a platform does not have is null |
 | `store`, `cni`, `dns` | the fields of the chosen kind, and `kind`, its name |
 | `platform`, `distribution` | `kind`, and the chosen kind's fields below its name: `distribution.kubeadm.version`; the other kinds are null |
 | `lab.enabled` | whether the cluster lives in the lab |

@@ -1,12 +1,13 @@
 //! `provider::strata::flatcar_install_script(install)`: the user data that turns a fresh Ubuntu into Flatcar (docs/delivery.md sections 2 and 3).
 
+use ipnet::IpNet;
 use serde::Deserialize;
 use strata_framework::{Dynamic, Function, FunctionError, Parameter};
 
 use super::object;
-use crate::services::flatcar::install::{Install, Wipe, install_script};
+use crate::services::flatcar::install::{Disk, Install, Kind, Like, Wipe, install_script};
 
-const EXPECTED: &str = "node_ignition, channel, version, disk, wipe (all or target) and optionally kernel_sha512, initrd_sha512";
+const EXPECTED: &str = "node_ignition, channel, version, disk, wipe (all or target) and optionally disk_like = { min, type }, admits, kernel_sha512, initrd_sha512";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -17,11 +18,24 @@ struct Argument {
     version: Option<String>,
     #[serde(default)]
     disk: Option<String>,
+    #[serde(default)]
+    disk_like: Option<DiskLike>,
     wipe: WipeWord,
+    #[serde(default)]
+    admits: Vec<IpNet>,
     #[serde(default)]
     kernel_sha512: Option<String>,
     #[serde(default)]
     initrd_sha512: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DiskLike {
+    #[serde(default)]
+    min: Option<u64>,
+    #[serde(default)]
+    r#type: Option<Kind>,
 }
 
 #[derive(Deserialize)]
@@ -50,7 +64,9 @@ The object `install` has these attributes:
 | `channel` | string | `stable`, `beta` or `lts` |
 | `version` | string, optional | Flatcar version, e.g. `4230.2.3`; null is the channel's current one when the machine boots |
 | `disk` | string, optional | target below `/dev/disk/by-id/`; null is the smallest free disk |
+| `disk_like` | object, optional | in place of `disk`: `min`, bytes, and `type`, `NVMe`, `SSD` or `HDD`, each optional. The disk is looked for on the machine and must not be in use; when none fits, or several that differ in size, the script ends there |
 | `wipe` | string | whose old signatures are wiped first: `all` disks or the `target` |
+| `admits` | list of strings, optional | CIDRs that port 22 of the installed system admits, as the Ignition says: only told in a comment, by which a later run finds that your address is another one now |
 | `kernel_sha512`, `initrd_sha512` | string, optional | SHA-512 in hex that the downloaded kernel and initrd must have; null is not checked |
 
 # Errors
@@ -66,15 +82,30 @@ A missing, unknown or malformed attribute is named at the argument. Values are n
 
     fn call((argument,): Self::Arguments) -> Result<String, FunctionError> {
         let argument: Argument = object(&argument, EXPECTED)?;
+        let disk = match (argument.disk.as_deref(), argument.disk_like) {
+            (Some(_), Some(_)) => {
+                return Err(FunctionError::at(
+                    0,
+                    "The disk is given twice: write `disk` or `disk_like`.",
+                ));
+            }
+            (Some(name), None) => Disk::Named(name),
+            (None, Some(like)) => Disk::Like(Like {
+                min: like.min.unwrap_or_default(),
+                kind: like.r#type,
+            }),
+            (None, None) => Disk::Smallest,
+        };
         let install = Install {
             node_ignition: &argument.node_ignition,
             channel: &argument.channel,
             version: argument.version.as_deref(),
-            disk: argument.disk.as_deref(),
+            disk,
             wipe: match argument.wipe {
                 WipeWord::All => Wipe::All,
                 WipeWord::Target => Wipe::Target,
             },
+            admits: &argument.admits,
             kernel_sha512: argument.kernel_sha512.as_deref(),
             initrd_sha512: argument.initrd_sha512.as_deref(),
         };

@@ -35,7 +35,9 @@ locals {
     channel       = var.operating_system.channel
     version       = var.operating_system.version
     disk          = var.operating_system.disk
+    disk_like     = var.operating_system.disk_like
     wipe          = var.operating_system.wipe
+    admits        = var.firewall.operators
   })
 }
 

@@ -66,20 +66,29 @@ variable "snapshots" {
 }
 
 variable "operating_system" {
-  description = "The Flatcar to install and the Kubernetes it carries. A null version is the channel's current one at creation."
+  description = "The Flatcar to install and the Kubernetes it carries. A null version is the channel's current one at creation. The disk has a name (disk), is found by size and kind (disk_like, for example { min = 900000000000, type = \"NVMe\" }), or is the smallest free one."
   type = object({
     channel            = optional(string, "stable")
     version            = optional(string)
     updates            = optional(string, "auto")
     kubernetes_version = string
     disk               = optional(string)
-    wipe               = optional(string, "all")
+    disk_like = optional(object({
+      min  = optional(number)
+      type = optional(string)
+    }))
+    wipe = optional(string, "all")
   })
   nullable = false
 
   validation {
     condition     = contains(["stable", "lts", "beta"], var.operating_system.channel)
     error_message = "A Flatcar channel is stable, lts or beta."
+  }
+
+  validation {
+    condition     = var.operating_system.disk == null || var.operating_system.disk_like == null
+    error_message = "The disk is given twice: set disk or disk_like."
   }
 
   validation {

@@ -6,8 +6,11 @@
 use std::fmt::Write as _;
 
 use data_encoding::BASE64;
+use ipnet::IpNet;
+use serde::Deserialize;
 
 use super::{Error, check, ignition, is_version};
+use crate::stub;
 
 /// Scaleway takes 128 kB of user data; this is what may stand before base64 (contracts: checked against the API).
 pub const LIMIT: usize = 127_998;
@@ -24,6 +27,93 @@ pub enum Wipe {
     Target,
 }
 
+/// The disk that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disk<'a> {
+    /// The smallest free one.
+    Smallest,
+    /// The one of this name, `/dev/disk/by-id/...`.
+    Named(&'a str),
+    /// One that is found on the machine.
+    Like(Like),
+}
+
+/// What the disk must be. It is not in use, and either alone in being so or one of several of one size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Like {
+    /// Smallest size in bytes.
+    pub min: u64,
+    /// Kind; none is any.
+    pub kind: Option<Kind>,
+}
+
+/// Kind of a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum Kind {
+    /// Flash on PCI Express.
+    NVMe,
+    /// Flash on SATA or SAS.
+    #[serde(rename = "SSD")]
+    Ssd,
+    /// Spinning.
+    #[serde(rename = "HDD")]
+    Hdd,
+}
+
+impl Like {
+    /// For a message.
+    fn describe(self) -> String {
+        let kind = match self.kind {
+            None => "any kind",
+            Some(Kind::NVMe) => "NVMe",
+            Some(Kind::Ssd) => "SSD",
+            Some(Kind::Hdd) => "HDD",
+        };
+        format!("{kind}, at least {} bytes", self.min)
+    }
+
+    /// Lines that leave the disk in `$disk`, or end the script: none fits, or several do that differ.
+    fn choose(self, script: &mut String) {
+        let (names, rotates) = match self.kind {
+            None => ("sd|nvme|vd", None),
+            Some(Kind::NVMe) => ("nvme", None),
+            Some(Kind::Ssd) => ("sd|vd", Some(0)),
+            Some(Kind::Hdd) => ("sd|vd", Some(1)),
+        };
+        let kind = rotates.map_or_else(String::new, |rotates| {
+            format!(
+                " && [ \"$(lsblk --nodeps --noheadings --raw --output ROTA $name)\" = {rotates} ]"
+            )
+        });
+        let (min, wanted) = (self.min, self.describe());
+        write!(
+            script,
+            "disk=
+size=0
+for name in $(lsblk --nodeps --noheadings --paths --output NAME | grep -E '^/dev/({names})'); do
+  bytes=$(lsblk --nodeps --noheadings --raw --bytes --output SIZE $name)
+  used=$(lsblk --noheadings --raw --output MOUNTPOINTS $name | grep -E '[^ ]' || true)
+  if [ -z \"$used\" ] && [ $bytes -ge {min} ]{kind}; then
+    if [ -n \"$disk\" ] && [ $bytes -ne $size ]; then
+      echo 'strata: several disks fit and differ in size: {wanted}' >&2
+      exit 1
+    fi
+    if [ -z \"$disk\" ]; then
+      disk=$name
+      size=$bytes
+    fi
+  fi
+done
+if [ -z \"$disk\" ]; then
+  echo 'strata: no disk fits: {wanted}, not in use' >&2
+  exit 1
+fi
+"
+        )
+        .expect("a string takes everything");
+    }
+}
+
 /// What is installed, and where. No `Debug`: the node's Ignition holds a private key.
 pub struct Install<'a> {
     /// The node's Ignition.
@@ -32,10 +122,12 @@ pub struct Install<'a> {
     pub channel: &'a str,
     /// Flatcar version; none is the channel's current one.
     pub version: Option<&'a str>,
-    /// The target as `/dev/disk/by-id/...`; none is the smallest free disk.
-    pub disk: Option<&'a str>,
+    /// The target.
+    pub disk: Disk<'a>,
     /// Which signatures are wiped.
     pub wipe: Wipe,
+    /// Whom port 22 of the installed system admits, for the record: empty is everybody.
+    pub admits: &'a [IpNet],
     /// SHA-512 of the kernel in hex, when it is pinned.
     pub kernel_sha512: Option<&'a str>,
     /// SHA-512 of the initrd in hex, when it is pinned.
@@ -54,14 +146,15 @@ impl Install<'_> {
             self.version.is_none_or(is_version),
             "a Flatcar version like 4230.2.3",
         )?;
-        let disk_fits = self.disk.is_none_or(|disk| {
-            disk.strip_prefix("/dev/disk/by-id/").is_some_and(|name| {
+        let disk_fits = match self.disk {
+            Disk::Named(disk) => disk.strip_prefix("/dev/disk/by-id/").is_some_and(|name| {
                 !name.is_empty()
                     && name
                         .bytes()
                         .all(|byte| byte.is_ascii_alphanumeric() || b"._:+-".contains(&byte))
-            })
-        });
+            }),
+            Disk::Smallest | Disk::Like(_) => true,
+        };
         check("disk", disk_fits, "a disk below /dev/disk/by-id")?;
         for hash in [self.kernel_sha512, self.initrd_sha512]
             .into_iter()
@@ -81,7 +174,15 @@ impl Install<'_> {
 pub fn installer_ignition(install: &Install<'_>) -> Result<String, Error> {
     install.validate()?;
     let mut script = String::from("#!/bin/bash\nset -euo pipefail\n");
-    match (install.wipe, install.disk) {
+    let target = match install.disk {
+        Disk::Smallest => None,
+        Disk::Named(disk) => Some(disk),
+        Disk::Like(like) => {
+            like.choose(&mut script);
+            Some("$disk")
+        }
+    };
+    match (install.wipe, target) {
         (Wipe::All, _) => script.push_str(
             "lsblk --nodeps --noheadings --paths --output NAME | grep -E '^/dev/(sd|nvme|vd)' | xargs --no-run-if-empty wipefs --all --force\n",
         ),
@@ -89,9 +190,7 @@ pub fn installer_ignition(install: &Install<'_>) -> Result<String, Error> {
         // Which disk it will be is not known before flatcar-install chooses it.
         (Wipe::Target, None) => {}
     }
-    let target = install
-        .disk
-        .map_or_else(|| "-s".to_owned(), |disk| format!("-d {disk}"));
+    let target = target.map_or_else(|| "-s".to_owned(), |disk| format!("-d {disk}"));
     let version = install
         .version
         .map_or_else(String::new, |version| format!(" -V {version}"));
@@ -115,8 +214,9 @@ pub fn install_script(install: &Install<'_>) -> Result<String, Error> {
         install.version.unwrap_or("current")
     );
 
-    let mut script = String::from(
-        "#!/bin/bash\nset -euo pipefail\nmkdir -p /run/strata/root/usr/share/oem\ncat > /run/strata/installer.b64 <<'STRATA'\n",
+    let mut script = format!(
+        "#!/bin/bash\n{}set -euo pipefail\nmkdir -p /run/strata/root/usr/share/oem\ncat > /run/strata/installer.b64 <<'STRATA'\n",
+        stub::admits_line(install.admits)
     );
     for start in (0..packed.len()).step_by(LINE) {
         line(&mut script, &packed[start..packed.len().min(start + LINE)]);
@@ -187,8 +287,9 @@ mod tests {
             node_ignition: "{\"ignition\":{\"version\":\"3.3.0\"}}",
             channel: "stable",
             version: Some("4230.2.3"),
-            disk: None,
+            disk: Disk::Smallest,
             wipe: Wipe::All,
+            admits: &[],
             kernel_sha512: None,
             initrd_sha512: None,
         }
@@ -251,7 +352,7 @@ mod tests {
             "#!/bin/bash\nset -euo pipefail\nlsblk --nodeps --noheadings --paths --output NAME | grep -E '^/dev/(sd|nvme|vd)' | xargs --no-run-if-empty wipefs --all --force\nflatcar-install -s -C stable -V 4230.2.3 -i /opt/strata/node.ign\nsystemctl reboot\n"
         );
         let target = shell_of(&Install {
-            disk: Some(disk),
+            disk: Disk::Named(disk),
             wipe: Wipe::Target,
             version: None,
             channel: "lts",
@@ -262,6 +363,29 @@ mod tests {
             format!(
                 "#!/bin/bash\nset -euo pipefail\nwipefs --all --force {disk}\nflatcar-install -d {disk} -C lts -i /opt/strata/node.ign\nsystemctl reboot\n"
             )
+        );
+    }
+
+    #[test]
+    fn a_disk_by_size_and_kind_is_looked_for_on_the_machine() {
+        let like = |kind| Install {
+            disk: Disk::Like(Like {
+                min: 900_000_000_000,
+                kind,
+            }),
+            wipe: Wipe::Target,
+            ..install()
+        };
+        insta::assert_snapshot!(shell_of(&like(Some(Kind::Ssd))));
+        let any = shell_of(&like(None));
+        assert!(
+            any.contains("'^/dev/(sd|nvme|vd)'") && !any.contains("ROTA"),
+            "{any}"
+        );
+        let nvme = shell_of(&like(Some(Kind::NVMe)));
+        assert!(
+            nvme.contains("'^/dev/(nvme)'") && !nvme.contains("ROTA"),
+            "{nvme}"
         );
     }
 
@@ -294,11 +418,11 @@ mod tests {
                 ..install()
             },
             Install {
-                disk: Some("/dev/disk/by-id/a b"),
+                disk: Disk::Named("/dev/disk/by-id/a b"),
                 ..install()
             },
             Install {
-                disk: Some("/dev/sda"),
+                disk: Disk::Named("/dev/sda"),
                 ..install()
             },
             Install {

@@ -59,3 +59,26 @@ run "an_unknown_channel_is_refused" {
 
   expect_failures = [var.operating_system]
 }
+
+run "a_disk_is_given_once" {
+  command = plan
+
+  variables {
+    operating_system = { kubernetes_version = "v1.34.2", disk = "/dev/disk/by-id/nvme-1", disk_like = { type = "NVMe" } }
+  }
+
+  expect_failures = [var.operating_system]
+}
+
+run "a_disk_can_be_found_by_size" {
+  command = plan
+
+  variables {
+    operating_system = { kubernetes_version = "v1.34.2", disk_like = { min = 900000000000 } }
+  }
+
+  assert {
+    condition     = strata_scaleway_baremetal_server.this.name == "home-cp-1"
+    error_message = "The script is made without a name of a disk."
+  }
+}

@@ -20,7 +20,7 @@ use crate::services::attribute::{Cluster, Ssh};
 use crate::services::cloudflare::client::NewRecord;
 use crate::services::flatcar::STRATA_NODE;
 use crate::services::flatcar::ignition::{NodeIgnition, Snapshots, node_ignition};
-use crate::services::flatcar::install::{Install, Wipe, install_script};
+use crate::services::flatcar::install::{Disk, Install, Wipe, install_script};
 use crate::services::kubernetes::cluster::KubernetesCluster;
 use crate::services::kubernetes::manifests::KubernetesManifests;
 use crate::services::lockdown::NodeLockdown;
@@ -143,8 +143,9 @@ pub(super) async fn order(
         node_ignition: &ignition.unwrap(),
         channel: "stable",
         version: Some("4230.2.3"),
-        disk: None,
+        disk: Disk::Smallest,
         wipe: Wipe::All,
+        admits: &[],
         kernel_sha512: None,
         initrd_sha512: None,
     });
