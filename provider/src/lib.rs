@@ -9,6 +9,7 @@ pub mod claim;
 pub mod configuration;
 pub mod credential;
 pub mod drain;
+pub mod echo;
 pub mod environment;
 pub mod expiry;
 pub mod firewall;

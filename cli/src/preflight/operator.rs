@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use strata_provider::echo::{self, Family};
 use strata_provider::environment::Environment;
-use strata_provider::services::operator::echo::{self, Family};
 
 use crate::finding::{Finding, Report};
 

@@ -231,13 +231,19 @@ fn forbidden_outside_the_lab(address: IpAddr) -> Option<&'static str> {
         );
     }
     is_lab_address(address)
-        .then_some("it is an address of the lab (a documentation range) and the cluster is not in the lab (set `lab` in the cluster file)")
+        .then_some("it is an address of the lab (a documentation range, or a reserved one) and the cluster is not in the lab (set `lab` in the cluster file)")
 }
 
-/// Whether the address is of the ranges that exist only inside the lab: 192.0.2.0/24, 198.51.100.0/24, 2001:db8::/32.
+/// Whether the address is of the ranges that exist only inside the lab: 192.0.2.0/24, 198.51.100.0/24, 2001:db8::/32, and
+/// for more than 498 machines 240.0.0.0/16.
 pub fn is_lab_address(address: IpAddr) -> bool {
     match address.to_canonical() {
-        IpAddr::V4(address) => matches!(address.octets(), [192, 0, 2, _] | [198, 51, 100, _]),
+        IpAddr::V4(address) => {
+            matches!(
+                address.octets(),
+                [192, 0, 2, _] | [198, 51, 100, _] | [240, 0, _, _]
+            )
+        }
         IpAddr::V6(address) => address.segments()[..2] == [0x2001, 0x0db8],
     }
 }

@@ -9,8 +9,8 @@ use anyhow::Context as _;
 use strata_framework::Limits;
 use strata_provider::{
     access::{host_key_entry, through_door},
+    echo::{self, Family},
     marker, private_file,
-    services::operator::echo::{self, Family},
     store::{self, Name, Store},
     verb::Verb,
 };
@@ -115,7 +115,7 @@ async fn operator(world: &World, address: &str) -> anyhow::Result<IpAddr> {
 }
 
 /// The command, and the files that it needs.
-async fn ssh(
+pub(super) async fn ssh(
     session: &Session,
     world: &World,
     node: &str,
@@ -147,7 +147,7 @@ async fn ssh(
     ))
 }
 
-async fn entry(store: &dyn Store, name: &str) -> anyhow::Result<String> {
+pub(super) async fn entry(store: &dyn Store, name: &str) -> anyhow::Result<String> {
     let parsed = Name::parse(name).with_context(|| format!("reading the store entry {name}"))?;
     let entry = store::require(store, &parsed)
         .await

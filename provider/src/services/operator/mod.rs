@@ -1,12 +1,10 @@
 //! Ephemeral `strata_operator_address`: from where the operator is seen, now (FN14). Asking is in [`echo`].
 
-pub mod echo;
-
 use std::collections::BTreeSet;
 
 use strata_framework::{Attr, Cx, Diagnostics, Ephemeral, Opened, Path, Schema};
 
-use self::echo::Family;
+use crate::echo::{self, Family};
 use crate::provider::Strata;
 
 /// The public addresses of the machine that runs Terraform.

@@ -8,7 +8,7 @@ use strata_framework::{Attr, Bounded, Diagnostics, Of};
 use tokio::time::Instant;
 
 use super::accessories;
-use super::contact::{Reached, burn, forget_host_key, reach};
+use super::contact::{Reached, burn, note_installation, reach, was_asked_for};
 use super::order;
 use super::poll::{Pace, Waited, wait_installed};
 use super::server::model::{BaremetalServer, failed};
@@ -144,15 +144,10 @@ async fn steps(
     }
     match &task.reinstall {
         Some(reason) => {
-            let asked = install_again(cx, scaleway, task.config, state).await;
-            asked.map_err(stop)?;
-            tracing::info!(
-                id = server.id,
-                reason,
-                "installing the server again, as asked"
-            );
+            since = again_as_asked(cx, scaleway, task.config, state, &server, reason)
+                .await
+                .map_err(stop)?;
             state.ready = Attr::Known(false);
-            since = Since::again();
         }
         None if was_ready => return Ok(()),
         None => {}
@@ -168,9 +163,18 @@ async fn steps(
         let Some(contact) = state.first_contact.known().cloned() else {
             return Ok(());
         };
-        match reach(cx, scaleway, state, &contact).await? {
+        match reach(cx, scaleway, state, &contact, &server).await? {
             Reached::Yes => return Ok(burn(scaleway, state, &server).await?),
             Reached::Unclear => {}
+            Reached::Elsewhere(elsewhere) => {
+                let data = task.config.user_data_wo.known();
+                if !data.is_some_and(|data| elsewhere.is_mended_by(data.expose())) {
+                    return Err(Stop::NotReady(NotReady(elsewhere.to_string())));
+                }
+                let reason = elsewhere.to_string();
+                reinstall(cx, scaleway, task.config, state, &reason).await?;
+                since = Since::again();
+            }
             // Nothing has ever run on it, so nothing is lost with its disk.
             Reached::KeyLost => {
                 reinstall(
@@ -368,6 +372,45 @@ async fn reinstall(
     Ok(install_again(cx, scaleway, config, state).await?)
 }
 
+/// Installs again because the configuration says so, unless a run that broke off before its state was saved asked for the very same: that one is waited for.
+async fn again_as_asked(
+    cx: &Cx<'_>,
+    scaleway: &Scaleway,
+    config: &BaremetalServer,
+    state: &BaremetalServer,
+    server: &Server,
+    reason: &str,
+) -> Result<Since, Diagnostics> {
+    let choice = state.choose(scaleway, config).await?;
+    let wanted = state.install(config, &choice.os.id);
+    let asked = match state.first_contact.known() {
+        Some(contact) => {
+            let name = state.installation(&wanted);
+            was_asked_for(cx, contact, &server.id, &name).await?
+        }
+        // Without a first contact nothing is kept; a server that is being installed like this needs no second time.
+        None => server.is_being_installed_as(&wanted),
+    };
+    if asked {
+        tracing::info!(
+            id = server.id,
+            reason,
+            "an earlier run asked for this installation"
+        );
+        return Ok(Since {
+            ordered: None,
+            proof: true,
+        });
+    }
+    install_again(cx, scaleway, config, state).await?;
+    tracing::info!(
+        id = server.id,
+        reason,
+        "installing the server again, as asked"
+    );
+    Ok(Since::again())
+}
+
 /// Asks for an installation, with fresh user data. Wipes the disks.
 async fn install_again(
     cx: &Cx<'_>,
@@ -378,8 +421,9 @@ async fn install_again(
     let (zone, id) = (state.zone.text(), state.id.text());
     let failed = |error: &Error| failed("reinstall", id, error);
     let choice = state.choose(scaleway, config).await?;
+    let install = state.install(config, &choice.os.id);
     if let Some(contact) = state.first_contact.known() {
-        forget_host_key(cx, contact).await?;
+        note_installation(cx, contact, id, &state.installation(&install)).await?;
     }
     if let Some(data) = config.user_data_wo.known() {
         let patch = ServerPatch {
@@ -389,7 +433,6 @@ async fn install_again(
         let answer = scaleway.client.patch_server(zone, id, &patch).await;
         answer.map_err(|error| failed(&error))?;
     }
-    let install = state.install(config, &choice.os.id);
     match scaleway.client.install_server(zone, id, &install).await {
         // A lost reply is settled by what the next look shows.
         Err(error) if !error.is_lost() => Err(failed(&error)),

@@ -6,9 +6,11 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use data_encoding::BASE64;
+use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::secret::Secret;
+use crate::stub;
 
 /// The limit of the vendor's own client for user data, before base64.
 pub const USER_DATA_LIMIT: usize = 127_998;
@@ -55,13 +57,44 @@ pub struct Server {
     /// Name in Scaleway's DNS; empty at first.
     #[serde(default)]
     pub domain: String,
-    /// Whether the API still returns user data. The data itself holds secrets and is not kept.
-    #[serde(default, rename = "user_data", deserialize_with = "is_not_empty")]
-    pub has_user_data: bool,
+    /// `normal` or `rescue`.
+    #[serde(default)]
+    pub boot_type: String,
+    /// The rescue system, while it runs. Its password is not kept.
+    #[serde(default)]
+    pub rescue_server: Option<RescueServer>,
+    /// What is kept of the user data.
+    #[serde(default, deserialize_with = "witness")]
+    pub user_data: UserData,
 }
 
-fn is_not_empty<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
-    Ok(Option::<String>::deserialize(from)?.is_some_and(|text| !text.is_empty()))
+/// How one logs in to the rescue system.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct RescueServer {
+    /// User.
+    pub user: String,
+}
+
+/// User data as far as it is no secret.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UserData {
+    /// Whether the API still returns any.
+    pub is_there: bool,
+    /// Whom port 22 of the machine that it makes admits, if it says so.
+    pub admits: Vec<IpNet>,
+}
+
+/// Base64 of the beginning of a stub, in which it says what it is for. A multiple of four, so that it can be read alone.
+const BEGINNING: usize = 4096;
+
+fn witness<'de, D: Deserializer<'de>>(from: D) -> Result<UserData, D::Error> {
+    let text = Option::<String>::deserialize(from)?.unwrap_or_default();
+    let beginning = text.get(..BEGINNING).unwrap_or(&text);
+    let bytes = BASE64.decode(beginning.as_bytes()).unwrap_or_default();
+    Ok(UserData {
+        is_there: !text.is_empty(),
+        admits: stub::admits(&String::from_utf8_lossy(&bytes)),
+    })
 }
 
 /// An address of a server.
@@ -136,6 +169,16 @@ impl Server {
     /// An address with its reverse name.
     pub fn ip(&self, is_ipv6: bool) -> Option<&Ip> {
         self.ips.iter().find(|ip| ip.address.is_ipv6() == is_ipv6)
+    }
+
+    /// Whether an installation of this system, name and keys is under way.
+    pub fn is_being_installed_as(&self, wanted: &NewInstall) -> bool {
+        self.install.as_ref().is_some_and(|install| {
+            matches!(install.status.as_str(), "to_install" | "installing")
+                && install.os_id == wanted.os_id
+                && install.hostname == wanted.hostname
+                && install.ssh_key_ids == wanted.ssh_key_ids
+        })
     }
 
     /// Whether it has the option that private networks need.
@@ -282,7 +325,9 @@ mod tests {
         assert_eq!(server.ipv4().unwrap().to_string(), "51.159.52.1");
         assert_eq!(server.ipv6().unwrap().to_string(), "2001:bc8:1201:21::1");
         assert_eq!(server.install_status(), "installing");
-        assert!(server.has_user_data && !server.protected);
+        assert!(
+            server.user_data.is_there && server.user_data.admits.is_empty() && !server.protected
+        );
         assert!(!format!("{server:?}").contains("c2VjcmV0"));
     }
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use data_encoding::HEXLOWER;
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 use strata_framework::{Attr, Diagnostics, Path};
 
 use super::choice::Choice;
@@ -234,6 +236,19 @@ impl BaremetalServer {
             service_password: config.service_password_wo.known().cloned(),
             partitioning_schema: self.partitioning_schema(),
         }
+    }
+
+    /// A name for this installation: another one for everything that an installation acts on, and for another word to install again.
+    pub(in crate::services::scaleway) fn installation(&self, install: &NewInstall) -> String {
+        let words = (
+            install,
+            self.reinstall.known(),
+            self.user_data_wo_version.known(),
+            self.password_wo_version.known(),
+            self.service_password_wo_version.known(),
+        );
+        let text = serde_json::to_vec(&words).expect("texts and numbers serialise");
+        HEXLOWER.encode(&Sha256::digest(text)[..16])
     }
 
     /// Why the system is to be installed again, if it is: in words for people. What was never said before is no change, so nothing that an

@@ -564,6 +564,11 @@ async fn ten_servers_cost_hardly_more_looks_than_one() {
 
 /// A node's configuration as the layers write it, its keys already in the store.
 async fn node_config(process: &Process, node: &str) -> BaremetalServer {
+    node_config_for(process, node, &[]).await
+}
+
+/// The same with a port 22 that admits these addresses alone.
+async fn node_config_for(process: &Process, node: &str, operators: &[&str]) -> BaremetalServer {
     use crate::functions::flatcar_install_script::FlatcarInstallScript;
     use crate::functions::ignition::Ignition;
     use crate::services::secret::kind::Kind;
@@ -591,10 +596,10 @@ async fn node_config(process: &Process, node: &str) -> BaremetalServer {
     let node_object = json!({
         "name": node, "role": "worker", "ssh_public_key": operator, "host_public_key": host_public, "host_private_key": host_private.expose(),
         "kubernetes_version": "1.34.2", "os": {"channel": "stable", "version": null, "updates": "auto"},
-        "open_rules": {"operators": []}, "pods": "10.244.0.0/16", "public_ports": []
+        "open_rules": {"operators": operators}, "pods": "10.244.0.0/16", "public_ports": []
     });
     let ignition = Ignition::call((Dynamic::from_json(&node_object),)).unwrap();
-    let install = json!({"node_ignition": ignition, "channel": "stable", "version": null, "disk": null, "wipe": "all"});
+    let install = json!({"node_ignition": ignition, "channel": "stable", "version": null, "disk": null, "wipe": "all", "admits": operators});
     config.user_data_wo = Attr::Known(Secret::new(
         FlatcarInstallScript::call((Dynamic::from_json(&install),)).unwrap(),
     ));
@@ -616,7 +621,8 @@ async fn has_user_data(process: &Process, state: &BaremetalServer) -> bool {
         .await
         .unwrap()
         .unwrap()
-        .has_user_data
+        .user_data
+        .is_there
 }
 
 #[tokio::test]
@@ -947,3 +953,7 @@ async fn creations_at_the_same_moment_that_answer_500_are_ordered_once_each() {
     assert!(states.iter().all(|state| state.ready == Attr::Known(true)));
     assert_eq!(servers(&world).await.len(), 6);
 }
+
+#[path = "tests/again.rs"]
+mod again;
+

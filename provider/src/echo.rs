@@ -37,6 +37,15 @@ pub enum Family {
 }
 
 impl Family {
+    /// That of an address.
+    pub fn of(address: IpAddr) -> Self {
+        if address.is_ipv4() {
+            Self::V4
+        } else {
+            Self::V6
+        }
+    }
+
     /// The variable that names other services, separated by spaces.
     pub fn variable(self) -> &'static str {
         match self {
@@ -54,10 +63,7 @@ impl Family {
     }
 
     fn has(self, address: IpAddr) -> bool {
-        match self {
-            Self::V4 => address.is_ipv4(),
-            Self::V6 => address.is_ipv6(),
-        }
+        self == Self::of(address)
     }
 }
 
