@@ -95,15 +95,21 @@ pub(crate) enum NodeAction {
     Replace(NodeReplaceOptions),
     /// Let one address in on port 22 of a locked node for a while, and print the command for ssh
     SshOpen(NodeWindowOptions),
-    /// Print the commands of the platform's rescue system, for a node that nothing else reaches
-    Rescue(NodeNameOptions),
+    /// Open port 22 of a node that nothing else reaches, through the platform's rescue system
+    Rescue(NodeRescueOptions),
 }
 
 #[derive(Args, Debug, Clone)]
-pub(crate) struct NodeNameOptions {
+pub(crate) struct NodeRescueOptions {
     /// Name of the node
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
+    /// Print the commands and do nothing
+    #[arg(long)]
+    pub(crate) print: bool,
+    /// Do not ask; outside the lab it takes the cluster's name
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "", value_name = "NAME")]
+    pub(crate) yes: Option<String>,
     #[command(flatten)]
     pub(crate) common: Common,
 }

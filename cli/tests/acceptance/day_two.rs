@@ -304,10 +304,25 @@ fn one_word_for_one_node(project: &Project, path: &str, lab: &Lab) {
         !lab.connects("operator", "cp-4", 22),
         "the window did not close"
     );
-    node(&["rescue", "cp-4"])
+    node(&["rescue", "cp-4", "--print"])
         .expect_code(0)
         .expect_text("\"boot_type\":\"rescue\"")
         .expect_text(lab.servers()["day2-cp-4"]["id"].as_str().unwrap());
+    node(&["rescue", "cp-4"])
+        .expect_code(3)
+        .expect_text("To go on: ./bootstrap.sh node rescue cp-4 -c day2.yaml --yes");
+    assert!(!lab.connects("operator", "cp-4", 22));
+    // Through the rescue system: its own door opens, its disks are what they were, and the next run locks it again.
+    node(&["rescue", "cp-4", "--yes"])
+        .expect_code(0)
+        .expect_text("trusted on first use")
+        .expect_text("cp-4 lets you in on port 22");
+    assert!(lab.connects("operator", "cp-4", 22));
+    assert_ready(project, name, 4);
+    project
+        .bootstrap(&["up", "-c", path, "--yes"])
+        .expect_code(0);
+    assert_locked(project, name, "api.day2.strata.test");
 
     node(&["list"])
         .expect_code(0)

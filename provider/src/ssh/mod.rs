@@ -1,6 +1,6 @@
 //! SSH to a node: public key in, pinned host key, and nothing but the verbs of `strata-node`.
 //!
-//! Guarantees: no trust on first use - the host key is known beforehand and any other is an error of its own; no shell, no terminal, no
+//! Guarantees: no trust on first use, but in the platform's rescue system ([`rescue`]) - the host key is known beforehand and any other is an error of its own; no shell, no terminal, no
 //! forwarding; a verb's standard input never appears in an error. Left out: waiting and retrying, which belong to the caller
 //! ([`meet`] shows how), and every key type but those the pinned key has.
 //!
@@ -13,6 +13,7 @@
 
 mod contact;
 mod error;
+pub mod rescue;
 #[cfg(test)]
 mod tests;
 
@@ -96,7 +97,8 @@ pub struct Session {
 
 /// Checks the server's key and remembers what else answered, for the error.
 struct Pinned {
-    expected: PublicKey,
+    /// `None`: whoever answers, once, where nobody can know the key.
+    expected: Option<PublicKey>,
     other: Arc<Mutex<Option<String>>>,
 }
 
@@ -110,12 +112,13 @@ impl client::Handler for Pinned {
         let PublicKeyOrCertificate::PublicKey { key, .. } = offered else {
             return Ok(false);
         };
-        if key.key_data() == self.expected.key_data() {
+        let expected = self.expected.as_ref();
+        if expected.is_some_and(|expected| key.key_data() == expected.key_data()) {
             return Ok(true);
         }
         *self.other.lock().expect("no panic while held") =
             Some(key.fingerprint(HashAlg::Sha256).to_string());
-        Ok(false)
+        Ok(expected.is_none())
     }
 }
 
@@ -138,12 +141,13 @@ pub async fn connect(dialer: &Dialer, target: &Target) -> Result<Session, Error>
         })?;
     let other = Arc::new(Mutex::new(None));
     let handler = Pinned {
-        expected: target.host_key.0.clone(),
+        expected: Some(target.host_key.0.clone()),
         other: Arc::clone(&other),
     };
     let handshake = async {
         let mut handle =
-            client::connect_stream(Arc::new(config(&target.host_key.0)), stream, handler).await?;
+            client::connect_stream(Arc::new(config(Some(&target.host_key.0))), stream, handler)
+                .await?;
         let signer = PrivateKeyWithHashAlg::new(Arc::new(key), None);
         let answer = handle.authenticate_publickey(&target.user, signer).await?;
         Ok::<_, russh::Error>((handle, answer.success()))
@@ -179,18 +183,19 @@ pub async fn connect(dialer: &Dialer, target: &Target) -> Result<Session, Error>
     }
 }
 
-fn config(host_key: &PublicKey) -> client::Config {
+fn config(host_key: Option<&PublicKey>) -> client::Config {
+    // Without this a server with several host keys may present another one than the pinned.
+    let preferred = host_key.map_or_else(Preferred::default, |key| Preferred {
+        key: Cow::Owned(vec![key.algorithm()]),
+        ..Preferred::default()
+    });
     client::Config {
         // `kubeadm` is silent for minutes: keepalives tell a busy node from a dead one.
         inactivity_timeout: None,
         keepalive_interval: Some(Duration::from_secs(15)),
         keepalive_max: 4,
         nodelay: true,
-        // Without this a server with several host keys may present another one than the pinned.
-        preferred: Preferred {
-            key: Cow::Owned(vec![host_key.algorithm()]),
-            ..Preferred::default()
-        },
+        preferred,
         ..client::Config::default()
     }
 }
@@ -201,10 +206,19 @@ impl Session {
     /// # Errors
     /// [`Error::Verb`] when it exits with something else than 0, [`Error::Lost`] when the connection ended before it did.
     pub async fn run(&self, verb: &Verb, stdin: &[u8]) -> Result<Output, Error> {
-        let words = verb.words()?;
+        let command = format!("sudo {SCRIPT} {}", verb.words()?.join(" "));
+        self.execute(verb.name(), command, stdin).await
+    }
+
+    async fn execute(
+        &self,
+        verb: &'static str,
+        command: String,
+        stdin: &[u8],
+    ) -> Result<Output, Error> {
         let lost = |source| Error::Lost {
             address: self.address.clone(),
-            verb: verb.name(),
+            verb,
             source,
         };
         let mut channel = self
@@ -212,7 +226,6 @@ impl Session {
             .channel_open_session()
             .await
             .map_err(|source| lost(Some(Box::new(source))))?;
-        let command = format!("sudo {SCRIPT} {}", words.join(" "));
         channel
             .exec(true, command)
             .await
@@ -243,7 +256,7 @@ impl Session {
                 ChannelMsg::Failure => {
                     return Err(Error::Verb {
                         address: self.address.clone(),
-                        verb: verb.name(),
+                        verb,
                         code: -1,
                         stderr: "the server refused to run a command".into(),
                     });
@@ -257,7 +270,7 @@ impl Session {
             Some(0) => Ok(Output { stdout, stderr }),
             Some(code) => Err(Error::Verb {
                 address: self.address.clone(),
-                verb: verb.name(),
+                verb,
                 code,
                 stderr: last_lines(&stderr),
             }),

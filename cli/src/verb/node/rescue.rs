@@ -1,43 +1,257 @@
-//! `node rescue`: the way in when neither SSH nor the API is one. Prints the commands of the platform's rescue system; does nothing itself,
-//! because a machine that is booted into it serves nothing until somebody brings it back.
+//! `node rescue`: the way in when neither SSH nor the API is one. Walks through the platform's rescue system: boots it, has the locked rules deleted from Flatcar's
+//! disk, boots Flatcar again, and looks whether it lets this machine in. Whatever fails in between, Flatcar is booted again.
+//!
+//! Whoever answers as the rescue system is believed: nobody can know its host key. It is sent no secret, and what it is asked to do lets in no more than the first boot
+//! of the node did.
 
-use super::edit::{no_lab, refuse};
-use crate::{
-    arguments::NodeNameOptions,
-    outcome::Outcome,
-    project::Layer,
-    session::{Purpose, Session},
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use strata_framework::{Limits, Policy, Probe, chain, wait};
+use strata_provider::{
+    access::host_key_entry,
+    secret::Secret,
+    services::scaleway::wire::Server,
+    ssh::{
+        self, HostKey, Target,
+        rescue::{Guest, Step},
+    },
 };
 
-pub(super) async fn run(options: &NodeNameOptions) -> anyhow::Result<Outcome> {
+use super::{
+    edit::{no_lab, refuse},
+    window,
+};
+use crate::{
+    arguments::NodeRescueOptions,
+    outcome::Outcome,
+    platform::{Platform, scaleway::Scaleway},
+    preflight::open_store,
+    project::Layer,
+    question::agreed,
+    session::{Purpose, Session, World},
+};
+
+/// For each of the two boots.
+const PATIENCE: Duration = Duration::from_mins(20);
+
+pub(super) async fn run(options: &NodeRescueOptions) -> anyhow::Result<Outcome> {
     let Some(session) = Session::open(&options.common)? else {
         return Ok(Outcome::Preflight);
     };
     let Some(world) = session.world(false).await? else {
         return Ok(no_lab(&session));
     };
+    let name = options.name.as_str();
     let terraform = session.terraform(&world, Purpose::Build)?;
     let machines = terraform.outputs(Layer::Infrastructure).await?["machines"].clone();
-    let machine = &machines[&options.name];
+    let machine = &machines[name];
     let (Some(node), Some(id), Some(address)) = (
-        session.cluster.spec.nodes.get(&options.name),
+        session.cluster.spec.nodes.get(name),
         machine["server_id"].as_str(),
         machine["address"].as_str(),
     ) else {
         return Ok(refuse(
             &session,
-            &format!("there is no machine of a node {}", options.name),
+            &format!("there is no machine of a node {name}"),
         ));
     };
-    let api = world
-        .environment
-        .get("SCW_API_URL")
-        .unwrap_or("https://api.scaleway.com");
     let zone = node.zone.as_deref().unwrap_or_default();
-    session
-        .console
-        .plain(&commands(&options.name, api, zone, id, address));
+    if options.print {
+        let api = world
+            .environment
+            .get("SCW_API_URL")
+            .unwrap_or("https://api.scaleway.com");
+        session
+            .console
+            .plain(&commands(name, api, zone, id, address));
+        return Ok(Outcome::Done);
+    }
+    session.console.plain(&format!(
+        "{name} restarts twice and serves nothing meanwhile, usually less than 10 minutes. The rescue system's host key cannot be known: it is trusted on first use"
+    ));
+    let command = session.again(&format!("node rescue {name}"));
+    if !agreed(&session, options.yes.as_deref(), "restart it", &command)? {
+        return Ok(Outcome::Refused);
+    }
+    let operator = terraform.outputs(Layer::Auth).await?["operator_key"].clone();
+    let key = operator["name"].as_str().unwrap_or("ssh/operator");
+    let store = open_store(&session.project, &session.cluster)?;
+    let Platform::Scaleway(scaleway) =
+        Platform::new(&session.project, &world.environment, &session.cluster).await?;
+    let way = Way {
+        session: &session,
+        world: &world,
+        scaleway,
+        node: name,
+        zone,
+        id,
+        address,
+        key_id: operator["scaleway_id"].as_str().unwrap_or_default(),
+        private_key: Secret::new(window::entry(&*store, key).await?),
+        host_key: window::entry(&*store, &host_key_entry(name)).await?,
+    };
+    way.walk().await?;
+    let command = window::ssh(&session, &world, name, address, key).await?;
+    session.console.add("look", &command);
+    session.console.add("lock it again", &session.again("up"));
     Ok(Outcome::Done)
+}
+
+/// One machine and all that the way to it takes.
+struct Way<'a> {
+    session: &'a Session,
+    world: &'a World,
+    scaleway: Scaleway,
+    node: &'a str,
+    zone: &'a str,
+    id: &'a str,
+    address: &'a str,
+    /// Id of the operator's key at the platform.
+    key_id: &'a str,
+    private_key: Secret<String>,
+    /// The node's own, which Flatcar has again afterwards.
+    host_key: String,
+}
+
+impl Way<'_> {
+    async fn walk(&self) -> anyhow::Result<()> {
+        self.boot("rescue").await?;
+        // Both arms are cancel-safe: what is broken off in the rescue system is forgotten with it.
+        let inside = tokio::select! {
+            inside = self.unlock() => inside,
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted.context("listening for Ctrl-C")?;
+                Err(anyhow::anyhow!("interrupted"))
+            }
+        };
+        let back = self.boot("normal").await;
+        if let Err(error) = inside {
+            let state = match back {
+                Ok(()) => "its own system is booting again, with the rules it had".to_owned(),
+                Err(error) => format!("and it is still in the rescue system: {error:#}"),
+            };
+            return Err(error.context(format!("{}: {state}", self.node)));
+        }
+        back?;
+        self.come_back().await
+    }
+
+    async fn boot(&self, kind: &str) -> anyhow::Result<()> {
+        let keys = match kind {
+            "rescue" => vec![self.key_id.to_owned()],
+            _ => Vec::new(),
+        };
+        let asked = self
+            .scaleway
+            .api()
+            .reboot_server(self.zone, self.id, kind, &keys)
+            .await;
+        asked.with_context(|| format!("booting {} ({kind})", self.node))?;
+        self.session
+            .say("rescue", format!("{} boots: {kind}", self.node));
+        Ok(())
+    }
+
+    /// At the pace of the lab, where there is one.
+    fn policy(&self, what: String) -> Policy {
+        let speed = self.world.environment.speed().max(1.0);
+        let pace = |seconds| {
+            Duration::from_secs(seconds)
+                .div_f64(speed)
+                .max(Duration::from_millis(20))
+        };
+        Policy::new(what).every(pace(5), pace(10))
+    }
+
+    async fn unlock(&self) -> anyhow::Result<()> {
+        let limits = Limits::within(PATIENCE);
+        let policy = self.policy(format!("the rescue system of {}", self.node));
+        let user = wait(&limits, &policy, async || match self.server().await {
+            Ok(server) => match (&server.rescue_server, server.boot_type.as_str()) {
+                (Some(rescue), "rescue") if server.status == "ready" => {
+                    Probe::Done(rescue.user.clone())
+                }
+                (_, boot) => Probe::NotYet(format!("status {}, boot type {boot}", server.status)),
+            },
+            Err(error) => Probe::<_, ssh::Error>::NotYet(format!("{error:#}")),
+        });
+        let guest = Guest {
+            address: self.address.to_owned(),
+            user: user.await.map_err(|error| anyhow::anyhow!("{error}"))?,
+            private_key: self.private_key.clone(),
+        };
+        let dialer = self.world.environment.dialer();
+        let policy = self.policy(format!("SSH of the rescue system at {}", self.address));
+        // The system before it may still answer for a moment, and knows no such user.
+        let entered = wait(&limits, &policy, async || {
+            match ssh::rescue::connect(dialer, &guest).await {
+                Ok(entered) => Probe::<_, ssh::Error>::Done(entered),
+                Err(error) => Probe::NotYet(chain(&error)),
+            }
+        });
+        let (inside, host_key) = entered.await.map_err(|error| anyhow::anyhow!("{error}"))?;
+        self.session.say(
+            "rescue",
+            format!(
+                "in as {}@{}; host key {host_key}, trusted on first use",
+                guest.user, self.address
+            ),
+        );
+        for step in Step::ALL {
+            let done = ssh::rescue::run(&inside, step).await;
+            done.with_context(|| format!("running `{}`", step.command()))?;
+        }
+        inside.close().await;
+        self.session.say(
+            "rescue",
+            "the locked rules are deleted; those of the first boot count again",
+        );
+        Ok(())
+    }
+
+    async fn server(&self) -> anyhow::Result<Server> {
+        let found = self.scaleway.api().server(self.zone, self.id).await?;
+        match found {
+            Some(server) => Ok(server),
+            None => bail!("the server does not exist any more"),
+        }
+    }
+
+    /// Flatcar is there again, with the host key it had, and lets us in.
+    async fn come_back(&self) -> anyhow::Result<()> {
+        let target = Target {
+            address: self.address.to_owned(),
+            port: 22,
+            user: "core".to_owned(),
+            private_key: self.private_key.clone(),
+            host_key: HostKey::parse(&self.host_key)
+                .context("reading the node's host key from the store")?,
+        };
+        let policy = self.policy(format!("{} to let this machine in", self.node));
+        let dialer = self.world.environment.dialer();
+        let limits = Limits::within(PATIENCE);
+        let session = wait(&limits, &policy, async || {
+            match ssh::connect(dialer, &target).await {
+                Ok(session) => Probe::Done(session),
+                // The rescue system may still answer for a moment.
+                Err(error @ (ssh::Error::HostKey { .. } | ssh::Error::Denied { .. })) => {
+                    Probe::NotYet(chain(&error))
+                }
+                Err(error) if error.is_transient() => Probe::NotYet(chain(&error)),
+                Err(error) => Probe::Failed(error),
+            }
+        });
+        let session = session.await.map_err(|error| {
+            anyhow::anyhow!(
+                "{error}\nits own system was booted, and port 22 is open to the operators of its first boot alone: come from there"
+            )
+        })?;
+        session.close().await;
+        self.session
+            .say("rescue", format!("{} lets you in on port 22", self.node));
+        Ok(())
+    }
 }
 
 /// From the locked machine to one that lets its operator in again.
@@ -57,14 +271,17 @@ fn commands(node: &str, api: &str, zone: &str, id: &str, address: &str) -> Strin
 curl -fsS -H \"X-Auth-Token: $SCW_SECRET_KEY\" {server}
 # 3. in there: the rules of the first boot count again when the locked ones are gone
 ssh USER@{address}
-sudo mount /dev/disk/by-label/ROOT /mnt
-sudo rm /mnt/etc/strata/nft/current.nft
-sudo umount /mnt
+{mount}
+{unlock}
+{unmount}
 # 4. boot Flatcar again; port 22 is open to the operators of the first boot
 {normal}
 # 5. lock it again
 ./bootstrap.sh",
         rescue = boot("rescue"),
+        mount = Step::Mount.command(),
+        unlock = Step::Unlock.command(),
+        unmount = Step::Unmount.command(),
         normal = boot("normal"),
     )
 }

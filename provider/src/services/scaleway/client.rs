@@ -214,6 +214,22 @@ impl Client {
             .await
     }
 
+    /// Restarts a server into its own system (`normal`) or the rescue system (`rescue`), which takes these keys. Asking twice restarts it twice.
+    pub async fn reboot_server(
+        &self,
+        zone: &str,
+        id: &str,
+        boot_type: &str,
+        ssh_key_ids: &[String],
+    ) -> Result<Server, Error> {
+        let keys = (!ssh_key_ids.is_empty()).then_some(ssh_key_ids);
+        self.http
+            .post(format!("baremetal/v1/zones/{zone}/servers/{id}/reboot"))
+            .json(&serde_json::json!({ "boot_type": boot_type, "ssh_key_ids": keys }))
+            .send()
+            .await
+    }
+
     /// Starts the deletion of a server; gone already is success.
     pub async fn delete_server(&self, zone: &str, id: &str) -> Result<(), Error> {
         let answer = self
