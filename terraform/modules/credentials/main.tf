@@ -43,5 +43,5 @@ resource "strata_secret" "sealing" {
 resource "strata_scaleway_ssh_key" "operator" {
   name       = "strata-${var.cluster}-operator"
   public_key = strata_secret.operator.public["public_key"]
-  project    = var.project
+  project_id = var.project
 }

@@ -3,6 +3,7 @@
 //! The API drops the comment of a key, so keys are compared by type and material. A key with the same name and material is adopted: that is
 //! what a lost reply or a lost state leaves behind.
 
+use serde_json::Value as Json;
 use strata_framework::{
     Attr, Change, Diagnostics, Found, Limit, Of, Path, Planned, Resource, Schema, Timeouts,
 };
@@ -25,13 +26,13 @@ use crate::provider::Strata;
 /// # Errors
 ///
 /// - Scaleway's "insufficient permissions": the API key lacks the permission set, or has it for another project.
-/// - "No project id is configured": set `project` here or in the provider block, or `SCW_DEFAULT_PROJECT_ID`.
+/// - "No project id is configured": set `project_id` here or in the provider block, or `SCW_DEFAULT_PROJECT_ID`.
 ///
 /// # Import
 ///
-/// The id is Scaleway's id (UUID) of the key. The project is not read back: leave `project` out, or write it and accept the replacement.
+/// The id is Scaleway's id (UUID) of the key. The project is not read back: leave `project_id` out, or write it and accept the replacement.
 #[derive(Schema, Clone, Debug, PartialEq)]
-#[schema(name = "scaleway_ssh_key", version = 0)]
+#[schema(name = "scaleway_ssh_key", version = 1)]
 pub struct SshKey {
     /// Name of the key at Scaleway.
     #[schema(required)]
@@ -42,7 +43,7 @@ pub struct SshKey {
     public_key: Attr<String>,
     /// Id (UUID) of the project. Without it: that of the provider block, else `SCW_DEFAULT_PROJECT_ID`.
     #[schema(optional, replace)]
-    project: Attr<String>,
+    project_id: Attr<String>,
     /// Id (UUID) of the key, the import id.
     #[schema(computed, keep_prior)]
     id: Attr<String>,
@@ -99,7 +100,7 @@ impl Resource for SshKey {
 
     async fn create(cx: &Of<'_, Self>, _: Self, mut planned: Self) -> Result<Self, Diagnostics> {
         let scaleway = cx.provider.scaleway().await?;
-        let project = scaleway.project(planned.project.known())?;
+        let project = scaleway.project(planned.project_id.known())?;
         let (name, key) = (
             planned.name.require("name")?.clone(),
             planned.public_key.require("public_key")?.clone(),
@@ -200,11 +201,23 @@ impl Resource for SshKey {
         Ok(Self {
             name: Attr::Null,
             public_key: Attr::Null,
-            project: Attr::Null,
+            project_id: Attr::Null,
             id: id.into(),
             fingerprint: Attr::Null,
             timeouts: Attr::Null,
         })
+    }
+
+    /// Version 0 said `project`, where every other resource says `project_id`.
+    fn upgrade(from: i64, mut raw: Json) -> Result<Json, Diagnostics> {
+        let Some(state) = raw.as_object_mut().filter(|_| from == 0) else {
+            return Err(Diagnostics::unsupported(
+                "reading state of a version that this release does not know",
+            ));
+        };
+        let project = state.remove("project").unwrap_or_default();
+        state.insert("project_id".into(), project);
+        Ok(raw)
     }
 }
 
@@ -223,7 +236,7 @@ mod tests {
         SshKey {
             name: "home".into(),
             public_key: Attr::Known(format!("{MATERIAL} me@laptop")),
-            project: Attr::Null,
+            project_id: Attr::Null,
             id: Attr::Unknown,
             fingerprint: Attr::Unknown,
             timeouts: Attr::Null,
@@ -232,6 +245,19 @@ mod tests {
 
     async fn count(world: &World) -> usize {
         world.estate().await["ssh_keys"].as_array().unwrap().len()
+    }
+
+    #[test]
+    fn state_of_the_first_version_keeps_its_project() {
+        let before = json!({"name": "home", "project": "6d5f", "id": "1"});
+        let after = SshKey::upgrade(0, before).unwrap();
+        assert_eq!(
+            after,
+            json!({"name": "home", "project_id": "6d5f", "id": "1"})
+        );
+        let never_said = SshKey::upgrade(0, json!({"id": "1"})).unwrap();
+        assert_eq!(never_said["project_id"], Json::Null);
+        assert!(SshKey::upgrade(7, json!({})).is_err());
     }
 
     #[tokio::test]
