@@ -72,6 +72,15 @@ pub enum Change {
         /// The tag.
         tag: String,
     },
+    /// How many machines of an hourly offer, by name, are left in a zone.
+    SetStock {
+        /// Zone.
+        zone: String,
+        /// Name of the offer.
+        offer: String,
+        /// Machines.
+        machines: u32,
+    },
     /// A record, in Cloudflare's words.
     AddRecord(Value),
     /// How logging in to Infisical is set up from now on.
@@ -218,6 +227,14 @@ impl Estate {
             Change::AddTag { server, tag } => {
                 let done = self.scaleway.add_tag(&server, &tag);
                 nothing("server", server, done)
+            }
+            Change::SetStock {
+                zone,
+                offer,
+                machines,
+            } => {
+                let done = self.scaleway.set_stock(&zone, &offer, machines);
+                nothing("offer", offer, done)
             }
             Change::AddRecord(record) => Ok(self.cloudflare.plant(record)?),
             Change::SetUpLogin(login) => {

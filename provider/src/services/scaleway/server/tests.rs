@@ -957,3 +957,5 @@ async fn creations_at_the_same_moment_that_answer_500_are_ordered_once_each() {
 #[path = "tests/again.rs"]
 mod again;
 
+#[path = "tests/thousand.rs"]
+mod thousand;
