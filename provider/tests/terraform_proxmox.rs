@@ -318,6 +318,17 @@ async fn a_token_is_told_once_and_its_value_is_in_the_store_alone() {
     assert_eq!(std::fs::read(&entry).unwrap(), value);
     space.is_settled();
 
+    // Imported, with another form of the entry: the same token goes on.
+    space.terraform(&["state", "rm", token]).expect(0);
+    let import = ["import", token, "kubernetes-csi@pve!csi"];
+    space.terraform(&import).expect(0);
+    let form = "  privilege_separation = false\n  store_format = \"value\"\n";
+    space.write(&ACCESS.replace("  privilege_separation = false\n", form));
+    let changed = space.terraform(&["apply", "-auto-approve"]).expect(0);
+    changed.says("0 added, 1 changed, 0 destroyed");
+    assert_ne!(std::fs::read(&entry).unwrap(), value);
+    space.is_settled();
+
     space.terraform(&["destroy", "-auto-approve"]).expect(0);
     let left = space.estate().await;
     for kind in ["acl", "roles"] {

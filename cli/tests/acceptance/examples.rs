@@ -199,7 +199,11 @@ fn what_a_reader_copies_works() {
     world.overlay(&format!(
         "{lab_block}resource \"strata_secret\" \"sealing\" {{\n  rotation = \"2027-11\"\n}}\n"
     ));
-    let rotated = ["strata_kubernetes_secret.sealing", "strata_secret.sealing"];
+    let rotated = [
+        "strata_kubernetes_secret.sealing",
+        "strata_sealed_secret.database",
+        "strata_secret.sealing",
+    ];
     let rotated = rotated.map(|address| (address.to_owned(), update.clone()));
     assert_eq!(world.changes(), BTreeMap::from(rotated));
     world.terraform(&["apply", "plan"]).expect_code(0);
@@ -278,5 +282,5 @@ fn what_a_reader_copies_works() {
             .expect_text("This resource does not support import");
         refused += 1;
     }
-    assert_eq!(refused, 6, "resources that cannot be imported");
+    assert_eq!(refused, 7, "resources that cannot be imported");
 }

@@ -52,7 +52,7 @@ pub struct Token {
     #[schema(optional, computed, keep_prior, replace_if = is_other)]
     store_name: Attr<String>,
     /// What goes into the entry. `full`: `user!name=value`, as `PROXMOX_VE_API_TOKEN` takes it. `value`: the value alone, as most other programs do.
-    #[schema(default = "full", replace_if = is_other, one_of("full", "value"))]
+    #[schema(default = "full", one_of("full", "value"))]
     store_format: Attr<String>,
     /// `user!name`, the import id, and what other programs call the token's id.
     #[schema(computed, keep_prior)]
@@ -100,6 +100,14 @@ impl Token {
         Name::parse(&text).map_err(|error| store_failed("use", &text, &error.into()))
     }
 
+    /// What goes into the entry for this value.
+    fn stored(&self, value: &str) -> Secret<String> {
+        Secret::new(match self.store_format.text() {
+            "value" => value.to_owned(),
+            _ => format!("{}!{}={value}", self.user.text(), self.name.text()),
+        })
+    }
+
     /// Sets whether it has rights of its own only.
     async fn give_rights(self, cx: &Of<'_, Self>) -> Result<Self, Diagnostics> {
         let (user, name) = (self.user.require("user")?, self.name.require("name")?);
@@ -120,10 +128,7 @@ impl Token {
         let key = fingerprint::key_or_make(&*store).await;
         key.map_err(|error| store_failed("read", fingerprint::KEY, &error))?;
         let value = self.make(cx, proxmox, &*store, &entry).await?;
-        let text = match self.store_format.text() {
-            "value" => value,
-            _ => Secret::new(format!("{id}={}", value.expose())),
-        };
+        let text = self.stored(value.expose());
         // Before anything else: nobody tells it again.
         let put = store.put(&entry, &text).await;
         put.map_err(|error| {
@@ -245,18 +250,24 @@ impl Resource for Token {
     async fn update(
         cx: &Of<'_, Self>,
         _: Self,
-        prior: Self,
+        _: Self,
         mut planned: Self,
     ) -> Result<Self, Diagnostics> {
-        if prior.store_name.is_null() {
-            let entry = planned.entry()?;
-            let found = cx.provider.store()?.get(&entry).await;
-            let found = found.map_err(|error| store_failed("read", entry.as_str(), &error))?;
-            if found.is_none() {
-                return planned.obtain(cx).await;
-            }
-            planned.store_name = Attr::Known(entry.to_string());
+        let (entry, store) = (planned.entry()?, cx.provider.store()?);
+        let found = store.get(&entry).await;
+        let found = found.map_err(|error| store_failed("read", entry.as_str(), &error))?;
+        let Some(found) = found else {
+            return planned.obtain(cx).await;
+        };
+        // The value itself has no `=`, whatever the entry holds before it.
+        let text = found.value.expose();
+        let value = text.rsplit('=').next().unwrap_or_default();
+        let wanted = planned.stored(value);
+        if wanted.expose() != text {
+            let put = store.put(&entry, &wanted).await;
+            put.map_err(|error| store_failed("write", entry.as_str(), &error))?;
         }
+        planned.store_name = Attr::Known(entry.to_string());
         planned.give_rights(cx).await
     }
 
