@@ -195,7 +195,7 @@ impl<'a> Access<'a> {
 
     /// A wait policy whose intervals keep the lab's pace.
     pub fn policy(&self, what: impl Into<String>, first: Duration, longest: Duration) -> Policy {
-        Policy::new(what).every(self.pace(first), self.pace(longest))
+        policy(self.speed, what, first, longest)
     }
 
     /// The value of a store entry that must exist.
@@ -377,13 +377,14 @@ pub async fn through_door(
 ) -> Result<String, DoorError> {
     let image = door::image(client).await?.ok_or(DoorError::NoCni)?;
     let door = door::open(client, node, &image, verb).await?;
-    let policy = Policy::new(format!("`{}` in a pod on node {node}", verb.name()))
-        .every(
-            pace(speed, Duration::from_secs(1)),
-            pace(speed, Duration::from_secs(4)),
-        )
-        // A pod that did not end by then never will: its node is dead or the image is gone.
-        .at_most(pace(speed, verb.patience()).max(Duration::from_secs(15)));
+    let policy = policy(
+        speed,
+        format!("`{}` in a pod on node {node}", verb.name()),
+        Duration::from_secs(1),
+        Duration::from_secs(4),
+    )
+    // A pod that did not end by then never will: its node is dead or the image is gone.
+    .at_most(pace(speed, verb.patience()).max(Duration::from_secs(15)));
     let ended = wait(cx, &policy, async || {
         match door::poll(client, &door).await {
             Ok(Outcome::Ended { code, log }) => Probe::Done((code, log)),
@@ -419,8 +420,18 @@ pub async fn through_door(
     Ok(log)
 }
 
+/// A wait policy whose intervals keep the lab's pace.
+pub(crate) fn policy(
+    speed: f64,
+    what: impl Into<String>,
+    first: Duration,
+    longest: Duration,
+) -> Policy {
+    Policy::new(what).every(pace(speed, first), pace(speed, longest))
+}
+
 /// A simulated or real duration on this machine's clock.
-fn pace(speed: f64, duration: Duration) -> Duration {
+pub(crate) fn pace(speed: f64, duration: Duration) -> Duration {
     duration.div_f64(speed.max(1.0)).max(SHORTEST)
 }
 

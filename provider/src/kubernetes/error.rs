@@ -113,8 +113,8 @@ impl Error {
                 step,
                 object: object.into(),
                 code: status.code,
+                message: sentence(&status),
                 reason: status.reason,
-                message: status.message,
             },
             other => Self::Unreachable {
                 step,
@@ -137,11 +137,6 @@ impl Error {
         matches!(self, Self::Refused { code: 409, .. })
     }
 
-    /// 429 on an eviction: a disruption budget forbids it for now.
-    pub fn is_too_many(&self) -> bool {
-        matches!(self, Self::Refused { code: 429, .. })
-    }
-
     /// Nobody answered: what was asked about is not known, neither its presence nor its absence.
     pub fn is_unreachable(&self) -> bool {
         match self {
@@ -154,6 +149,18 @@ impl Error {
             _ => false,
         }
     }
+}
+
+/// What the API said. Which disruption budget forbids an eviction stands among the causes only.
+fn sentence(status: &kube::core::Status) -> String {
+    let details = status.details.as_ref();
+    let budget = details.and_then(|details| {
+        details
+            .causes
+            .iter()
+            .find(|cause| cause.reason == "DisruptionBudget")
+    });
+    budget.map_or_else(|| status.message.clone(), |budget| budget.message.clone())
 }
 
 /// The causes of a transport error. kube's and hyper's own texts repeat each other, so only the innermost are kept.

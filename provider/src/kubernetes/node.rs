@@ -39,6 +39,10 @@ pub struct View {
     pub readiness: Readiness,
     /// Version of its kubelet, like `v1.34.2`.
     pub kubelet: String,
+    /// Another one after each boot.
+    pub boot: String,
+    /// It takes no new pods.
+    pub cordoned: bool,
     /// The mark of an upgrade that works on it.
     pub work: Option<Work>,
 }
@@ -110,6 +114,14 @@ impl View {
                 .and_then(|status| status.node_info.as_ref())
                 .map(|info| info.kubelet_version.clone())
                 .unwrap_or_default(),
+            boot: status
+                .and_then(|status| status.node_info.as_ref())
+                .map(|info| info.boot_id.clone())
+                .unwrap_or_default(),
+            cordoned: node
+                .spec
+                .as_ref()
+                .is_some_and(|spec| spec.unschedulable == Some(true)),
             work: node
                 .metadata
                 .annotations
@@ -244,6 +256,15 @@ pub async fn cordon(client: &Client, name: &str) -> Result<(), Error> {
         .map_err(Error::during("cordon node", name))
 }
 
+/// Lets pods onto the node again.
+pub async fn uncordon(client: &Client, name: &str) -> Result<(), Error> {
+    Api::<Node>::all(client.api())
+        .uncordon(name)
+        .await
+        .map(drop)
+        .map_err(Error::during("uncordon node", name))
+}
+
 /// Marks the node as worked on and cordons it, in one write. A mark that is there keeps what it says about before.
 pub async fn begin_work(client: &Client, name: &str, version: &str) -> Result<(), Error> {
     let api = Api::<Node>::all(client.api());
@@ -251,14 +272,12 @@ pub async fn begin_work(client: &Client, name: &str, version: &str) -> Result<()
         .get(name)
         .await
         .map_err(Error::during("read node", name))?;
-    let cordoned = node
-        .spec
-        .as_ref()
-        .is_some_and(|spec| spec.unschedulable == Some(true));
-    let before = View::of(&node).work;
+    let before = View::of(&node);
     let work = Work {
         version: version.into(),
-        stays_cordoned: before.map_or(cordoned, |work| work.stays_cordoned),
+        stays_cordoned: before
+            .work
+            .map_or(before.cordoned, |work| work.stays_cordoned),
     };
     let patch = serde_json::json!({
         "metadata": { "annotations": { WORK: work.text() } },
@@ -283,7 +302,7 @@ async fn patch_node(api: &Api<Node>, name: &str, patch: &serde_json::Value) -> R
         .map_err(Error::during("mark node", name))
 }
 
-/// Asks every evictable pod of the node to leave and returns those that are still there. Call it until the list is empty.
+/// Asks every evictable pod of the node to leave and returns those that are still there, with what holds them. Call it until the list is empty.
 pub async fn evict(client: &Client, name: &str) -> Result<Vec<String>, Error> {
     let on_node = ListParams::default().fields(&format!("spec.nodeName={name}"));
     let pods = Api::<Pod>::all(client.api())
@@ -303,9 +322,13 @@ pub async fn evict(client: &Client, name: &str) -> Result<Vec<String>, Error> {
             .map_err(Error::during("evict pod", &label))
         {
             Err(error) if error.is_not_found() => {}
-            Err(error) if !error.is_too_many() => return Err(error),
-            // Accepted, or a disruption budget says "later": it is still there.
-            _ => remaining.push(label),
+            // A disruption budget says "later", and which one.
+            Err(Error::Refused {
+                code: 429, message, ..
+            }) => remaining.push(format!("{label} ({})", message.trim_end_matches('.'))),
+            Err(error) => return Err(error),
+            // Accepted: it is still there for a while.
+            Ok(()) => remaining.push(label),
         }
     }
     Ok(remaining)

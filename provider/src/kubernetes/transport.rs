@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Uri, uri};
+use http::{Request, Response, Uri, uri};
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use kube::client::Body;
@@ -16,6 +16,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tower::retry::Policy;
 use tower::{BoxError, ServiceBuilder};
 
 use super::Error;
@@ -192,6 +193,30 @@ pub(super) struct Route<'a> {
     pub(super) host: &'a str,
 }
 
+/// kube's second tries, but not of evictions: there 429 is the answer of a disruption budget, and who evicts asks again by himself.
+#[derive(Clone, Default)]
+struct Again(RetryPolicy);
+
+impl<T> Policy<Request<Body>, Response<T>, BoxError> for Again {
+    type Future = <RetryPolicy as Policy<Request<Body>, Response<T>, BoxError>>::Future;
+
+    fn retry(
+        &mut self,
+        request: &mut Request<Body>,
+        result: &mut Result<Response<T>, BoxError>,
+    ) -> Option<Self::Future> {
+        self.0.retry(request, result)
+    }
+
+    fn clone_request(&mut self, request: &Request<Body>) -> Option<Request<Body>> {
+        if request.uri().path().ends_with("/eviction") {
+            return None;
+        }
+        let policy: &mut dyn Policy<_, Response<T>, BoxError, Future = Self::Future> = &mut self.0;
+        policy.clone_request(request)
+    }
+}
+
 /// The client of crate `kube` over all of this.
 pub(super) fn client(
     route: Route<'_>,
@@ -227,7 +252,7 @@ pub(super) fn client(
         .map_request(absolute)
         .buffer(64)
         // Only answers by which the server says that it did nothing (429, 503, 504) are retried, so that POST may be, too.
-        .retry(RetryPolicy::default())
+        .retry(Again::default())
         .service(tower::service_fn(move |request: Request<Body>| {
             let answer = hyper.request(request);
             async move {

@@ -168,7 +168,7 @@ impl Leaver<'_> {
         node::cordon(client, self.name)
             .await
             .map_err(|error| self.failed(&error))?;
-        match drain(self.access, &self.limits, client, self.name).await {
+        match drain(&self.limits, client, self.access.speed(), self.name).await {
             Ok(()) => Ok(()),
             Err(error) if error.is_unfinished() && !self.limits.cancel.is_cancelled() => {
                 warnings.merge(Diagnostics::warning(

@@ -438,6 +438,8 @@ mod tests {
             control_plane: false,
             readiness,
             kubelet: "v1.34.2".into(),
+            boot: String::new(),
+            cordoned: false,
             work: None,
         };
         let nodes = [

@@ -144,7 +144,7 @@ impl Upgrade<'_> {
         node::begin_work(self.client, &task.node, self.wanted)
             .await
             .map_err(|error| failed(&error))?;
-        drain(self.access, &self.limits, self.client, &task.node)
+        drain(&self.limits, self.client, self.access.speed(), &task.node)
             .await
             .map_err(|error| failed(&error))?;
         let verb = Verb::Kubernetes {

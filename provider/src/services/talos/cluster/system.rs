@@ -231,7 +231,13 @@ impl<'a> Roll<'a> {
         node::begin_work(&self.kubernetes, name, self.cluster.version.text())
             .await
             .map_err(|error| failed(&error))?;
-        let drained = drain(&self.ways.access, &self.limits, &self.kubernetes, name).await;
+        let drained = drain(
+            &self.limits,
+            &self.kubernetes,
+            self.ways.access.speed(),
+            name,
+        )
+        .await;
         drained.map_err(|error| {
             failed(&error).hint("Its pods did not leave: look at their disruption budgets.")
         })
