@@ -140,6 +140,9 @@ module "lockdown" {
   nodes   = { for name, node in local.nodes : name => { role = node.role, address = node.address, addresses = node.addresses, ssh = node.ssh } }
   enabled = local.cluster.access.lockdown
 
+  # An agent that is waited for must not use up the time in which a node is closed and proven to be: the provider's 20 minutes are for that.
+  close_timeout = local.teleport == null ? null : "${local.cluster.timeouts.agent + 1200}s"
+
   access = {
     operators    = local.cluster.access.operators
     api          = local.cluster.access.api

@@ -22,4 +22,5 @@ resource "strata_node_lockdown" "this" {
   teleport     = var.access.teleport
   cluster      = var.cluster
   ssh          = each.value.ssh
+  timeouts     = var.close_timeout == null ? null : { create = var.close_timeout, update = var.close_timeout }
 }

@@ -37,6 +37,12 @@ variable "enabled" {
   nullable    = false
 }
 
+variable "close_timeout" {
+  description = "How long closing a node may take, the wait for its access agent included, for example 50m. Null: the provider's 20 minutes."
+  type        = string
+  default     = null
+}
+
 variable "access" {
   description = "Who reaches what: operators (CIDRs), api (any, operators, nodes or CIDRs: who reaches 6443), public_ports (TCP, on workers), pods (CIDR), node_ports (private or public), proof (kubernetes, teleport or none: the way in that is used before a node is locked), teleport (for that proof)."
   type = object({

@@ -54,4 +54,22 @@ run "teleport_is_passed_on" {
     condition     = alltrue([for lockdown in strata_node_lockdown.this : lockdown.proof == "teleport" && lockdown.teleport.cluster == "home"])
     error_message = "Each node is locked only after a request through Teleport."
   }
+
+  assert {
+    condition     = alltrue([for lockdown in strata_node_lockdown.this : lockdown.timeouts == null])
+    error_message = "Without a wish the provider's timeouts count."
+  }
+}
+
+run "a_patient_wait_for_the_agent_lengthens_the_whole" {
+  command = plan
+
+  variables {
+    close_timeout = "5400s"
+  }
+
+  assert {
+    condition     = alltrue([for lockdown in strata_node_lockdown.this : lockdown.timeouts.create == "5400s" && lockdown.timeouts.update == "5400s"])
+    error_message = "Creating and updating both close a node."
+  }
 }
