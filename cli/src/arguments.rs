@@ -93,6 +93,8 @@ pub(crate) enum NodeAction {
     Remove(NodeGoOptions),
     /// Give one node's machine back and order it anew under the same name
     Replace(NodeReplaceOptions),
+    /// Empty one node, reboot it, and give it back when it is Ready again
+    Reboot(NodeRebootOptions),
     /// Let one address in on port 22 of a locked node for a while, and print the command for ssh
     SshOpen(NodeWindowOptions),
     /// Open port 22 of a node that nothing else reaches, through the platform's rescue system
@@ -125,6 +127,15 @@ pub(crate) struct NodeWindowOptions {
     /// Who comes, where it is not this machine
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) from: Option<std::net::IpAddr>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Args, Debug, Clone)]
+pub(crate) struct NodeRebootOptions {
+    /// Name of the node
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
     #[command(flatten)]
     pub(crate) common: Common,
 }

@@ -13,7 +13,8 @@ use crate::{
         signal::Interrupt,
     },
 };
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
+use strata_framework::Limits;
 use strata_provider::environment::Environment;
 
 /// One run for one cluster.
@@ -139,6 +140,17 @@ impl Session {
     /// Whether the user asked to stop.
     pub(crate) fn interrupted(&self) -> bool {
         self.interrupt.asked()
+    }
+
+    /// Limits of work of our own, which the first Ctrl-C ends.
+    pub(crate) fn limits(&self, within: Duration) -> Limits {
+        let limits = Limits::within(within);
+        let (interrupt, cancel) = (self.interrupt.clone(), limits.cancel.clone());
+        tokio::spawn(async move {
+            interrupt.after(0).await;
+            cancel.cancel();
+        });
+        limits
     }
 
     /// The command that goes on from here, as the user would type it.

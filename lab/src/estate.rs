@@ -65,6 +65,8 @@ pub enum Change {
         /// TCP port.
         port: u16,
     },
+    /// Flatcar publishes a release, and the machine of this node fetches it: from now on it waits for a reboot.
+    FetchUpdate(String),
     /// A tag on a server.
     AddTag {
         /// Server name, hostname, node tag or id.
@@ -160,6 +162,7 @@ impl Estate {
             "dns_records": self.cloudflare.estate(),
             "machines": self.metal.estate(),
             "talos": self.talos.estate(),
+            "left_behind": self.metal.left_behind(),
             "clusters": self.clusters(),
             "infisical": self.infisical.estate(),
             "vault": self.vault.estate(),
@@ -223,6 +226,10 @@ impl Estate {
             Change::OpenPort { node, port } => {
                 let done = self.metal.open_port(&node, port);
                 nothing("machine", node, done)
+            }
+            Change::FetchUpdate(node) => {
+                let done = self.metal.fetch_update(&node);
+                nothing("machine that takes updates", node, done)
             }
             Change::AddTag { server, tag } => {
                 let done = self.scaleway.add_tag(&server, &tag);

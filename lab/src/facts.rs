@@ -12,7 +12,7 @@ pub struct Unseen {
 }
 
 /// Invented behaviours.
-pub const UNSEEN: [Unseen; 42] = [
+pub const UNSEEN: [Unseen; 43] = [
     Unseen {
         service: "scaleway",
         behaviour: "a page past the end is an empty list; page_size over 100 is taken as 100",
@@ -116,6 +116,10 @@ pub const UNSEEN: [Unseen; 42] = [
     Unseen {
         service: "machine",
         behaviour: "nodes are Ready and pods run although no container does",
+    },
+    Unseen {
+        service: "machine",
+        behaviour: "blkdiscard empties a disk that the system runs from, and what runs goes on",
     },
     Unseen {
         service: "kubernetes",

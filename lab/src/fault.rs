@@ -118,6 +118,8 @@ pub enum Action {
         /// Its replacement.
         to: String,
     },
+    /// A disk of the machine cannot discard: `blkdiscard` fails.
+    CannotDiscard,
     /// The machine reboots in the middle of this verb of `strata-node`. A Talos machine does what this call asks for and reboots before it answers.
     RebootDuring {
         /// The verb, or the method's name.

@@ -41,10 +41,14 @@ pub trait Metal: Send + Sync {
     fn rescue(&self, server_id: &str, keys: Vec<String>);
     /// The machines for `GET /estate`.
     fn estate(&self) -> Value;
+    /// Machines that left and what was on their disks, for `GET /estate`.
+    fn left_behind(&self) -> Value;
     /// The clusters for `GET /estate`.
     fn clusters(&self) -> Value;
     /// Opens a port in a machine's firewall behind everyone's back; false when there is no such machine.
     fn open_port(&self, name: &str, port: u16) -> bool;
+    /// A newer release of the system waits for a machine's reboot; false when it takes none.
+    fn fetch_update(&self, name: &str) -> bool;
     /// Deletes a Node object behind everyone's back; false when there is none.
     fn delete_node(&self, name: &str) -> bool;
 }
@@ -92,6 +96,10 @@ impl Metal for Machines {
         Machines::estate(self)
     }
 
+    fn left_behind(&self) -> Value {
+        Machines::left_behind(self)
+    }
+
     fn clusters(&self) -> Value {
         Value::Array(
             Machines::clusters(self)
@@ -103,6 +111,10 @@ impl Metal for Machines {
 
     fn open_port(&self, name: &str, port: u16) -> bool {
         Machines::open_port(self, name, port)
+    }
+
+    fn fetch_update(&self, name: &str) -> bool {
+        Machines::fetch_update(self, name)
     }
 
     fn delete_node(&self, name: &str) -> bool {

@@ -29,6 +29,8 @@ pub enum Verb {
     KubeadmJoin,
     /// `kubeadm reset`, keys and discovery file removed.
     KubeadmReset,
+    /// Discards what is on the machine's disks. It serves nobody afterwards.
+    Wipe,
     /// Puts another version of kubeadm, kubelet and kubectl on the node.
     Extension {
         /// With the `v`.
@@ -99,6 +101,8 @@ pub enum Verb {
     Rules,
     /// Prints the kubelet's last 50 lines.
     Journal,
+    /// Prints since when an update of the system waits for a reboot, in seconds since 1970; nothing when none does.
+    Updates,
     /// Reboots the machine. Through the door the pod may die with it: its end proves little, a new `bootID` of the Node proves it.
     Reboot,
 }
@@ -155,6 +159,7 @@ impl Verb {
             Self::KubeadmInit => "kubeadm-init",
             Self::KubeadmJoin => "kubeadm-join",
             Self::KubeadmReset => "kubeadm-reset",
+            Self::Wipe => "wipe",
             Self::Extension { .. } => "extension",
             Self::Kubernetes { .. } => "kubernetes",
             Self::Snapshot => "snapshot",
@@ -174,6 +179,7 @@ impl Verb {
             Self::SshOpen { .. } => "ssh-open",
             Self::Rules => "rules",
             Self::Journal => "journal",
+            Self::Updates => "updates",
             Self::Reboot => "reboot",
         }
     }

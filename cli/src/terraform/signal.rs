@@ -40,8 +40,9 @@ impl Interrupt {
     /// Waits until the count is above `seen`, and returns it.
     pub(crate) async fn after(&self, seen: u32) -> u32 {
         let mut count = self.count.clone();
-        match count.wait_for(|count| *count > seen).await {
-            Ok(count) => *count,
+        let now = count.wait_for(|count| *count > seen).await.map(|now| *now);
+        match now {
+            Ok(now) => now,
             // The listener ends only with the process.
             Err(_) => std::future::pending().await,
         }

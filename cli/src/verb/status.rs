@@ -1,6 +1,8 @@
 //! `strata status`: what is there now. Changes nothing; what cannot be seen is named and makes exit code 4.
 
+mod ask;
 mod certificates;
+mod reboots;
 
 use crate::{
     arguments::Common,
@@ -52,11 +54,19 @@ pub(crate) async fn run(options: &Common) -> anyhow::Result<Outcome> {
     }
     let observation = nodes(&session, &world).await?;
     let outputs = terraform.outputs(Layer::Infrastructure).await?;
+    let machines = &outputs["machines"];
+    let (reboots, certificates) = tokio::join!(
+        reboots::lines(&session, &world, machines),
+        certificates::rows(&session, &world, machines)
+    );
+    for line in reboots {
+        session.console.plain(&line);
+    }
     session.console.plain("");
     let now = (!session.cluster.is_lab()).then(jiff::Timestamp::now);
     let sealing = terraform.outputs(Layer::Auth).await?["sealing"].clone();
     let mut ends = expiries(&session, &outputs, &sealing);
-    ends.extend(certificates::rows(&session, &world, &outputs["machines"]).await);
+    ends.extend(certificates);
     for line in expiry::table(now, ends) {
         session.console.plain(&line);
     }

@@ -246,6 +246,7 @@ fn a_newcomer_gets_a_locked_cluster_keeps_it_destroys_it_and_builds_it_again() {
     project.bootstrap(&["destroy", "--yes"]).expect_code(0);
     let estate = lab.estate();
     assert!(lab.servers().is_empty(), "servers are left: {estate}");
+    assert_wiped(&estate, 5);
     assert!(
         !estate.to_string().contains("api.lab.strata.test"),
         "a record is left: {estate}"
@@ -305,6 +306,20 @@ fn a_newcomer_gets_a_locked_cluster_keeps_it_destroys_it_and_builds_it_again() {
     );
 }
 
+/// What the next tenants of so many machines find on every disk: nothing.
+pub(crate) fn assert_wiped(estate: &Value, count: usize) {
+    let left = estate["left_behind"].as_array().unwrap();
+    assert_eq!(left.len(), count, "{left:#?}");
+    for machine in left {
+        let disks = machine["disks"].as_object().unwrap();
+        assert!(!disks.is_empty(), "{machine:#}");
+        assert!(
+            disks.values().all(|disk| disk == "discarded"),
+            "{machine:#}"
+        );
+    }
+}
+
 /// Without a terminal and without `--yes` nothing goes, and what would go is named.
 fn destroy_names_what_it_would_lose(project: &Project, lab: &Lab) {
     let held = "\
@@ -327,6 +342,7 @@ spec: {type: LoadBalancer, ports: [{port: 80}], selector: {app: front}}
     project
         .kubectl(LAB, &["apply", "-f", file.to_str().unwrap()])
         .expect_code(0);
+    project.bootstrap(&["backup"]).expect_code(0);
     let servers = lab.servers();
     project
         .bootstrap(&["destroy"])
@@ -334,7 +350,9 @@ spec: {type: LoadBalancer, ports: [{port: 80}], selector: {app: front}}
         .expect_text("5 servers, 5 Nodes, 3 DNS records")
         .expect_text("1 PersistentVolume on local disks (pv-1): their data will be gone")
         .expect_text("1 LoadBalancer (default/front)")
+        .expect_text("the disks of each machine are wiped before it is given back")
         .expect_text("kept: layer 00")
+        .expect_text("kept: 1 snapshot of etcd, the latest .strata/lab/snapshots/lab-2")
         .expect_text("To go on: ./bootstrap.sh destroy --yes");
     assert_eq!(lab.servers(), servers);
 }

@@ -324,6 +324,8 @@ fn one_word_for_one_node(project: &Project, path: &str, lab: &Lab) {
         .expect_code(0);
     assert_locked(project, name, "api.day2.strata.test");
 
+    an_update_waits_for_its_reboot(project, path, lab);
+
     node(&["list"])
         .expect_code(0)
         .expect_text("4 of 4 Ready, 22 closed on 4 of 4");
@@ -343,4 +345,45 @@ fn one_word_for_one_node(project: &Project, path: &str, lab: &Lab) {
             status.stdout
         );
     }
+}
+
+/// Two control planes fetch an update in the same minute. Nobody reboots by himself, `status` says who waits since when, and one word reboots one node.
+fn an_update_waits_for_its_reboot(project: &Project, path: &str, lab: &Lab) {
+    let losses = || lab.estate()["clusters"][0]["quorum_losses"].clone();
+    let before = losses();
+    let status = || {
+        project
+            .bootstrap(&["status", "-c", path])
+            .expect_code(0)
+            .stdout
+    };
+    assert!(!status().contains("reboot pending"));
+    lab.change(json!({"fetch_update": "cp-3"}));
+    lab.change(json!({"fetch_update": "cp-4"}));
+    lab.advance(7200.0);
+    let waiting = |text: &str, node: &str| {
+        text.lines().any(|line| {
+            line.starts_with("reboot pending since 20") && line.ends_with(&format!(": {node}"))
+        })
+    };
+    let text = status();
+    assert!(waiting(&text, "cp-3") && waiting(&text, "cp-4"), "{text}");
+    assert!(
+        text.contains("./bootstrap.sh node reboot NAME -c day2.yaml"),
+        "{text}"
+    );
+    project
+        .bootstrap(&["node", "reboot", "cp-9", "-c", path])
+        .expect_code(3);
+    project
+        .bootstrap(&["node", "reboot", "cp-3", "-c", path])
+        .expect_code(0)
+        .expect_text("cp-3 has rebooted, is Ready and takes pods again");
+    let text = status();
+    assert!(!waiting(&text, "cp-3") && waiting(&text, "cp-4"), "{text}");
+    assert_eq!(losses(), before, "etcd lost its majority meanwhile");
+    assert_ne!(
+        lab.estate()["clusters"][0]["nodes"]["cp-3"]["unschedulable"],
+        true
+    );
 }

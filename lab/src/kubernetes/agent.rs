@@ -84,6 +84,10 @@ pub trait Agent: Send + Sync {
     /// Called with the control plane's lock held: it must neither call the control plane nor wait for a lock that is held while
     /// the control plane is called. An atomic is the intended answer.
     fn is_alive(&self) -> bool;
+    /// `bootID` of the machine; another one after each boot. Called with no lock of the control plane held.
+    fn boot(&self) -> String {
+        String::new()
+    }
     /// True while etcd of a control plane runs. Called under the same conditions.
     fn votes(&self) -> bool {
         self.is_alive()

@@ -257,6 +257,7 @@ impl ControlPlane {
     /// Registers a node as its kubelet does, or renews it after a restart. The first control plane becomes the first etcd member.
     #[allow(clippy::needless_pass_by_value)] // the caller hands the node over
     pub fn register_node(&self, spec: NodeSpec, agent: Arc<dyn Agent>) {
+        let boot = agent.boot();
         {
             let mut state = self.locked();
             state.agents.insert(spec.name.clone(), agent);
@@ -265,7 +266,8 @@ impl ControlPlane {
                 state.membership.first(&spec.name, spec.address);
             }
             let now = self.clock.now();
-            let object = node::object(&spec, now);
+            let mut object = node::object(&spec, now);
+            object["status"]["nodeInfo"]["bootID"] = boot.into();
             state
                 .reported
                 .insert(spec.name.clone(), object["status"].clone());

@@ -9,7 +9,7 @@ use super::file::Files;
 use super::ignition;
 use super::internet;
 use super::shell::lab_unknown;
-use super::state::{Image, Machine, Stage};
+use super::state::{Image, Machine, REBOOT_REQUIRED, Stage};
 use super::{kubeadm, ssh, unit};
 
 /// What the machine starts from.
@@ -39,6 +39,9 @@ impl Machine {
         {
             let mut state = self.state();
             state.power = power.clone();
+            state.boots += 1;
+            state.update_waits = None;
+            let _ = state.files.remove(REBOOT_REQUIRED);
             state.trouble = None;
             state.failed_units.clear();
             state.journal.clear();

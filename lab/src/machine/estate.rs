@@ -23,6 +23,7 @@ fn one(machine: &Arc<Machine>, machines: &[&Arc<Machine>]) -> Value {
         None
     };
     let stage = machine.stage();
+    let disks = machine.disks();
     let state = machine.state();
     let (role, node) = state.member.describe();
     let sets: Map<String, Value> = state
@@ -42,6 +43,7 @@ fn one(machine: &Arc<Machine>, machines: &[&Arc<Machine>]) -> Value {
         "disk": state.installation.as_ref().map(|installation| &installation.disk),
         "trouble": state.trouble,
         "failed_units": state.failed_units,
+        "disks": disks,
         "timers": state.timers.keys().collect::<Vec<_>>(),
         "listening": listening,
         "firewall": {"rules": state.rules.list_table("inet", "strata", None), "sets": sets},

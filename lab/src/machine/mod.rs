@@ -25,9 +25,9 @@ mod unit;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::calls::Calls;
 use crate::clock::Clock;
@@ -74,6 +74,8 @@ pub struct Machines(Arc<Fleet>);
 pub(crate) struct Fleet {
     world: World,
     machines: Mutex<BTreeMap<String, Arc<Machine>>>,
+    /// What was on the disks of machines that were taken away, by the server's id.
+    returned: Mutex<BTreeMap<String, Value>>,
     clusters: Mutex<Vec<Arc<ControlPlane>>>,
 }
 
@@ -112,6 +114,7 @@ impl Machines {
         Self(Arc::new(Fleet {
             world,
             machines: Mutex::default(),
+            returned: Mutex::default(),
             clusters: Mutex::default(),
         }))
     }
@@ -120,6 +123,8 @@ impl Machines {
     pub fn install(&self, spec: Spec) -> Arc<Machine> {
         self.remove(&spec.server_id);
         let server_id = spec.server_id.clone();
+        // It was not taken away but installed again.
+        self.returned().remove(&server_id);
         let machine = Machine::new(spec, self.0.world.clone(), Arc::downgrade(&self.0));
         self.0
             .machines
@@ -140,8 +145,26 @@ impl Machines {
             .expect("no panic while held")
             .remove(server_id);
         if let Some(machine) = machine {
+            let left = json!({ "name": machine.spec.name, "server_id": server_id, "disks": machine.disks() });
+            self.returned().insert(server_id.to_owned(), left);
             machine.disconnect();
         }
+    }
+
+    fn returned(&self) -> MutexGuard<'_, BTreeMap<String, Value>> {
+        self.0.returned.lock().expect("no panic while held")
+    }
+
+    /// What the next tenant of each machine that was taken away would find on its disks, by name on the platform and id.
+    pub fn left_behind(&self) -> Value {
+        let mut left: Vec<Value> = self.returned().values().cloned().collect();
+        left.sort_by_key(|machine| {
+            (
+                machine["name"].to_string(),
+                machine["server_id"].to_string(),
+            )
+        });
+        Value::Array(left)
     }
 
     /// Presses the reset button.
@@ -184,6 +207,12 @@ impl Machines {
     pub fn open_port(&self, name: &str, port: u16) -> bool {
         self.find(name)
             .is_some_and(|machine| machine.open_port(port))
+    }
+
+    /// update-engine on a machine fetches a newer release. False when there is no such machine, or it takes no updates.
+    pub fn fetch_update(&self, name: &str) -> bool {
+        self.find(name)
+            .is_some_and(|machine| machine.fetch_update())
     }
 
     /// Someone deletes a node through the Kubernetes API. False when no cluster has it.

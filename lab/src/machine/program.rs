@@ -207,6 +207,13 @@ impl Agent for Kubelet {
         })
     }
 
+    fn boot(&self) -> String {
+        self.0
+            .upgrade()
+            .map(|machine| machine.boot_id())
+            .unwrap_or_default()
+    }
+
     fn is_alive(&self) -> bool {
         self.0
             .upgrade()

@@ -18,6 +18,9 @@ use super::nft::{Packet, Refusal, Ruleset, Verdict};
 use super::rescue::Aside;
 use super::{Others, Spec, World};
 
+/// Flatcar's word that a reboot is due.
+pub(crate) const REBOOT_REQUIRED: &str = "/run/reboot-required";
+
 /// How far a machine is on its way to Flatcar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
@@ -53,6 +56,10 @@ pub(crate) struct Image {
 pub(crate) struct State {
     /// Cancelled when the power goes or the system reboots: everything that runs on the machine ends.
     pub(crate) power: CancellationToken,
+    /// How often it was started.
+    pub(crate) boots: u64,
+    /// When update-engine had written a newer release to the other half of the disk, which a boot would start.
+    pub(crate) update_waits: Option<Timestamp>,
     pub(crate) stage: Stage,
     pub(crate) network_up: bool,
     pub(crate) trouble: Option<String>,
@@ -61,6 +68,8 @@ pub(crate) struct State {
     pub(crate) release: Option<Release>,
     pub(crate) first_system_on_disk: bool,
     pub(crate) installation: Option<Installation>,
+    /// Disks, by index, that were discarded and not written to since.
+    pub(crate) discarded: BTreeSet<usize>,
     pub(crate) loaded_kernel: Option<Image>,
     pub(crate) enabled_units: BTreeSet<String>,
     pub(crate) failed_units: BTreeSet<String>,
@@ -91,6 +100,8 @@ impl Machine {
     pub(crate) fn new(spec: Spec, world: World, others: Others) -> Arc<Self> {
         let state = State {
             power: CancellationToken::new(),
+            boots: 0,
+            update_waits: None,
             stage: Stage::Ubuntu,
             network_up: false,
             trouble: None,
@@ -99,6 +110,7 @@ impl Machine {
             release: None,
             first_system_on_disk: true,
             installation: None,
+            discarded: BTreeSet::new(),
             loaded_kernel: None,
             enabled_units: BTreeSet::new(),
             failed_units: BTreeSet::new(),
@@ -177,6 +189,56 @@ impl Machine {
     /// True while the system runs and its network is up.
     pub fn is_up(&self) -> bool {
         self.state().network_up
+    }
+
+    /// Another one after each boot.
+    pub(crate) fn boot_id(&self) -> String {
+        format!("{}-{}", self.spec.server_id, self.state().boots)
+    }
+
+    /// update-engine fetches a newer release, as it does some minutes after Flatcar published one. False where it does not run.
+    pub(crate) fn fetch_update(&self) -> bool {
+        let now = self.world.clock.now();
+        let mut state = self.state();
+        let disabled = state
+            .files
+            .text("/etc/flatcar/update.conf")
+            .is_some_and(|text| text.lines().any(|line| line == "SERVER=disabled"));
+        if state.stage != Stage::Flatcar || disabled {
+            return false;
+        }
+        state.update_waits = Some(now);
+        state.files.put(REBOOT_REQUIRED, b"", 0o644).is_ok()
+    }
+
+    /// The kernel's name: by bus, counted on each. Simulated: metal may count in another order at every boot.
+    pub(crate) fn kernel_name(&self, index: usize) -> String {
+        let on_sata = |index: &usize| {
+            let name = self.spec.disks[*index].0.as_str();
+            name.trim_start_matches("/dev/disk/by-id/")
+                .starts_with("ata-")
+        };
+        let before = (0..index)
+            .filter(|other| on_sata(other) == on_sata(&index))
+            .count();
+        if on_sata(&index) {
+            let letter = char::from(b'a' + u8::try_from(before).unwrap_or(25).min(25));
+            format!("/dev/sd{letter}")
+        } else {
+            format!("/dev/nvme{before}n1")
+        }
+    }
+
+    /// What is on each disk, by the kernel's name: `data`, or `discarded`.
+    pub(crate) fn disks(&self) -> BTreeMap<String, &'static str> {
+        let state = self.state();
+        (0..self.spec.disks.len())
+            .map(|index| {
+                let discarded = state.discarded.contains(&index);
+                let content = if discarded { "discarded" } else { "data" };
+                (self.kernel_name(index), content)
+            })
+            .collect()
     }
 
     /// A line of the kubelet's, as its journal shows it.

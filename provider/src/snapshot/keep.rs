@@ -11,6 +11,8 @@ use crate::kubernetes::{Client, node};
 use crate::pki::Pki;
 use crate::private_file;
 
+const ENDING: &str = ".etcd.age";
+
 /// The folder of a cluster's snapshots, below the project's root: made to be committed or copied away, in the lab to be thrown away.
 pub fn folder(root: &Path, cluster: &str, lab: bool) -> PathBuf {
     if lab {
@@ -68,9 +70,20 @@ pub fn sealed(
     })
 }
 
+/// The snapshots that are kept in a folder, the oldest first. A folder that cannot be read has none.
+pub fn list(folder: &Path) -> Vec<PathBuf> {
+    let found = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = found
+        .map(|entry| entry.path())
+        .filter(|path| path.to_string_lossy().ends_with(ENDING))
+        .collect();
+    paths.sort();
+    paths
+}
+
 fn place(folder: &Path, cluster: &str, sealed: &[u8]) -> std::io::Result<PathBuf> {
     let moment = Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
-    let path = folder.join(format!("{cluster}-{moment}.etcd.age"));
+    let path = folder.join(format!("{cluster}-{moment}{ENDING}"));
     private_file::write(&path, sealed)?;
     Ok(path)
 }
@@ -94,6 +107,7 @@ mod tests {
         );
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        assert_eq!(list(&folder), [path]);
+        assert!(list(root.path()).is_empty());
     }
 }

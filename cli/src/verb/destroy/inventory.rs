@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 
 use serde_json::Value;
-use strata_provider::kubernetes::{held, held::Held, node};
+use strata_provider::{
+    kubernetes::{held, held::Held, node},
+    snapshot::keep,
+};
 
 use crate::{
     finding::counted,
@@ -24,6 +27,8 @@ pub(super) struct Inventory {
     objects: usize,
     /// What only the API knows; the text says why it was not seen.
     inside: Option<Result<(usize, Held), String>>,
+    /// Snapshots of etcd on this machine, the newest last.
+    snapshots: Vec<String>,
 }
 
 impl Inventory {
@@ -55,6 +60,12 @@ impl Inventory {
             let seen = inside(session, world, &outputs["machines"]).await;
             inventory.inside = Some(seen.map_err(|error| format!("{error:#}")));
         }
+        let project = &session.project;
+        let folder = keep::folder(&project.root, &project.name, session.cluster.is_lab());
+        inventory.snapshots = keep::list(&folder)
+            .iter()
+            .map(|path| project.relative(path))
+            .collect();
         Ok(inventory)
     }
 
@@ -112,12 +123,34 @@ impl Inventory {
         } else {
             format!("{}: their data will be gone", parts.join(", "))
         };
+        if self.servers > 0 {
+            more.push_str("\nthe disks of each machine are wiped before it is given back; where that is not possible, it is said");
+        }
         let kept = if all {
             "layer 00 goes too: the estate's id, PKI and keys are deleted and cannot be made again"
         } else {
             "kept: layer 00 (PKI, keys, the estate's id)"
         };
-        format!("cluster {cluster}: {what}{more}\n{kept}")
+        format!(
+            "cluster {cluster}: {what}{more}\n{kept}{}",
+            self.snapshots(all)
+        )
+    }
+
+    /// What of etcd outlives the cluster on this machine, and whether anything can still open it.
+    fn snapshots(&self, all: bool) -> String {
+        let Some(latest) = self.snapshots.last() else {
+            return String::new();
+        };
+        let opens = if all {
+            "without the PKI only a kit opens them"
+        } else {
+            "the PKI opens them"
+        };
+        format!(
+            "\nkept: {} of etcd, the latest {latest}; {opens}",
+            counted(self.snapshots.len(), "snapshot")
+        )
     }
 }
 
@@ -169,6 +202,7 @@ mod tests {
                     load_balancers: vec!["web/front".into()],
                 },
             ))),
+            snapshots: vec![],
         };
         let text = inventory.text("prod", false);
         assert!(
@@ -177,12 +211,22 @@ mod tests {
         );
         assert!(text.contains("1 LoadBalancer (web/front)"), "{text}");
         assert!(text.ends_with("kept: layer 00 (PKI, keys, the estate's id)"));
+        assert!(text.contains("wiped before it is given back"), "{text}");
+        inventory.snapshots = vec!["a/1.etcd.age".into(), "a/2.etcd.age".into()];
+        let text = inventory.text("prod", false);
+        assert!(
+            text.ends_with(
+                "kept: 2 snapshots of etcd, the latest a/2.etcd.age; the PKI opens them"
+            ),
+            "{text}"
+        );
         inventory.inside = Some(Err("no answer within 3 s".into()));
         let text = inventory.text("prod", true);
         assert!(
             text.contains("not observed: Nodes, PersistentVolumes and LoadBalancers")
                 && text.contains("no answer within 3 s")
-                && text.contains("layer 00 goes too"),
+                && text.contains("layer 00 goes too")
+                && text.ends_with("without the PKI only a kit opens them"),
             "{text}"
         );
         assert!(

@@ -2,6 +2,7 @@
 
 mod edit;
 mod quorum;
+mod reboot;
 pub(crate) mod replace;
 mod rescue;
 pub(crate) mod window;
@@ -19,6 +20,7 @@ pub(crate) async fn run(options: &NodeOptions) -> anyhow::Result<Outcome> {
         NodeAction::Add(options) => edit::add(options).await,
         NodeAction::Remove(options) => edit::remove(options).await,
         NodeAction::Replace(options) => replace::run(options).await,
+        NodeAction::Reboot(options) => reboot::run(options).await,
         NodeAction::SshOpen(options) => window::run(options).await,
         NodeAction::Rescue(options) => rescue::run(options).await,
     }

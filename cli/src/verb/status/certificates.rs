@@ -1,61 +1,29 @@
 //! When the certificates of the control planes end, asked of the nodes themselves (FN15): the API knows nothing of them, and when they end it is
-//! dead. One short pod on each control plane, as every verb of a locked node.
-
-use std::time::Duration;
+//! dead.
 
 use serde_json::Value;
-use strata_framework::Limits;
-use strata_provider::{access::through_door, expiry, kubernetes::Client, verb::Verb};
+use strata_provider::{expiry, verb::Verb};
 
+use super::ask::ask;
 use crate::{
     expiry::Expiry,
-    observe,
     session::{Session, World},
 };
-
-/// Beyond this a node counts as not observed.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What renews them.
 const RENEWAL: &str = "a timer on the node, in their last 60 days";
 
 /// A row for each control plane: the first certificate to end.
 pub(super) async fn rows(session: &Session, world: &World, machines: &Value) -> Vec<Expiry> {
-    let addresses = observe::addresses(machines);
-    let client = observe::client(session, world.environment.dialer(), &addresses)
+    let control_planes = session.cluster.spec.control_planes.iter();
+    ask(session, world, machines, control_planes, Verb::Certs)
         .await
-        .ok();
-    let speed = world.environment.speed();
-    let asked: Vec<_> = session
-        .cluster
-        .spec
-        .control_planes
-        .iter()
-        .map(|name| {
-            let (name, client) = (name.clone(), client.clone());
-            tokio::spawn(async move {
-                let first = match &client {
-                    Some(client) => first(client, speed, &name).await,
-                    None => None,
-                };
-                (name, first)
-            })
+        .into_iter()
+        .map(|(name, log)| {
+            let read = log.and_then(|log| expiry::parse(&log).ok());
+            row(&name, read.and_then(earliest))
         })
-        .collect();
-    let mut rows = Vec::new();
-    for asked in asked {
-        if let Ok((name, first)) = asked.await {
-            rows.push(row(&name, first));
-        }
-    }
-    rows
-}
-
-async fn first(client: &Client, speed: f64, node: &str) -> Option<expiry::Expiry> {
-    let log = through_door(&Limits::within(PATIENCE), client, speed, node, &Verb::Certs)
-        .await
-        .ok()?;
-    earliest(expiry::parse(&log).ok()?)
+        .collect()
 }
 
 /// Authorities live ten years and are nobody's to renew here.

@@ -1,6 +1,7 @@
-//! Commands on disks and kernels: kexec, wipefs, lsblk, flatcar-install.
+//! Commands on disks and kernels: kexec, wipefs, blkdiscard, lsblk, flatcar-install.
 
 use super::Call;
+use crate::fault::Action;
 use crate::machine::archive;
 use crate::machine::internet;
 use crate::machine::state::{Image, Installation, Machine, Stage};
@@ -13,26 +14,9 @@ pub(super) fn run(mut call: Call<'_>) -> i32 {
     match call.program {
         "kexec" => load(call),
         "wipefs" => wipe(call),
+        "blkdiscard" => discard(call),
         "lsblk" => list(call),
         _ => call.unknown(),
-    }
-}
-
-/// The kernel's name: by bus, counted on each. Simulated: metal may count in another order at every boot.
-fn kernel_name(machine: &Machine, index: usize) -> String {
-    let on_sata = |index: &usize| {
-        let name = machine.spec.disks[*index].0.as_str();
-        name.trim_start_matches("/dev/disk/by-id/")
-            .starts_with("ata-")
-    };
-    let before = (0..index)
-        .filter(|other| on_sata(other) == on_sata(&index))
-        .count();
-    if on_sata(&index) {
-        let letter = char::from(b'a' + u8::try_from(before).unwrap_or(25).min(25));
-        format!("/dev/sd{letter}")
-    } else {
-        format!("/dev/nvme{before}n1")
     }
 }
 
@@ -43,7 +27,7 @@ fn list(mut call: Call<'_>) -> i32 {
     let (column, path) = match words.as_slice() {
         ["--nodeps", "--noheadings", "--paths", "--output", "NAME"] => {
             for index in 0..machine.spec.disks.len() {
-                call.streams.say(&kernel_name(&machine, index));
+                call.streams.say(&machine.kernel_name(index));
             }
             return 0;
         }
@@ -92,7 +76,7 @@ fn disk(machine: &Machine, path: &str) -> Option<usize> {
     let disks = &machine.spec.disks;
     (0..disks.len()).find(|index| {
         let name = disks[*index].0.trim_start_matches("/dev/disk/by-id/");
-        path == kernel_name(machine, *index)
+        path == machine.kernel_name(*index)
             || path == disks[*index].0
             || path == format!("/dev/disk/by-id/{name}")
     })
@@ -206,6 +190,40 @@ fn wipe(mut call: Call<'_>) -> i32 {
     code
 }
 
+/// `blkdiscard --force DEVICE`: also a disk that is in use. What runs goes on from memory; after a reboot nothing does.
+fn discard(mut call: Call<'_>) -> i32 {
+    let ["--force", device] = call.words()[..] else {
+        return call.unknown();
+    };
+    let Some(index) = disk(&call.root.0, device) else {
+        return call.fail(
+            1,
+            &format!("cannot open {device}: No such file or directory"),
+        );
+    };
+    let unable = |action: &Action| matches!(action, Action::CannotDiscard);
+    if call.root.0.fault(unable).is_some() {
+        return call.fail(
+            1,
+            &format!("{device}: BLKDISCARD ioctl failed: Operation not supported"),
+        );
+    }
+    let mut state = call.root.0.state();
+    state.discarded.insert(index);
+    state.first_system_on_disk = false;
+    let name = call.root.0.spec.disks[index]
+        .0
+        .trim_start_matches("/dev/disk/by-id/");
+    if state
+        .installation
+        .as_ref()
+        .is_some_and(|installed| installed.disk == name)
+    {
+        state.installation = None;
+    }
+    0
+}
+
 /// `flatcar-install (-d DEVICE | -s) -C CHANNEL -V VERSION -i FILE`.
 pub(super) async fn flatcar_install(mut call: Call<'_>) -> i32 {
     let words = call.words();
@@ -277,6 +295,7 @@ pub(super) async fn flatcar_install(mut call: Call<'_>) -> i32 {
         return 1;
     }
     state.first_system_on_disk = false;
+    state.discarded.remove(&target);
     let name = &machine.spec.disks[target].0;
     let disk = name.trim_start_matches("/dev/disk/by-id/").to_owned();
     state.installation = Some(Installation {

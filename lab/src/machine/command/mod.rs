@@ -59,7 +59,7 @@ impl<'a> Call<'a> {
 fn missing(root: &Root, program: &str) -> bool {
     let stage = root.0.state().stage;
     match program {
-        "flatcar-install" | "nft" => stage == Stage::Ubuntu,
+        "flatcar-install" | "nft" | "blkdiscard" => stage == Stage::Ubuntu,
         "kubeadm" | "crictl" | "ctr" => root.0.kubernetes_version().is_none(),
         _ => false,
     }
@@ -94,7 +94,7 @@ pub(crate) fn run<'a>(
             "curl" => network::curl(call).await,
             "nft" => network::nft(call),
             "ss" => network::sockets(call),
-            "kexec" | "wipefs" | "lsblk" => disk::run(call),
+            "kexec" | "wipefs" | "blkdiscard" | "lsblk" => disk::run(call),
             "flatcar-install" => disk::flatcar_install(call).await,
             "systemctl" => service::systemctl(call),
             "systemd-run" => service::run_later(call),

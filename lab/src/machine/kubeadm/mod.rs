@@ -167,7 +167,11 @@ pub(crate) async fn run(machine: &Arc<Machine>, arguments: &[&str], streams: &mu
         }
         ["certs", "renew", "all"] => certs::renew(machine, streams),
         ["reset", "--force"] => {
-            reset::reset(machine, streams).await;
+            reset::reset(machine, reset::Membership::Leave, streams).await;
+            Ok(())
+        }
+        ["reset", "--force", "--skip-phases=remove-etcd-member"] => {
+            reset::reset(machine, reset::Membership::Keep, streams).await;
             Ok(())
         }
         _ => Err(Failure::Unknown(format!(

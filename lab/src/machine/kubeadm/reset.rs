@@ -8,14 +8,23 @@ use crate::machine::state::Machine;
 
 use super::Member;
 
+/// The phase `remove-etcd-member`, which asks the other members and deletes etcd's data.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Membership {
+    Leave,
+    /// `--skip-phases=remove-etcd-member`
+    Keep,
+}
+
 /// Undoes init or join on this machine.
-pub(super) async fn reset(machine: &Arc<Machine>, streams: &mut Streams) {
+pub(super) async fn reset(machine: &Arc<Machine>, membership: Membership, streams: &mut Streams) {
     streams.say("[preflight] Running pre-flight checks");
     let (node, cluster) = {
         let state = machine.state();
         (state.member.node.clone(), state.member.cluster.clone())
     };
-    if let (Some(node), Some(cluster)) = (&node, &cluster)
+    if membership == Membership::Leave
+        && let (Some(node), Some(cluster)) = (&node, &cluster)
         && node.control_plane
     {
         let members = cluster.plane.members();
@@ -38,9 +47,11 @@ pub(super) async fn reset(machine: &Arc<Machine>, streams: &mut Streams) {
         "/etc/kubernetes/manifests",
         "/var/lib/kubelet",
         "/etc/kubernetes/pki",
-        "/var/lib/etcd",
     ] {
         state.files.remove_all(folder);
+    }
+    if membership == Membership::Leave {
+        state.files.remove_all("/var/lib/etcd");
     }
     for file in [
         "admin.conf",

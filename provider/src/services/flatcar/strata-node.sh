@@ -74,6 +74,24 @@ certs_renew() {
   done
 }
 
+# What is on the disks, before the machine goes back to its landlord. The system runs from one of them: what still runs is in memory, and nothing
+# is written any more. A member of etcd is not waited for: the others may be wiped already. A disk that cannot discard loses its signatures only.
+wipe() {
+  local disks disk left=""
+  kubeadm reset --force --skip-phases=remove-etcd-member || true
+  rm -rf /etc/kubernetes /var/lib/etcd /etc/strata/kubeadm.yaml /etc/strata/discovery.conf $snapshots
+  disks=$(lsblk --nodeps --noheadings --paths --output NAME | grep -E '^/dev/(sd|nvme|vd)')
+  for disk in $disks; do
+    if blkdiscard --force "$disk"; then
+      echo "wiped $disk"
+    else
+      wipefs --all --force "$disk" || true
+      left="$left $disk"
+    fi
+  done
+  if [ -n "$left" ]; then fail "wipe: cannot discard$left, so only signatures went"; fi
+}
+
 # The node sets, live and in both saved files, so that a reboot or a restore keeps the peers.
 peers() {
   local v4="" v6="" address
@@ -124,6 +142,9 @@ case "$verb" in
   kubeadm-reset)
     kubeadm reset --force
     rm -rf /etc/kubernetes/pki /etc/strata/discovery.conf $snapshots
+    ;;
+  wipe)
+    wipe
     ;;
   extension)
     extension "$2" "${3:-}"
@@ -219,6 +240,10 @@ case "$verb" in
     ;;
   journal)
     journalctl --no-pager --lines=50 --unit=kubelet
+    ;;
+  updates)
+    # What Flatcar leaves when a newer release lies on the other half of the disk, and kured looks for. It is in memory: a boot takes it away.
+    if [ -f /run/reboot-required ]; then stat --format=%Y /run/reboot-required; fi
     ;;
   reboot)
     systemctl reboot

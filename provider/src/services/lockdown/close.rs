@@ -19,7 +19,7 @@ use crate::marker;
 use crate::provider::store_failed;
 use crate::services::attribute::{Cluster, Ssh};
 use crate::ssh;
-use crate::verb::Verb;
+use crate::verb::{LONGEST_WINDOW, Verb};
 
 /// Until the open rules come back by themselves.
 const RESTORE: Duration = Duration::from_mins(2);
@@ -27,6 +27,8 @@ const RESTORE: Duration = Duration::from_mins(2);
 const RESTORE_IN_LAB: Duration = Duration::from_secs(30);
 /// How long the firewall may take to show from outside.
 const PROOF: Duration = Duration::from_secs(15);
+/// Longer than the machines of a cluster take to be given back.
+const WINDOW: Duration = Duration::from_mins(30);
 const RULES: &str = "/etc/strata/nft/locked.nft";
 
 /// A node to close, to open, or to tell about its peers.
@@ -313,6 +315,20 @@ impl Gate<'_> {
 
     /// Back to the open rules; an open node is left alone.
     pub async fn open(&self) -> Result<(), Diagnostics> {
+        self.unless_open(&Verb::Unlock).await
+    }
+
+    /// Lets an address in over SSH for a while, which nobody needs to undo; an open node is left alone.
+    pub async fn let_in(&self, address: IpAddr) -> Result<(), Diagnostics> {
+        let window = self.access.there(WINDOW).as_secs();
+        self.unless_open(&Verb::SshOpen {
+            address,
+            seconds: window.min(LONGEST_WINDOW),
+        })
+        .await
+    }
+
+    async fn unless_open(&self, verb: &Verb) -> Result<(), Diagnostics> {
         if probe::port(self.access.dialer(), self.address, 22).await == Seen::Connects {
             return Ok(());
         }
@@ -329,7 +345,7 @@ impl Gate<'_> {
         }
         let opened = self
             .access
-            .through_door(&self.limits, &client, self.name, &Verb::Unlock)
+            .through_door(&self.limits, &client, self.name, verb)
             .await;
         opened.map(drop).map_err(|error| self.not_opened(&error))
     }

@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use jiff::Timestamp;
 use strata_framework::{
-    Attr, Change, Diagnostics, Found, Limit, Of, Path, Planned, Resource, Schema, Timeouts,
+    Attr, Change, Diagnostics, Found, Limit, Of, Path, Planned, Resource, Schema, Timeouts, chain,
 };
 
 use self::close::{Gate, Timing};
@@ -24,6 +24,7 @@ use self::probe::Seen;
 use self::proof::{Proof, Teleport};
 use crate::access::{self, Access};
 use crate::claim;
+use crate::echo::{self, Family};
 use crate::firewall::Rules;
 use crate::marker;
 use crate::provider::{Strata, store_failed};
@@ -36,7 +37,8 @@ use crate::services::attribute::{Cluster, Ssh};
 /// one-shot pod that runs one of a closed list of commands, so the cluster must have a CNI: let this resource depend on it.
 ///
 /// A connection to port 22 is drift, and the next plan closes it again, unless a window was opened (`./bootstrap.sh node ssh-open`) and lasts; a
-/// node that does not answer is no evidence. Destroying it opens the node again, except under tear-down.
+/// node that does not answer is no evidence. Destroying it opens the node again; under tear-down, for half an hour and for this machine's address
+/// only, so that the disks can be wiped before the machine is given back.
 ///
 /// # Permissions
 ///
@@ -305,6 +307,29 @@ impl NodeLockdown {
     }
 }
 
+/// What is left to do on a node whose cluster goes is done over SSH: the API, and with it every door, ends with its control planes. Whoever cannot
+/// come in says so then ([`crate::wipe`]).
+async fn gate_for_the_last_steps(
+    cx: &Of<'_, NodeLockdown>,
+    gate: &Gate<'_>,
+) -> Result<(), Diagnostics> {
+    let family = match gate.address {
+        IpAddr::V4(_) => Family::V4,
+        IpAddr::V6(_) => Family::V6,
+    };
+    let let_in = match echo::first(cx.provider.environment().await?, family).await {
+        Ok(address) => gate
+            .let_in(address)
+            .await
+            .map_err(|error| error.to_string()),
+        Err(error) => Err(chain(&error)),
+    };
+    if let Err(reason) = let_in {
+        tracing::info!("no window for SSH on node {}: {reason}", gate.name);
+    }
+    Ok(())
+}
+
 impl Resource for NodeLockdown {
     type Provider = Strata;
     type Model = Self;
@@ -409,11 +434,14 @@ impl Resource for NodeLockdown {
         let teardown = claim::is_teardown(access.store())
             .await
             .map_err(|error| store_failed("read", claim::ENTRY, &error))?;
-        if teardown || !prior.is_enabled() {
+        if !prior.is_enabled() {
             return Ok(());
         }
-        // A node that stays locked is safe, and a dead one must not keep its replacement from coming.
         let gate = prior.gate(cx, &access)?;
+        if teardown {
+            return gate_for_the_last_steps(cx, &gate).await;
+        }
+        // A node that stays locked is safe, and a dead one must not keep its replacement from coming.
         match gate.open().await {
             Ok(()) => gate.note_lock(None).await,
             Err(error) => {

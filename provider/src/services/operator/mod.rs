@@ -1,4 +1,4 @@
-//! Ephemeral `strata_operator_address`: from where the operator is seen, now (FN14). Asking is in [`echo`].
+//! Ephemeral `strata_operator_address`: from where the operator is seen, now (FN14). Asking is in [`crate::echo`].
 
 use std::collections::BTreeSet;
 

@@ -194,6 +194,34 @@ async fn elsewhere(environment: &Environment, address: &str, server: &Server) ->
     Elsewhere::of(admits, here)
 }
 
+/// How to log in to the machine as it was met; `None` when it never was, and then nothing of ours is on it.
+pub(super) async fn way(
+    cx: &Cx<'_>,
+    state: &BaremetalServer,
+) -> Result<Option<Target>, Diagnostics> {
+    let (Some(contact), Some(id)) = (state.first_contact.known(), state.id.known()) else {
+        return Ok(None);
+    };
+    let current = contact.host_key_current.text();
+    let name = Name::parse(current).map_err(|error| store_failed("use", current, &error.into()))?;
+    let entry = cx.provider.store()?.get(&name).await;
+    let entry = entry.map_err(|error| store_failed("read", current, &error))?;
+    let (Some(entry), Some(address)) = (entry, state.ipv4.known().or(state.ipv6.known())) else {
+        return Ok(None);
+    };
+    if read(entry.value.expose(), id).known != Known::Key {
+        return Ok(None);
+    }
+    Ok(Some(Target {
+        address: address.clone(),
+        port: 22,
+        user: contact.user.text().to_owned(),
+        private_key: cx.provider.entry(contact.private_key.text()).await?,
+        host_key: HostKey::parse(entry.value.expose())
+            .map_err(|error| Diagnostics::failed("read", "store entry", current, &error))?,
+    }))
+}
+
 /// The user data holds keys and every reader of the project can read it: it goes as soon as it has done its work.
 pub(super) async fn burn(
     scaleway: &Scaleway,

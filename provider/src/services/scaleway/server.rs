@@ -18,6 +18,7 @@ use strata_framework::{
 
 pub use self::model::BaremetalServer;
 use self::model::{Private, failed};
+use super::contact;
 use super::converge::{self, Task};
 use super::order::{self, Marks, Placed};
 use super::poll::usual;
@@ -25,6 +26,7 @@ use super::wire::{NewServer, ServerPatch, USER_DATA_LIMIT};
 use crate::http::client::Error;
 use crate::provider::{Scaleway, Strata, store_failed};
 use crate::store::{Condition, Name};
+use crate::wipe::wipe;
 
 impl Resource for BaremetalServer {
     type Provider = Strata;
@@ -345,6 +347,7 @@ impl Resource for BaremetalServer {
             leave_networks(cx, scaleway, &zone, &id).await;
         }
         if !server.is_leaving() {
+            wipe_disks(cx, &prior).await;
             scaleway
                 .client
                 .delete_server(&zone, &id)
@@ -392,6 +395,30 @@ async fn leave_networks(cx: &Of<'_, BaremetalServer>, scaleway: &Scaleway, zone:
     let nowhere = std::collections::BTreeMap::new();
     if let Err(error) = scaleway.client.attach(zone, id, &nowhere).await {
         cx.warn(failed("detach the private networks of", id, &error));
+    }
+}
+
+/// The disks go back empty where that is possible; where it is not, that is said, and no reason to go on paying.
+async fn wipe_disks(cx: &Of<'_, BaremetalServer>, prior: &BaremetalServer) {
+    let wiped = async {
+        let Some(target) = contact::way(cx, prior)
+            .await
+            .map_err(|found| found.to_string())?
+        else {
+            return Ok(());
+        };
+        let environment = cx.provider.environment().await;
+        let dialer = environment.map_err(|found| found.to_string())?.dialer();
+        wipe(dialer, &target).await
+    };
+    if let Err(reason) = wiped.await {
+        cx.warn(
+            Diagnostics::warning(
+                format!("Server \"{}\" goes back with something on its disks", prior.name.text()),
+                reason,
+            )
+            .left("What the node kept there, a control plane's keys among it, is left to the landlord's care."),
+        );
     }
 }
 

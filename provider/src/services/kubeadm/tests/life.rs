@@ -73,11 +73,38 @@ async fn machines_become_a_locked_cluster_and_are_let_go() {
         .await
         .unwrap();
     assert_eq!(site.claim().await, Some(State::Teardown));
-    for lockdown in locked {
-        NodeLockdown::delete(&site.process.cx(), lockdown)
-            .await
-            .unwrap();
+    // At once, as Terraform does: the windows are short at this speed.
+    let cx = site.process.cx();
+    let opened = locked
+        .into_iter()
+        .map(|lockdown| NodeLockdown::delete(&cx, lockdown));
+    for opened in futures::future::join_all(opened).await {
+        opened.unwrap();
     }
+
+    // Locked, and soon without an API: each is still reached, through the window that its lockdown left, and only one disk keeps something.
+    site.world
+        .fault("machine", "cp-2", json!("cannot_discard"))
+        .await;
+    let wiped = futures::future::join_all(names.iter().map(|name| site.wipe(name))).await;
+    let reason = wiped[1].as_ref().unwrap_err();
+    assert!(reason.contains("cannot discard /dev/nvme0n1"), "{reason}");
+    assert!(
+        wiped.iter().filter(|wiped| wiped.is_ok()).count() == 3,
+        "{wiped:?}"
+    );
+    let estate = site.world.estate().await;
+    for machine in estate["machines"].as_array().unwrap() {
+        let kept = machine["hostname"] == "cp-2";
+        let first = &machine["disks"]["/dev/nvme0n1"];
+        assert_eq!(
+            first,
+            if kept { "data" } else { "discarded" },
+            "{machine:#}"
+        );
+        assert_eq!(machine["disks"]["/dev/nvme1n1"], "discarded", "{machine:#}");
+    }
+
     for node in control_planes.into_iter().chain([worker]) {
         KubeadmNode::delete(&site.process.cx(), node).await.unwrap();
     }

@@ -10,6 +10,7 @@ use strata_framework::{
 };
 
 use super::super::node::KubeadmNode;
+use crate::access::host_key_entry;
 use crate::claim::{self, State};
 use crate::firewall::{Api, Rules, Ssh as SshRule};
 use crate::lab_test::World;
@@ -28,6 +29,7 @@ use crate::services::lockdown::probe::{self, Seen};
 use crate::services::scaleway::wire::{NewInstall, NewServer};
 use crate::ssh::{self, HostKey, Target};
 use crate::store::{Name, Store};
+use crate::wipe::wipe;
 
 pub(super) const ZONE: &str = "fr-par-2";
 pub(super) const ENDPOINT: &str = "api.home.strata.test";
@@ -366,6 +368,25 @@ impl Site {
 
     pub(super) async fn lock(&self, name: &str) -> Result<NodeLockdown, Diagnostics> {
         NodeLockdown::create(&self.process.cx(), self.lockdown(name), self.lockdown(name)).await
+    }
+
+    /// What a server does before it is given back.
+    pub(super) async fn wipe(&self, name: &str) -> Result<(), String> {
+        let store = self.provider().store().unwrap();
+        let entry = Name::parse(&host_key_entry(name)).unwrap();
+        let host_key = store.get(&entry).await.unwrap().unwrap();
+        let target = Target {
+            address: self.machines[name].1.to_string(),
+            port: 22,
+            user: "core".into(),
+            private_key: Secret::new(private(&self.operator)),
+            host_key: HostKey::parse(host_key.value.expose()).unwrap(),
+        };
+        wipe(
+            self.provider().environment().await.unwrap().dialer(),
+            &target,
+        )
+        .await
     }
 
     pub(super) async fn ready(&self) -> KubernetesCluster {

@@ -45,6 +45,8 @@ use crate::services::scaleway::poll::usual;
 /// - "is out of stock in zone": no machine of the offer is left; nothing was ordered.
 /// - "has no option": the message lists what the offer has.
 /// - "There is no way back from monthly": replace the server with `terraform apply -replace`.
+/// - "Server ... goes back with something on its disks" (warning, at destroy): with `first_contact` the disks are wiped over SSH before the server
+///   is given back; port 22 was not open to this machine, or a disk could not be discarded.
 /// - "It is protected, and the protection was not set by Terraform": lift it in the console, or apply with `protected = false` first.
 ///
 /// # Import
