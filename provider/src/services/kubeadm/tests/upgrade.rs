@@ -204,12 +204,11 @@ async fn a_stop_and_a_reboot_in_the_middle_of_an_upgrade_are_outlived() {
             tokio::time::sleep(Duration::from_millis(pause)).await;
             cancel.cancel();
         });
-        match updated {
-            Ok(done) => left = done,
-            Err(_) => {
-                stopped += 1;
-                left = site.process.saved().unwrap_or(left);
-            }
+        if let Ok(done) = updated {
+            left = done;
+        } else {
+            stopped += 1;
+            left = site.process.saved().unwrap_or(left);
         }
     }
     assert!(stopped > 0, "no stop came in time, so nothing was tried");
