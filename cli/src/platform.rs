@@ -4,6 +4,7 @@ pub(crate) mod scaleway;
 
 use std::net::IpAddr;
 
+use jiff::Timestamp;
 use strata_provider::{credential::Source, environment::Environment};
 
 use self::scaleway::Scaleway;
@@ -71,6 +72,19 @@ impl Platform {
     pub(crate) fn credential(&self) -> &Source {
         match self {
             Self::Scaleway(scaleway) => scaleway.credential(),
+        }
+    }
+
+    /// What the credential is called, and when it ends (`None`: never), as the platform tells it.
+    pub(crate) async fn end_of_credential(
+        &self,
+        environment: &Environment,
+    ) -> (&'static str, anyhow::Result<Option<Timestamp>>) {
+        match self {
+            Self::Scaleway(scaleway) => {
+                let key = environment.get("SCW_ACCESS_KEY");
+                ("Scaleway API key", scaleway.end_of_key(key).await)
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use serde::Deserialize;
 use strata_provider::{
     credential::{SCALEWAY, Source},
@@ -160,6 +161,26 @@ impl Scaleway {
             machines.extend(found.iter().map(machine));
         }
         Ok(machines)
+    }
+
+    /// When the API key with this access key ends; `None`: never. <https://www.scaleway.com/en/developers/api/iam/#path-api-keys-get-an-api-key>
+    pub(super) async fn end_of_key(
+        &self,
+        access_key: Option<&str>,
+    ) -> anyhow::Result<Option<Timestamp>> {
+        #[derive(Deserialize)]
+        struct Key {
+            expires_at: Option<Timestamp>,
+        }
+        let access_key =
+            access_key.context("SCW_ACCESS_KEY is not set, and IAM knows keys by it")?;
+        anyhow::ensure!(
+            access_key.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+            "an access key has letters and digits only"
+        );
+        let path = format!("iam/v1alpha1/api-keys/{access_key}");
+        let key: Key = self.http.get(path).tries(1).send().await?;
+        Ok(key.expires_at)
     }
 
     /// Offers of a zone, as the cluster file wants to pay them.

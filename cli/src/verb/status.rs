@@ -3,6 +3,7 @@
 mod ask;
 mod certificates;
 mod reboots;
+mod tokens;
 
 use crate::{
     arguments::Common,
@@ -55,9 +56,10 @@ pub(crate) async fn run(options: &Common) -> anyhow::Result<Outcome> {
     let observation = nodes(&session, &world).await?;
     let outputs = terraform.outputs(Layer::Infrastructure).await?;
     let machines = &outputs["machines"];
-    let (reboots, certificates) = tokio::join!(
+    let (reboots, certificates, tokens) = tokio::join!(
         reboots::lines(&session, &world, machines),
-        certificates::rows(&session, &world, machines)
+        certificates::rows(&session, &world, machines),
+        tokens::rows(&session, &world)
     );
     for line in reboots {
         session.console.plain(&line);
@@ -67,6 +69,7 @@ pub(crate) async fn run(options: &Common) -> anyhow::Result<Outcome> {
     let sealing = terraform.outputs(Layer::Auth).await?["sealing"].clone();
     let mut ends = expiries(&session, &outputs, &sealing);
     ends.extend(certificates);
+    ends.extend(tokens);
     for line in expiry::table(now, ends) {
         session.console.plain(&line);
     }

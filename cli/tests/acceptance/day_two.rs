@@ -331,6 +331,8 @@ fn one_word_for_one_node(project: &Project, path: &str, lab: &Lab) {
         .expect_text("4 of 4 Ready, 22 closed on 4 of 4");
     let status = project.bootstrap(&["status", "-c", path]).expect_code(0);
     for row in [
+        "Scaleway API key ",
+        "Cloudflare API token ",
         "kubeconfig ",
         "join token ",
         "sealed-secrets certificate ",

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::StatusCode;
+use jiff::SignedDuration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -26,6 +27,7 @@ const LARGEST_BATCH: usize = 200;
 pub fn router(cloudflare: Cloudflare, meter: Meter) -> Router {
     let records = "/client/v4/zones/{zone}/dns_records";
     let routes = Router::new()
+        .route("/client/v4/user/tokens/verify", get(verify))
         .route("/client/v4/zones", get(zones))
         .route("/client/v4/zones/{zone}", get(zone))
         .route(records, get(list).post(create))
@@ -42,6 +44,16 @@ pub fn router(cloudflare: Cloudflare, meter: Meter) -> Router {
         ))
         .with_state(cloudflare);
     fault_layer(routes, meter)
+}
+
+/// The lab's token ends 200 days after the lab began, so that something ends.
+async fn verify(Shared(cloudflare): Shared<Cloudflare>) -> Answer {
+    let clock = &cloudflare.0.clock;
+    let age = SignedDuration::try_from(clock.elapsed()).unwrap_or(SignedDuration::MAX);
+    let end = clock.now() - age + SignedDuration::from_hours(200 * 24);
+    Ok(single(&json!({
+        "id": super::stable_id("token"), "status": "active", "expires_on": end.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+    })))
 }
 
 fn no_route() -> Fault {

@@ -3,6 +3,7 @@
 //! Not here: batch creation, flexible IPs; those answer 404 or 400 with `LAB-UNKNOWN`. There is no
 //! idempotency, as in life: a second POST is a second server. Reference: <https://www.scaleway.com/en/developers/api/elastic-metal/>
 
+mod api_key_routes;
 mod bmc;
 mod catalogue;
 mod error;

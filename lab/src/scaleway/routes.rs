@@ -15,8 +15,8 @@ use super::catalogue::Offer;
 use super::error::Refusal;
 use super::query::Query;
 use super::{
-    Scaleway, State, ZONES, bmc, key_routes, option, order_routes, partition, server_routes,
-    vpc_routes,
+    Scaleway, State, ZONES, api_key_routes, bmc, key_routes, option, order_routes, partition,
+    server_routes, vpc_routes,
 };
 use crate::serve::{Meter, fault_layer};
 
@@ -31,6 +31,7 @@ const LOW: u32 = 3;
 pub fn router(scaleway: Scaleway, meter: Meter) -> Router {
     let zone = "/baremetal/v1/zones/{zone}";
     let routes = Router::new()
+        .route("/iam/v1alpha1/api-keys/{key}", get(api_key_routes::read))
         .route(
             "/iam/v1alpha1/ssh-keys",
             get(key_routes::list).post(key_routes::create),

@@ -31,6 +31,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use crate::environment::OnDemand;
 use crate::secret::Secret;
@@ -158,6 +159,15 @@ impl Description {
     }
 }
 
+/// A credential and its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// What it is called, like `Vault token`.
+    pub what: &'static str,
+    /// From then on it opens nothing.
+    pub at: Timestamp,
+}
+
 /// Why the store could not answer. Absence is not an error.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -262,6 +272,11 @@ pub trait Store: Send + Sync {
 
     /// Deletes under a condition. Absence is success of its own kind.
     async fn delete(&self, name: &Name, condition: Condition<'_>) -> Result<Deleted>;
+
+    /// When the credential ends that opens the store; `None` where it does not end, where none is needed, and where nobody tells.
+    async fn credential_end(&self) -> Result<Option<Ending>> {
+        Ok(None)
+    }
 }
 
 /// What it takes to open a store.

@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 
 use self::api::{Slot, Write};
 use self::session::{Session, Target};
-use super::{Condition, Deleted, Description, Entry, Error, Name, Put, Result, Store};
+use super::{Condition, Deleted, Description, Ending, Entry, Error, Name, Put, Result, Store};
 use crate::environment::OnDemand;
 use crate::http::client::Error as HttpError;
 use crate::secret::Secret;
@@ -198,6 +198,17 @@ impl Store for Vault {
         match deleted {
             Ok(()) => Ok(Deleted::Removed),
             Err(error) => Err(session.sort("delete", name, error).await),
+        }
+    }
+
+    async fn credential_end(&self) -> Result<Option<Ending>> {
+        let session = self.session().await?;
+        match session.token().await {
+            Ok(token) => Ok(token.expire_time.map(|at| Ending {
+                what: "Vault token",
+                at,
+            })),
+            Err(error) => Err(session.sort_all("read", "*", error).await),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -51,6 +52,9 @@ pub(super) struct Token {
     /// Seconds left; 0 for a root token.
     #[serde(default)]
     pub(super) ttl: u64,
+    /// When it ends; null for a root token.
+    #[serde(default)]
+    pub(super) expire_time: Option<Timestamp>,
     /// Whether it can be renewed.
     #[serde(default)]
     pub(super) renewable: bool,
