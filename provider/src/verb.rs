@@ -97,6 +97,13 @@ pub enum Verb {
         /// For how long, at most [`LONGEST_WINDOW`].
         seconds: u64,
     },
+    /// Takes more keys for a while, or with 0 seconds none any more (FN1). What was taken before goes.
+    SshKeys {
+        /// For how long, at most [`LONGEST_WINDOW`].
+        seconds: u64,
+        /// Lines of `authorized_keys`.
+        lines: Vec<String>,
+    },
     /// Prints the table.
     Rules,
     /// Prints the kubelet's last 50 lines.
@@ -177,6 +184,7 @@ impl Verb {
             Self::Unlock => "unlock",
             Self::Peers(_) => "peers",
             Self::SshOpen { .. } => "ssh-open",
+            Self::SshKeys { .. } => "ssh-keys",
             Self::Rules => "rules",
             Self::Journal => "journal",
             Self::Updates => "updates",
@@ -211,6 +219,14 @@ impl Verb {
             Self::SshOpen { seconds, .. } if !(1..=LONGEST_WINDOW).contains(seconds) => {
                 return Err(Refused::Window { seconds: *seconds });
             }
+            Self::SshKeys { seconds, .. } if *seconds > LONGEST_WINDOW => {
+                return Err(Refused::Window { seconds: *seconds });
+            }
+            Self::SshKeys { seconds, lines } => std::iter::once(seconds.to_string())
+                .chain(lines.iter().map(|line| {
+                    data_encoding::BASE64URL.encode(format!("{}\n", line.trim()).as_bytes())
+                }))
+                .collect(),
             Self::SshOpen { address, seconds } => vec![address.to_string(), seconds.to_string()],
             Self::Peers(addresses) => addresses.iter().map(ToString::to_string).collect(),
             _ => Vec::new(),
@@ -271,6 +287,16 @@ mod tests {
         };
         assert_eq!(window.words().unwrap(), ["ssh-open", "2001:db8::7", "1800"]);
         assert_eq!(Verb::Reboot.words().unwrap(), ["reboot"]);
+        let keys = Verb::SshKeys {
+            seconds: 60,
+            lines: vec!["ssh-ed25519 AAAA+/8= on call".into()],
+        };
+        let words = keys.words().unwrap();
+        assert_eq!(words[..2], ["ssh-keys", "60"]);
+        let line = data_encoding::BASE64URL
+            .decode(words[2].as_bytes())
+            .unwrap();
+        assert_eq!(line, b"ssh-ed25519 AAAA+/8= on call\n");
     }
 
     #[test]

@@ -41,6 +41,7 @@ impl Machine {
             state.power = power.clone();
             state.boots += 1;
             state.update_waits = None;
+            state.files.remove_all("/run/strata");
             let _ = state.files.remove(REBOOT_REQUIRED);
             state.trouble = None;
             state.failed_units.clear();

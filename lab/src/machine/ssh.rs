@@ -24,6 +24,10 @@ use super::state::{Machine, Stage};
 /// Where sshd looks for its key.
 pub(crate) const HOST_KEY: &str = "/etc/ssh/ssh_host_ed25519_key";
 
+/// Where a node says where more keys are, and how.
+const DROP_IN: &str = "/etc/ssh/sshd_config.d/10-strata.conf";
+const ASKS: &str = "AuthorizedKeysCommand /usr/bin/cat ";
+
 /// A new key pair: the private file's text and the public line.
 pub(crate) fn new_key(comment: &str) -> Option<(String, String)> {
     let mut key = PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519).ok()?;
@@ -110,8 +114,17 @@ impl Server {
             Stage::Rescue => rescue::USER,
             _ => "core",
         };
+        let asked = state.files.text(DROP_IN).and_then(|text| {
+            let path = text.lines().find_map(|line| line.strip_prefix(ASKS))?;
+            state.files.text(path.trim())
+        });
+        let mut lines = state
+            .authorized_keys
+            .iter()
+            .map(String::as_str)
+            .chain(asked.as_deref().unwrap_or_default().lines());
         user == wanted
-            && state.authorized_keys.iter().any(|line| {
+            && lines.any(|line| {
                 PublicKey::from_openssh(line.trim())
                     .is_ok_and(|known| known.key_data() == key.key_data())
             })

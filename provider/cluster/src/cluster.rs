@@ -334,6 +334,8 @@ pub struct Access {
     pub public_ports: Vec<u16>,
     /// `private` or `public`.
     pub node_ports: String,
+    /// SSH public keys that are valid while a window lasts.
+    pub break_glass_keys: Vec<String>,
 }
 
 /// Access through Teleport: `access.teleport`.

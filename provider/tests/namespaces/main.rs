@@ -17,17 +17,19 @@ mod site;
 use std::net::UdpSocket;
 use std::time::Duration;
 
+use russh::keys::PrivateKey;
 use strata_framework::{Found, Harness, Limits, Resource};
 use strata_provider::access::{self, Access};
 use strata_provider::firewall::{Api, Ssh as SshRule};
 use strata_provider::http::dial::Dialer;
+use strata_provider::secret::Secret;
 use strata_provider::services::lockdown::NodeLockdown;
 use strata_provider::services::lockdown::probe::{self, Seen};
-use strata_provider::ssh::{self, Error, HostKey};
+use strata_provider::ssh::{self, Error, HostKey, Target};
 use strata_provider::verb::Verb;
 
 use self::rooms::{CABLE, NODE4, OPERATOR4, OPERATOR6, inside, run, within};
-use self::site::{NAME, Operator, Site, rules};
+use self::site::{NAME, Operator, Site, key, private, public, rules};
 
 /// Longer than anything on a cable in memory takes.
 const SOON: Duration = Duration::from_secs(2);
@@ -350,5 +352,61 @@ fn a_window_lets_one_address_in_and_closes_by_itself() {
         assert_eq!(site.port22().await, Seen::Silent);
         let never = open(14_401).await.unwrap_err().to_string();
         assert!(never.contains("14400"), "{never}");
+    });
+}
+
+/// A key that is nobody's in peace time opens the door while the keys of a window are there, beside the operator's own, and not afterwards.
+#[test]
+fn a_break_glass_key_is_valid_while_the_window_lasts() {
+    inside(async |room| {
+        let site = Site::at(&room).await;
+        let operator = &site.operator;
+        operator
+            .close(&locked())
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+        let access = Access::of(&operator.strata).await.unwrap();
+        let client = access.client(&operator.cluster).await.unwrap();
+        let knock = async |verb: Verb| {
+            access::through_door(&Limits::within(SOON), &client, 1.0, NAME, &verb)
+                .await
+                .unwrap_or_else(|error| panic!("{error}"))
+        };
+        let (glass, other) = (key(), key());
+        let log_in = async |key: &PrivateKey| {
+            let target = Target {
+                private_key: Secret::new(private(key)),
+                ..site.target(NODE4)
+            };
+            strata_provider::ssh::connect(&Dialer::direct(), &target).await
+        };
+        let lines =
+            |keys: &[&PrivateKey]| keys.iter().map(|key| public(key) + " on call").collect();
+        knock(Verb::SshOpen {
+            address: OPERATOR4.parse().unwrap(),
+            seconds: 60,
+        })
+        .await;
+        assert!(log_in(&glass).await.is_err(), "it is in no list yet");
+        knock(Verb::SshKeys {
+            seconds: 4,
+            lines: lines(&[&other, &glass]),
+        })
+        .await;
+        let session = log_in(&glass)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+        session.run(&Verb::Version, b"").await.unwrap();
+        log_in(&other).await.unwrap();
+        site.session().await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert!(log_in(&glass).await.is_err(), "its time is over");
+        site.session().await;
+        // Those of a second window replace those of the first, and none ends them at once.
+        for (seconds, lines, valid) in [(60, lines(&[&other]), true), (0, Vec::new(), false)] {
+            knock(Verb::SshKeys { seconds, lines }).await;
+            assert!(log_in(&glass).await.is_err());
+            assert_eq!(log_in(&other).await.is_ok(), valid, "{seconds}");
+        }
     });
 }

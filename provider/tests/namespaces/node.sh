@@ -31,7 +31,9 @@ install -D -m 440 /dev/stdin /etc/sudoers.d/core <<<'core ALL=(ALL) NOPASSWD: AL
 install -m 600 "$place/host-key" /etc/ssh/ssh_host_ed25519_key
 install -m 644 "$place/host-key.pub" /etc/ssh/ssh_host_ed25519_key.pub
 install -m 644 "$place/authorized_keys" /etc/ssh/authorized_keys.core
+install -D -m 600 "$place/10-strata.conf" /etc/ssh/sshd_config.d/10-strata.conf
 cat >/etc/ssh/sshd_config <<'END'
+Include /etc/ssh/sshd_config.d/*.conf
 HostKey /etc/ssh/ssh_host_ed25519_key
 AuthorizedKeysFile /etc/ssh/authorized_keys.%u
 PasswordAuthentication no

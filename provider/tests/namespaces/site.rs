@@ -27,6 +27,7 @@ use strata_provider::provider::{Configuration, StoreConfiguration, Strata};
 use strata_provider::secret::Secret;
 use strata_provider::services::attribute::{Cluster, Ssh};
 use strata_provider::services::flatcar::STRATA_NODE;
+use strata_provider::services::flatcar::ignition::SSHD;
 use strata_provider::services::lockdown::NodeLockdown;
 use strata_provider::services::lockdown::close::{Gate, Timing};
 use strata_provider::services::lockdown::probe::{self, Seen};
@@ -82,15 +83,15 @@ impl Agent for Kubelet {
     }
 }
 
-fn key() -> PrivateKey {
+pub(crate) fn key() -> PrivateKey {
     PrivateKey::random(&mut russh::keys::key::safe_rng(), Algorithm::Ed25519).unwrap()
 }
 
-fn private(key: &PrivateKey) -> String {
+pub(crate) fn private(key: &PrivateKey) -> String {
     key.to_openssh(LineEnding::LF).unwrap().to_string()
 }
 
-fn public(key: &PrivateKey) -> String {
+pub(crate) fn public(key: &PrivateKey) -> String {
     key.public_key().to_openssh().unwrap()
 }
 
@@ -242,6 +243,7 @@ impl Site {
             ("authorized_keys", public(&login)),
             ("open.nft", open_rules()),
             ("strata-node", STRATA_NODE.to_owned()),
+            ("10-strata.conf", SSHD.to_owned()),
             ("systemctl", include_str!("systemctl").to_owned()),
             ("systemd-run", include_str!("systemd-run").to_owned()),
         ] {

@@ -8,7 +8,7 @@ use std::{fs, net::IpAddr, path::Path, time::Duration};
 use anyhow::Context as _;
 use strata_framework::Limits;
 use strata_provider::{
-    access::{host_key_entry, through_door},
+    access::{DoorError, host_key_entry, through_door},
     echo::{self, Family},
     marker, private_file,
     store::{self, Name, Store},
@@ -19,6 +19,7 @@ use super::edit::{no_lab, refuse};
 use crate::{
     arguments::NodeWindowOptions,
     console::duration,
+    finding::counted,
     observe,
     outcome::Outcome,
     preflight::open_store,
@@ -59,6 +60,20 @@ pub(super) async fn run(options: &NodeWindowOptions) -> anyhow::Result<Outcome> 
     };
     let key = terraform.outputs(Layer::Auth).await?["operator_key"]["name"].clone();
     let client = observe::client(&session, world.environment.dialer(), &addresses).await?;
+    // First, for while the port is closed they open nothing.
+    let lines = session.cluster.spec.access.break_glass_keys.clone();
+    let count = lines.len();
+    if count > 0 {
+        let verb = Verb::SshKeys {
+            seconds: options.window.as_secs(),
+            lines,
+        };
+        let speed = world.environment.speed();
+        let taken = through_door(&Limits::within(PATIENCE), &client, speed, name, &verb).await;
+        if let Err(error) = taken {
+            return Ok(not_opened(&session, name, &error));
+        }
+    }
     let verb = Verb::SshOpen {
         address: from,
         seconds: options.window.as_secs(),
@@ -72,11 +87,7 @@ pub(super) async fn run(options: &NodeWindowOptions) -> anyhow::Result<Outcome> 
     )
     .await;
     if let Err(error) = opened {
-        session.console.plain(&format!(
-            "the window of {name} was not opened: {error}\nwithout the API the platform's rescue system is the way in: {}",
-            session.again(&format!("node rescue {name}"))
-        ));
-        return Ok(Outcome::Stopped);
+        return Ok(not_opened(&session, name, &error));
     }
     // While it lasts, an open port is no drift.
     let wall = options.window.div_f64(world.environment.speed().max(1.0));
@@ -91,6 +102,13 @@ pub(super) async fn run(options: &NodeWindowOptions) -> anyhow::Result<Outcome> 
             duration(options.window)
         ),
     );
+    if count > 0 {
+        let keys = counted(count, "key");
+        session.console.add(
+            "keys",
+            &format!("{keys} of access.break_glass_keys for as long, beside the operator's"),
+        );
+    }
     let command = ssh(
         &session,
         &world,
@@ -101,6 +119,14 @@ pub(super) async fn run(options: &NodeWindowOptions) -> anyhow::Result<Outcome> 
     .await?;
     session.console.add("look", &command);
     Ok(Outcome::Done)
+}
+
+fn not_opened(session: &Session, name: &str, error: &DoorError) -> Outcome {
+    session.console.plain(&format!(
+        "the window of {name} was not opened: {error}\nwithout the API the platform's rescue system is the way in: {}",
+        session.again(&format!("node rescue {name}"))
+    ));
+    Outcome::Stopped
 }
 
 /// From where this machine is seen, in the family of the node's address.

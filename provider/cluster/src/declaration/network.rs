@@ -220,9 +220,8 @@ pub(super) static ACCESS: &[Field] = &[
         "break_glass_keys",
         List(&One(Scalar::Form(&form::SSH_KEY))),
         "[]",
-        "SSH public keys that are valid in an unlock window.",
-    )
-    .later(),
+        "SSH public keys that a node takes while a window of node ssh-open lasts, and at no other time.",
+    ),
     optional(
         "teleport",
         Record(&[

@@ -14,6 +14,9 @@ use super::{Error, STRATA_NODE, check, is_version};
 /// The version that every Flatcar since 3185 reads.
 const VERSION: &str = "3.3.0";
 
+/// Keys of a window (verb `ssh-keys`), tried before those of the user and never in place of them: without the file there are none.
+pub const SSHD: &str = "AuthorizedKeysCommand /usr/bin/cat /run/strata/window-keys\nAuthorizedKeysCommandUser nobody\n";
+
 /// What one node starts with. No `Debug`: it holds the single-use private host key.
 pub struct NodeIgnition<'a> {
     /// Name of the node: hostname and name of the Node.
@@ -152,6 +155,7 @@ pub fn node_ignition(node: &NodeIgnition<'_>) -> Result<String, Error> {
             "net.ipv4.ip_forward = 1\nnet.bridge.bridge-nf-call-iptables = 1\nnet.bridge.bridge-nf-call-ip6tables = 1\nnet.ipv4.conf.all.rp_filter = 0\nnet.ipv4.conf.default.rp_filter = 0\n",
         ),
         File::text("/etc/strata/nft/open.nft", 0o600, node.open_rules),
+        File::text("/etc/ssh/sshd_config.d/10-strata.conf", 0o600, SSHD),
         File::text("/opt/strata/bin/strata-node", 0o755, STRATA_NODE),
         File::text(
             "/etc/flatcar/update.conf",

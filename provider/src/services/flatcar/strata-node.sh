@@ -6,6 +6,7 @@ set -euo pipefail
 
 nft_dir=/etc/strata/nft
 snapshots=/var/lib/strata/snapshots
+window_keys=/run/strata/window-keys
 etcd_flags="--cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/server.crt --key=/etc/kubernetes/pki/etcd/server.key"
 
 refuse() {
@@ -234,6 +235,22 @@ case "$verb" in
       nft "add element inet strata $operators { $2 }; delete element inet strata $operators { $2 }"
     fi
     nft add element inet strata $operators "{ $2 timeout ${3}s }"
+    ;;
+  ssh-keys)
+    systemctl stop strata-keys.timer || true
+    rm -f $window_keys
+    seconds=$2
+    if [ "$seconds" -gt 14400 ]; then refuse "ssh-keys: 14400 seconds at most, not '$seconds'"; fi
+    shift
+    shift
+    if [ "$seconds" -gt 0 ]; then
+      mkdir -p /run/strata
+      # A verb's argument has neither spaces nor plus signs, so a line of authorized_keys comes in base64url.
+      for key in "$@"; do
+        echo "$key" | tr _ / | tr - + | base64 -d >> $window_keys
+      done
+      systemd-run --collect --on-active="$seconds" --unit=strata-keys /opt/strata/bin/strata-node ssh-keys 0
+    fi
     ;;
   rules)
     nft list table inet strata

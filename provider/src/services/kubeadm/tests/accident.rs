@@ -8,13 +8,13 @@ use strata_framework::{Attr, Harness, Limits, Resource};
 use tokio_util::sync::CancellationToken;
 
 use super::super::node::KubeadmNode;
-use super::site::{CILIUM, Site, refresh, replan, site};
+use super::site::{CILIUM, Site, key, public, refresh, replan, site};
 use crate::access::{Access, host_key_entry};
 use crate::claim::{self, State};
 use crate::marker::{self, Marker};
 use crate::services::lockdown::NodeLockdown;
 use crate::services::lockdown::probe::Seen;
-use crate::verb::Verb;
+use crate::verb::{LONGEST_WINDOW, Verb};
 
 impl Site {
     /// Another run of Terraform: nothing is left of the first process but the store and the world.
@@ -212,6 +212,38 @@ async fn an_opened_port_is_drift_and_is_closed_again() {
     // It is locked, so nobody can log in; its kubelet still runs.
     site.join_all(&["cp-1"]).await;
     assert_eq!(site.port22("cp-1").await, Seen::Silent);
+    // A key of nobody's is taken while a window says so.
+    let glass = key();
+    site.knock(
+        "cp-1",
+        Verb::SshOpen {
+            address: "203.0.113.5".parse().unwrap(),
+            seconds: LONGEST_WINDOW,
+        },
+    )
+    .await;
+    assert!(site.log_in("cp-1", &glass).await.is_err());
+    let lines = vec![public(&glass)];
+    site.knock(
+        "cp-1",
+        Verb::SshKeys {
+            seconds: LONGEST_WINDOW,
+            lines,
+        },
+    )
+    .await;
+    site.log_in("cp-1", &glass)
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+    site.knock(
+        "cp-1",
+        Verb::SshKeys {
+            seconds: 0,
+            lines: Vec::new(),
+        },
+    )
+    .await;
+    assert!(site.log_in("cp-1", &glass).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -10,7 +10,7 @@ use strata_framework::{
 };
 
 use super::super::node::KubeadmNode;
-use crate::access::host_key_entry;
+use crate::access::{Access, host_key_entry};
 use crate::claim::{self, State};
 use crate::firewall::{Api, Rules, Ssh as SshRule};
 use crate::lab_test::World;
@@ -29,6 +29,7 @@ use crate::services::lockdown::probe::{self, Seen};
 use crate::services::scaleway::wire::{NewInstall, NewServer};
 use crate::ssh::{self, HostKey, Target};
 use crate::store::{Name, Store};
+use crate::verb::Verb;
 use crate::wipe::wipe;
 
 pub(super) const ZONE: &str = "fr-par-2";
@@ -370,23 +371,45 @@ impl Site {
         NodeLockdown::create(&self.process.cx(), self.lockdown(name), self.lockdown(name)).await
     }
 
-    /// What a server does before it is given back.
-    pub(super) async fn wipe(&self, name: &str) -> Result<(), String> {
+    async fn target(&self, name: &str, login: &PrivateKey) -> Target {
         let store = self.provider().store().unwrap();
         let entry = Name::parse(&host_key_entry(name)).unwrap();
         let host_key = store.get(&entry).await.unwrap().unwrap();
-        let target = Target {
+        Target {
             address: self.machines[name].1.to_string(),
             port: 22,
             user: "core".into(),
-            private_key: Secret::new(private(&self.operator)),
+            private_key: Secret::new(private(login)),
             host_key: HostKey::parse(host_key.value.expose()).unwrap(),
-        };
+        }
+    }
+
+    /// What a server does before it is given back.
+    pub(super) async fn wipe(&self, name: &str) -> Result<(), String> {
+        let target = self.target(name, &self.operator).await;
         wipe(
             self.provider().environment().await.unwrap().dialer(),
             &target,
         )
         .await
+    }
+
+    /// Logs in to a machine with another key than the operator's.
+    pub(super) async fn log_in(&self, name: &str, login: &PrivateKey) -> Result<(), ssh::Error> {
+        let target = self.target(name, login).await;
+        let dialer = self.provider().environment().await.unwrap().dialer();
+        ssh::connect(dialer, &target).await.map(drop)
+    }
+
+    /// Runs a verb through the door of a node.
+    pub(super) async fn knock(&self, name: &str, verb: Verb) -> String {
+        let access = Access::of(self.provider()).await.unwrap();
+        let client = access.client(&self.cluster()).await.unwrap();
+        let limits = Limits::within(Duration::from_mins(1));
+        access
+            .through_door(&limits, &client, name, &verb)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"))
     }
 
     pub(super) async fn ready(&self) -> KubernetesCluster {
