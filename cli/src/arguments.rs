@@ -221,6 +221,9 @@ pub(crate) struct SnapshotOptions {
     /// The snapshot, as `backup` wrote it
     #[arg(value_name = "SNAPSHOT")]
     pub(crate) snapshot: PathBuf,
+    /// Do not ask before machines of surviving control planes are given up; outside the lab it takes the cluster's name
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "", value_name = "NAME")]
+    pub(crate) yes: Option<String>,
     #[command(flatten)]
     pub(crate) common: Common,
 }

@@ -37,12 +37,12 @@ pub(crate) struct Preflight {
     pub(crate) credentials: Vec<String>,
 }
 
-/// Runs all checks. `replace`: a node that is ordered although it has a server.
+/// Runs all checks. `replace`: nodes that are ordered although they have a machine.
 pub(crate) async fn run(
     project: &Project,
     cluster: &Cluster,
     environment: &Environment,
-    replace: Option<&str>,
+    replace: &[&str],
 ) -> Preflight {
     let mut preflight = Preflight::default();
     let report = &mut preflight.report;
@@ -233,7 +233,7 @@ async fn check_machines(
     platform: &Platform,
     cluster: &Cluster,
     owner: Option<&str>,
-    replace: Option<&str>,
+    replace: &[&str],
     preflight: &mut Preflight,
 ) -> bool {
     let report = &mut preflight.report;
@@ -255,7 +255,7 @@ async fn check_machines(
         .spec
         .nodes
         .keys()
-        .filter(|name| replace == Some(name) || !has_machine(name))
+        .filter(|name| replace.contains(&name.as_str()) || !has_machine(name))
         .cloned()
         .collect();
     true

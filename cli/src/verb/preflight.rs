@@ -16,7 +16,7 @@ pub(crate) async fn run(options: &Common) -> anyhow::Result<Outcome> {
         unreachable!("a lab is started when there is none")
     };
     let preflight =
-        preflight::run(&session.project, &session.cluster, &world.environment, None).await;
+        preflight::run(&session.project, &session.cluster, &world.environment, &[]).await;
     session::show(session.console, &preflight.report);
     session.say_credentials(&preflight.credentials);
     session.console.plain(&format!(

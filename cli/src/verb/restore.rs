@@ -1,13 +1,20 @@
 //! `strata restore SNAPSHOT`: the next `up` initialises the cluster over that snapshot of etcd.
 //!
-//! A second cluster of the same name beside a living one would be the worst of all: so nothing is ordered while a control plane of this estate stands at
-//! the platform, whatever it answers, or while a run holds the init claim. Nothing is destroyed here.
+//! A second cluster of the same name beside a living one would be the worst of all: so nothing is ordered while the API answers, while a majority of the
+//! control planes stands at the platform, or while a run holds the init claim. A minority that stands is asked about and replaced by that `up`
+//! ([`survivors`]). Nothing is destroyed here.
+
+pub(crate) mod survivors;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 use strata_provider::{
     claim::{self, State, process::Standing},
+    kubernetes::node,
     marker,
     snapshot::{
         order::{self, Order},
@@ -18,12 +25,17 @@ use strata_provider::{
 use crate::{
     arguments::SnapshotOptions,
     finding::counted,
+    observe,
     outcome::Outcome,
     platform::Machine,
     preflight::open_store,
-    session::Session,
+    question::agreed,
+    session::{Purpose, Session, World},
     verb::{kubeconfig, unlock},
 };
+
+/// An API that takes longer to list its nodes serves nobody.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 pub(crate) async fn run(options: &SnapshotOptions) -> anyhow::Result<Outcome> {
     let Some(session) = Session::open(&options.common)? else {
@@ -52,15 +64,48 @@ pub(crate) async fn run(options: &SnapshotOptions) -> anyhow::Result<Outcome> {
     let owner = unlock::owner(&session, &*store).await?;
     let servers = unlock::ours(&session, &world, &owner).await?;
     let standing = control_planes(&session, &servers);
+    let mut replace = BTreeMap::new();
     if !standing.is_empty() {
-        return refused(format!(
-            "{} of this estate still there: {}. While one stands, a cluster may live on it. If the API answers, there is nothing to restore \
-             ({} shows it). If etcd has lost its majority, delete these machines at the platform first: what they hold is older or newer than the \
-             snapshot, and cannot join it",
-            counted(standing.len(), "control plane"),
+        let mut members = BTreeSet::new();
+        for node in marker::names(&*store).await.context("reading members")? {
+            let member = marker::read(&*store, &node).await;
+            let member = member.with_context(|| format!("reading member {node}"))?;
+            if member.is_none_or(|member| member.role == "control-plane") {
+                members.insert(node);
+            }
+        }
+        let answers = answers(&session, &world, &servers).await?;
+        if let Err(why) = survivors::may_go(&standing, &members, answers) {
+            return refused(why);
+        }
+        let terraform = session.terraform(&world, Purpose::Build)?;
+        let machines = survivors::machines(&terraform).await?;
+        for node in &standing {
+            let Some(id) = machines.get(node) else {
+                return refused(format!(
+                    "the machine of {node} stands and layer 01 does not know it; {} first",
+                    session.again("adopt")
+                ));
+            };
+            replace.insert(node.clone(), id.clone());
+        }
+        console.plain(&format!(
+            "{} of {} control planes left: {}. Without the others etcd has no majority, and what it holds cannot join what begins anew: the next up \
+             gives {} back and orders as many anew under the same names",
+            standing.len(),
+            members.len(),
             standing.join(" "),
-            session.again("status")
+            counted(standing.len(), "machine")
         ));
+        let command = session.again(&format!("restore {}", options.snapshot.display()));
+        if !agreed(
+            &session,
+            options.yes.as_deref(),
+            "give up what they hold",
+            &command,
+        )? {
+            return Ok(Outcome::Refused);
+        }
     }
     let found = claim::read(&*store).await.context("reading the claim")?;
     if let Some((claim, _)) = &found {
@@ -83,6 +128,7 @@ pub(crate) async fn run(options: &SnapshotOptions) -> anyhow::Result<Outcome> {
         &Order {
             snapshot: snapshot.clone(),
             sha256: HEXLOWER.encode(&Sha256::digest(&sealed)),
+            replace: replace.clone(),
         },
     )
     .await
@@ -90,9 +136,10 @@ pub(crate) async fn run(options: &SnapshotOptions) -> anyhow::Result<Outcome> {
     // Members whose machines are gone are members of nothing; workers that stand keep their marks and find the API again.
     let mut kept = Vec::new();
     for node in marker::names(&*store).await.context("reading members")? {
-        if servers
-            .iter()
-            .any(|server| server.node.as_ref() == Some(&node))
+        if !replace.contains_key(&node)
+            && servers
+                .iter()
+                .any(|server| server.node.as_ref() == Some(&node))
         {
             kept.push(node);
         } else {
@@ -119,11 +166,30 @@ pub(crate) async fn run(options: &SnapshotOptions) -> anyhow::Result<Outcome> {
             plain.len()
         ),
     );
+    for node in replace.keys() {
+        console.add(
+            "given up",
+            &format!("the machine of {node}, by the next up"),
+        );
+    }
     if !kept.is_empty() {
         console.add("kept", &format!("{} find the API again", kept.join(" ")));
     }
     console.add("next", &session.again("up"));
     Ok(Outcome::Done)
+}
+
+/// Whether the API of the machines that stand knows its nodes. An API server without etcd accepts connections and knows nothing.
+async fn answers(session: &Session, world: &World, servers: &[Machine]) -> anyhow::Result<bool> {
+    let addresses = servers
+        .iter()
+        .filter_map(|server| Some((server.node.clone()?, server.address?.to_string())))
+        .collect();
+    let client = observe::client(session, world.environment.dialer(), &addresses)
+        .await
+        .context("looking whether the API answers")?;
+    let listed = tokio::time::timeout(PATIENCE, node::list(&client)).await;
+    Ok(matches!(listed, Ok(Ok(_))))
 }
 
 /// Nodes of control planes whose machines stand. A machine without a mark of a node we know may be one.

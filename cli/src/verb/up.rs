@@ -19,6 +19,7 @@ use crate::{
         kubeconfig,
         node::replace,
         plan::{self, Survey},
+        restore::survivors,
         rollback, status,
     },
 };
@@ -54,11 +55,18 @@ pub(crate) async fn carry_out(
     errand: Errand<'_>,
 ) -> anyhow::Result<Outcome> {
     let began = session.console.elapsed();
+    let terraform = session.terraform(&world, Purpose::Build)?;
+    let given_up = survivors::given_up(session, &terraform).await?;
+    let ordered: Vec<&str> = given_up
+        .iter()
+        .map(|(node, _)| node.as_str())
+        .chain(errand.replace)
+        .collect();
     let preflight = preflight::run(
         &session.project,
         &session.cluster,
         &world.environment,
-        errand.replace,
+        &ordered,
     )
     .await;
     session::show(session.console, &preflight.report);
@@ -72,7 +80,6 @@ pub(crate) async fn carry_out(
         return Ok(Outcome::Refused);
     }
     (errand.begin)()?;
-    let terraform = session.terraform(&world, Purpose::Build)?;
     let replace = match errand.replace {
         Some(node) => Some((node, replace::addresses(session, &terraform, node).await?)),
         None => None,
@@ -81,6 +88,7 @@ pub(crate) async fn carry_out(
         session,
         terraform: &terraform,
         replace,
+        given_up: given_up.into_iter().map(|(_, address)| address).collect(),
         warnings: Vec::new(),
         created: Vec::new(),
         applied: 0,
@@ -98,6 +106,8 @@ struct Run<'a> {
     terraform: &'a Terraform,
     /// A node whose machine is replaced, and the addresses of what goes and comes back.
     replace: Option<(&'a str, Vec<String>)>,
+    /// Machines of control planes that a restore gives up.
+    given_up: Vec<String>,
     warnings: Vec<Diagnostic>,
     /// What this run made, by layer.
     created: Vec<(Layer, Vec<String>)>,
@@ -111,15 +121,17 @@ impl Run<'_> {
     async fn all(&mut self) -> anyhow::Result<Option<Stop>> {
         let mut from = Layer::Auth;
         loop {
-            let replace = self
-                .replace
-                .as_ref()
-                .map_or(&[][..], |(_, addresses)| addresses);
+            let mut replace = self.given_up.clone();
+            replace.extend(
+                self.replace
+                    .iter()
+                    .flat_map(|(_, addresses)| addresses.clone()),
+            );
             let plan = match plan::survey(
                 self.session,
                 self.terraform,
                 from,
-                replace,
+                &replace,
                 &mut self.unseen,
             )
             .await?

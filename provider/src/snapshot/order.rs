@@ -3,6 +3,7 @@
 //! `strata restore` writes it after it saw that no API answers; the control plane that initialises carries it out, and it is removed when the
 //! cluster lives. The snapshot itself stays where it is.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,9 @@ pub struct Order {
     pub snapshot: PathBuf,
     /// SHA-256 of the sealed file: another one that lies there later is refused.
     pub sha256: String,
+    /// Control planes that stood when it was written, with the ids of their machines at the platform: each is given back and ordered anew.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub replace: BTreeMap<String, String>,
 }
 
 fn name() -> Name {

@@ -1,5 +1,6 @@
 //! Two of three control planes burned, then all of them: a snapshot, new machines, the same cluster.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use strata_framework::Limits;
@@ -73,6 +74,7 @@ async fn a_snapshot_brings_the_cluster_back_and_the_workers_that_stand_find_it()
     let hash = data_encoding::HEXLOWER.encode(&<sha2::Sha256 as sha2::Digest>::digest(&sealed));
     let order = Order {
         snapshot: path.clone(),
+        replace: BTreeMap::new(),
         sha256: hash,
     };
     site.apply("after", &config_map("after")).await;
