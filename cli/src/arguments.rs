@@ -269,8 +269,22 @@ pub(crate) struct StoreOptions {
 pub(crate) enum StoreAction {
     /// Print the names of all entries
     List(Common),
+    /// Write an entry that a person supplies: its value comes on standard input, or is typed unseen
+    Put(StorePutOptions),
     /// Encrypt every entry anew so that one more person can read it (store `file`)
     AddRecipient(RecipientOptions),
+}
+
+#[derive(Args, Debug, Clone)]
+pub(crate) struct StorePutOptions {
+    /// Name of the entry, for example teleport/kubeconfig
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// Replace an entry that is there
+    #[arg(long)]
+    pub(crate) replace: bool,
+    #[command(flatten)]
+    pub(crate) common: Common,
 }
 
 #[derive(Args, Debug, Clone)]

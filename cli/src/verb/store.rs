@@ -1,10 +1,15 @@
-//! `strata store list` and `strata store add-recipient`: names, never values; and one more person who can read.
+//! `strata store list`, `put` and `add-recipient`: names, never values; what a person supplies; and one more person who can read.
+
+use std::io::{IsTerminal as _, Read as _};
 
 use anyhow::Context as _;
-use strata_provider::store::file;
+use strata_provider::{
+    secret::Secret,
+    store::{Name, Put, file},
+};
 
 use crate::{
-    arguments::{StoreAction, StoreOptions},
+    arguments::{StoreAction, StoreOptions, StorePutOptions},
     outcome::Outcome,
     preflight::{file_store, open_store},
     session::Session,
@@ -17,6 +22,12 @@ pub(crate) async fn run(options: &StoreOptions) -> anyhow::Result<Outcome> {
                 return Ok(Outcome::Preflight);
             };
             list(&session).await
+        }
+        StoreAction::Put(options) => {
+            let Some(session) = Session::open(&options.common)? else {
+                return Ok(Outcome::Preflight);
+            };
+            put(&session, options).await
         }
         StoreAction::AddRecipient(options) => {
             let Some(session) = Session::open(&options.common)? else {
@@ -33,6 +44,80 @@ async fn list(session: &Session) -> anyhow::Result<Outcome> {
         session.console.plain(name.as_str());
     }
     Ok(Outcome::Done)
+}
+
+/// What Strata makes itself and a cluster stands on, and what its runs tell each other.
+const OWN: [&str; 8] = [
+    "claim/",
+    "estate",
+    "fingerprint-key",
+    "join/",
+    "nodes/",
+    "pki",
+    "restore",
+    "ssh/",
+];
+
+async fn put(session: &Session, options: &StorePutOptions) -> anyhow::Result<Outcome> {
+    let console = session.console;
+    let refused = |why: String| {
+        console.plain(&format!("refused: {why}. Nothing was written."));
+        Ok(Outcome::Refused)
+    };
+    let name = match Name::parse(&options.name) {
+        Ok(name) => name,
+        Err(error) => return refused(error.to_string()),
+    };
+    if is_own(&name) {
+        return refused(format!(
+            "{name} is Strata's own entry: a cluster stands on what is in it"
+        ));
+    }
+    let Some(value) = value(&name)? else {
+        return refused("the value is empty".to_owned());
+    };
+    let store = open_store(&session.project, &session.cluster)?;
+    let put = store.put_if_absent(&name, &value).await;
+    match put.with_context(|| format!("writing {name}"))? {
+        Put::Written(_) => session.say("store", format!("{name} is written")),
+        Put::Exists(_) if options.replace => {
+            let put = store.put(&name, &value).await;
+            put.with_context(|| format!("replacing {name}"))?;
+            session.say("store", format!("{name} is replaced"));
+        }
+        Put::Exists(_) => {
+            return refused(format!("{name} is there already; --replace replaces it"));
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+fn is_own(name: &Name) -> bool {
+    OWN.iter().any(|own| match own.strip_suffix('/') {
+        Some(_) => name.as_str().starts_with(own),
+        None => name.as_str() == *own,
+    })
+}
+
+/// The value: never an argument, which every user of the machine can read. The end of its last line is not part of it.
+fn value(name: &Name) -> anyhow::Result<Option<Secret<String>>> {
+    let mut text = String::new();
+    if std::io::stdin().is_terminal() {
+        text = rpassword::prompt_password(format!("Value of {name}: "))
+            .context("reading the value from the terminal")?;
+    } else {
+        std::io::stdin()
+            .lock()
+            .read_to_string(&mut text)
+            .context("reading the value from standard input")?;
+    }
+    Ok(whole(&text))
+}
+
+fn whole(text: &str) -> Option<Secret<String>> {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    (!text.trim().is_empty()).then(|| Secret::new(text.to_owned()))
 }
 
 async fn add_recipient(session: &Session, recipient: &str) -> anyhow::Result<Outcome> {
@@ -108,6 +193,26 @@ fn why_not(kind: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_cluster_stands_on_is_not_written_by_hand() {
+        let own = |name: &str| is_own(&Name::parse(name).unwrap());
+        for name in ["pki", "estate", "claim/init", "nodes/cp-1/member", "ssh/operator"] {
+            assert!(own(name), "{name}");
+        }
+        for name in ["teleport/kubeconfig", "scaleway/secret-key", "pki-of-another", "estates"] {
+            assert!(!own(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_the_last_line_is_no_part_of_a_value() {
+        let read = |text: &str| whole(text).map(|value| value.expose().clone());
+        assert_eq!(read("s3cret\n").as_deref(), Some("s3cret"));
+        assert_eq!(read("s3cret\r\n").as_deref(), Some("s3cret"));
+        assert_eq!(read("a: b\nc: d\n\n").as_deref(), Some("a: b\nc: d\n"));
+        assert_eq!(read("\n"), None);
+    }
 
     #[test]
     fn the_line_is_one_that_the_cluster_file_takes() {

@@ -236,6 +236,36 @@ fn a_lost_state(first: &Project, lab: &Lab, file: &Path) {
         .expect_text("API answers");
 }
 
+/// What a person supplies comes on standard input; neither what is there nor what the cluster stands on is written over.
+fn put_by_hand(project: &Project, path: &str) {
+    let put = |name: &str, value: &str, more: &[&str]| {
+        let file = project.path().join("home/value");
+        fs::write(&file, value).unwrap();
+        let ran: crate::harness::Ran = project
+            .command("./bootstrap.sh")
+            .args(["store", "put", name, "-c", path])
+            .args(more)
+            .stdin(fs::File::open(&file).unwrap())
+            .output()
+            .unwrap()
+            .into();
+        assert!(!ran.text().contains(value.trim()), "{}", ran.text());
+        ran
+    };
+    put("team/token", "first-value\n", &[]).expect_code(0);
+    put("team/token", "second-value\n", &[])
+        .expect_code(3)
+        .expect_text("--replace");
+    put("team/token", "third-value\n", &["--replace"]).expect_code(0);
+    put("pki", "no-authority\n", &["--replace"])
+        .expect_code(3)
+        .expect_text("Strata's own entry");
+    let listed = project
+        .bootstrap(&["store", "list", "-c", path])
+        .expect_code(0);
+    assert!(listed.stdout.lines().any(|name| name == "team/token"));
+}
+
 /// One more person: every entry is for both, and the file says what to write down.
 fn a_colleague(first: &Project, path: &str) {
     use strata_provider::store::{Store, file::File};
@@ -249,6 +279,7 @@ fn a_colleague(first: &Project, path: &str) {
         "{}",
         names.stdout
     );
+    put_by_hand(first, path);
     first
         .bootstrap(&["store", "add-recipient", &recipient, "-c", path])
         .expect_code(0)
