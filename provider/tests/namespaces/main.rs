@@ -410,3 +410,61 @@ fn a_break_glass_key_is_valid_while_the_window_lasts() {
         }
     });
 }
+
+/// Each program writes down how it was called and says what it would; a disk named sda cannot discard.
+const STAND_INS: &str = r#"
+for tool in kubeadm ctr lsblk blkdiscard wipefs; do
+  printf '#!/bin/bash\necho "%s $*" >>/run/calls\ncase "%s $*" in\n' $tool $tool
+  cat <<'END'
+  "kubeadm config images list "*) echo registry.k8s.io/etcd:3.6.4-0 ;;
+  "lsblk "*) printf '/dev/nvme0n1\n/dev/sda\n/dev/sr0\n' ;;
+  "blkdiscard --force /dev/sda") exit 1 ;;
+esac
+END
+done | awk '/^#!/ { n++ } { print > "/run/tool." n }'
+n=0
+for tool in kubeadm ctr lsblk blkdiscard wipefs; do
+  n=$((n + 1))
+  install -m 755 /run/tool.$n /usr/local/sbin/$tool
+done
+"#;
+
+/// The script as bash and sudo run it, with the programs of a Flatcar node stood in for: no disk is touched.
+#[test]
+fn every_disk_is_wiped_or_named_and_a_restore_writes_both_families() {
+    inside(async |room| {
+        let site = Site::at(&room).await;
+        site.node.run(&["bash", "-c", STAND_INS]);
+        let session = site.session().await;
+        let calls = || site.node.run(&["cat", "/run/calls"]);
+        for (address, url) in [
+            ("198.51.100.10", "https://198.51.100.10:2380"),
+            ("2001:db8::10", "https://[2001:db8::10]:2380"),
+        ] {
+            let verb = Verb::KubeadmRestore {
+                name: NAME.into(),
+                address: address.parse().unwrap(),
+            };
+            session.run(&verb, b"").await.unwrap();
+            let member = format!(
+                "--name cp-1 --initial-cluster cp-1={url} --initial-advertise-peer-urls {url} --bump-revision"
+            );
+            assert!(calls().contains(&member), "{}", calls());
+        }
+        site.node
+            .run(&["install", "-D", "/dev/null", "/etc/kubernetes/pki/ca.key"]);
+        let error = session.run(&Verb::Wipe, b"").await.unwrap_err().to_string();
+        assert!(error.contains("cannot discard /dev/sda"), "{error}");
+        let calls = calls();
+        for call in [
+            "kubeadm reset --force --skip-phases=remove-etcd-member\n",
+            "blkdiscard --force /dev/nvme0n1\n",
+            "wipefs --all --force /dev/sda\n",
+        ] {
+            assert!(calls.contains(call), "{call}: {calls}");
+        }
+        assert!(!calls.contains("sr0"), "{calls}");
+        let mut left = site.node.command(&["test", "-e", "/etc/kubernetes"]);
+        assert!(!left.status().unwrap().success(), "the keys are there");
+    });
+}

@@ -13,7 +13,7 @@ mkdir -p "$place/etc"
 mount -t tmpfs -o mode=755 tmpfs "$place/etc"
 cp -a /etc/. "$place/etc"
 mount --move "$place/etc" /etc
-for folder in /opt /run /usr/local/sbin; do
+for folder in /opt /run /usr/local/sbin /var/lib; do
   mount -t tmpfs -o mode=755 tmpfs "$folder"
 done
 mkdir -p /run/sshd /etc/strata/nft /opt/strata/bin

@@ -54,13 +54,15 @@ part() {
 # etcd's folder anew from a snapshot, with one member. etcdutl is in etcd's image only, and no pod runs yet. The revision jumps far ahead, so that
 # nobody who saw a later one than the snapshot's takes old objects for new ones.
 restore() {
-  local image
+  local image url="https://$2:2380"
   local mounts="--mount type=bind,src=/etc/strata,dst=/etc/strata,options=rbind:ro --mount type=bind,src=/var/lib,dst=/var/lib,options=rbind:rw"
-  local member="--name $1 --initial-cluster $1=https://$2:2380 --initial-advertise-peer-urls https://$2:2380"
+  case "$2" in
+    *:*) url="https://[$2]:2380" ;;
+  esac
   image=$(kubeadm config images list --config /etc/strata/kubeadm.yaml | grep -E '/etcd:')
   ctr --namespace k8s.io images pull "$image"
   rm -rf /var/lib/etcd
-  ctr --namespace k8s.io run --rm $mounts "$image" strata-restore etcdutl snapshot restore /etc/strata/restore.db --data-dir /var/lib/etcd $member --bump-revision 1000000000 --mark-compacted
+  ctr --namespace k8s.io run --rm $mounts "$image" strata-restore etcdutl snapshot restore /etc/strata/restore.db --data-dir /var/lib/etcd --name "$1" --initial-cluster "$1=$url" --initial-advertise-peer-urls "$url" --bump-revision 1000000000 --mark-compacted
 }
 
 # All certificates of a control plane were made with its API server's, and are renewed with it, 60 days before they end.
