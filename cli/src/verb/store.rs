@@ -197,10 +197,21 @@ mod tests {
     #[test]
     fn what_a_cluster_stands_on_is_not_written_by_hand() {
         let own = |name: &str| is_own(&Name::parse(name).unwrap());
-        for name in ["pki", "estate", "claim/init", "nodes/cp-1/member", "ssh/operator"] {
+        for name in [
+            "pki",
+            "estate",
+            "claim/init",
+            "nodes/cp-1/member",
+            "ssh/operator",
+        ] {
             assert!(own(name), "{name}");
         }
-        for name in ["teleport/kubeconfig", "scaleway/secret-key", "pki-of-another", "estates"] {
+        for name in [
+            "teleport/kubeconfig",
+            "scaleway/secret-key",
+            "pki-of-another",
+            "estates",
+        ] {
             assert!(!own(name), "{name}");
         }
     }
