@@ -1,5 +1,6 @@
 //! What commands ask of where machines come from: which of them are ours, which somebody else's. Reads only.
 
+pub(crate) mod proxmox;
 pub(crate) mod scaleway;
 
 use std::net::IpAddr;
@@ -7,13 +8,15 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use strata_provider::{credential::Source, environment::Environment};
 
-use self::scaleway::Scaleway;
+use self::{proxmox::Proxmox, scaleway::Scaleway};
 use crate::{cluster::Cluster, finding::Finding, project::Project};
 
 /// The platform of one cluster.
 pub(crate) enum Platform {
     /// Rented servers.
-    Scaleway(Scaleway),
+    Scaleway(Box<Scaleway>),
+    /// Virtual machines.
+    Proxmox(Proxmox),
 }
 
 /// A machine that is marked with the cluster's name.
@@ -48,7 +51,11 @@ impl Platform {
         let platform = &cluster.spec.platform;
         if let Some(settings) = &platform.scaleway {
             let scaleway = Scaleway::new(project, environment, cluster, settings).await?;
-            return Ok(Self::Scaleway(scaleway));
+            return Ok(Self::Scaleway(Box::new(scaleway)));
+        }
+        if let Some(settings) = &platform.proxmox {
+            let proxmox = Proxmox::new(project, environment, cluster, settings).await?;
+            return Ok(Self::Proxmox(proxmox));
         }
         anyhow::bail!("platform {} is not available yet", platform.kind)
     }
@@ -57,6 +64,7 @@ impl Platform {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Scaleway(_) => "Scaleway",
+            Self::Proxmox(_) => "Proxmox",
         }
     }
 
@@ -64,6 +72,10 @@ impl Platform {
     pub(crate) fn refuses(&self, error: &anyhow::Error) -> Finding {
         let (code, fix) = match self {
             Self::Scaleway(_) => ("SCW-02", "check the API key, its rights and the project"),
+            Self::Proxmox(_) => (
+                "PVE-02",
+                "check address, certificate and token, and that the token may see machines (VM.Audit)",
+            ),
         };
         Finding::error(code, format!("{} refuses: {error:#}", self.name()), fix)
     }
@@ -72,6 +84,7 @@ impl Platform {
     pub(crate) fn credential(&self) -> &Source {
         match self {
             Self::Scaleway(scaleway) => scaleway.credential(),
+            Self::Proxmox(proxmox) => proxmox.credential(),
         }
     }
 
@@ -92,6 +105,7 @@ impl Platform {
     pub(crate) async fn machines(&self) -> anyhow::Result<Vec<Machine>> {
         match self {
             Self::Scaleway(scaleway) => scaleway.machines().await,
+            Self::Proxmox(proxmox) => proxmox.machines().await,
         }
     }
 }

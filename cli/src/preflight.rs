@@ -1,6 +1,7 @@
 //! Everything that can be known before anything is changed. Reads only; all findings, not only the first.
 
 mod operator;
+mod proxmox;
 mod scaleway;
 
 use std::{path::PathBuf, sync::Arc};
@@ -79,6 +80,9 @@ pub(crate) async fn run(
                     Platform::Scaleway(scaleway) => {
                         scaleway::check(scaleway, cluster, &mut preflight).await;
                     }
+                    Platform::Proxmox(proxmox) => {
+                        proxmox::check(proxmox, cluster, environment, &mut preflight).await;
+                    }
                 }
             }
         }
@@ -86,7 +90,8 @@ pub(crate) async fn run(
     if cluster.spec.dns.kind == "cloudflare" {
         check_cloudflare(project, cluster, environment, &mut preflight).await;
     }
-    if cluster.spec.access.operators_auto {
+    // Only machines with SSH admit nobody but the operator.
+    if cluster.spec.access.operators_auto && cluster.spec.distribution.kubeadm.is_some() {
         let missing = !preflight.missing.is_empty();
         operator::check(environment, missing, &mut preflight.report).await;
     }

@@ -30,7 +30,8 @@ pub use crate::configuration::{
 use crate::credential::{self, Credential};
 use crate::environment::{Environment, OnDemand};
 use crate::http::client::{Client as Http, Settings};
-use crate::proxmox::{self, Proxmox};
+use crate::proxmox::Proxmox;
+use crate::proxmox::connect::{Trust, connect, in_lab};
 use crate::secret::Secret;
 use crate::services::cloudflare;
 use crate::services::scaleway::client::Client as ScalewayClient;
@@ -418,74 +419,41 @@ impl Strata {
             .get_or_try_init(|| async {
                 let environment = self.environment().await?;
                 let token = self.credential(&credential::PROXMOX, None).await?;
-                let block = self.configuration.proxmox.known();
-                // In the lab the address of the cluster file would be a real one; the lab has its own.
-                let base = known(block.map(|block| &block.url))
-                    .filter(|_| !self.is_lab())
-                    .or_else(|| environment.get("PROXMOX_VE_ENDPOINT"))
-                    .ok_or_else(|| {
-                        Diagnostics::error("Cannot find Proxmox", "No address is configured.").hint(
-                            "Set `url` in `proxmox` of the provider block, or PROXMOX_VE_ENDPOINT.",
-                        )
-                    })?;
-                let host = base.trim_end_matches('/').trim_end_matches("/api2/json");
-                let settings = Settings {
-                    service: "proxmox",
-                    base: format!("{}/api2/json", host.trim_end_matches('/')),
-                    header: http::header::AUTHORIZATION,
-                    token: Secret::new(String::new()),
-                    speed: environment.speed(),
-                };
-                let failed = |error: &dyn std::error::Error| {
-                    Diagnostics::failed("use", "credential", "PROXMOX_VE_API_TOKEN", error)
-                };
-                let mut header =
-                    http::HeaderValue::from_str(&format!("PVEAPIToken={}", token.expose()))
-                        .map_err(|error| failed(&error))?;
-                header.set_sensitive(true);
-                let dialer = environment.dialer().clone();
-                let client = match self.proxmox_trust(environment)? {
-                    Some(tls) => Http::with_tls(dialer, tls, settings),
-                    None => Http::new(dialer, settings),
-                };
-                let client = client
-                    .map_err(|error| failed(&error))?
-                    .with_header(http::header::AUTHORIZATION, header)
-                    .with_decisions(proxmox::error::is_decision);
-                Ok(Proxmox::new(proxmox::client::Client::new(client)))
+                let (url, trust) = self.proxmox_place(environment)?;
+                let client = connect(environment, &url, &trust, &token).map_err(|error| {
+                    Diagnostics::failed("use", "Proxmox", &url, &error).at(Path::of("proxmox"))
+                })?;
+                Ok(Proxmox::new(client))
             })
             .await
     }
 
-    /// Whose certificates are Proxmox's; `None` for the platform's roots.
-    fn proxmox_trust(
-        &self,
-        environment: &Environment,
-    ) -> Result<Option<Arc<rustls::ClientConfig>>, Diagnostics> {
-        let failed = |error: &dyn std::error::Error, attribute: &str| {
-            Diagnostics::failed("trust", "Proxmox", "", error)
-                .at(Path::of("proxmox").attribute(attribute))
+    /// Where the API is and whose certificates it has. The address of the cluster file would be a real one; the lab has its own.
+    fn proxmox_place(&self, environment: &Environment) -> Result<(String, Trust), Diagnostics> {
+        let nowhere = || {
+            Diagnostics::error("Cannot find Proxmox", "No address is configured.")
+                .hint("Set `url` in `proxmox` of the provider block, or PROXMOX_VE_ENDPOINT.")
         };
         if self.is_lab() {
-            let ca = environment.get("STRATA_PROXMOX_CA");
-            let trust = ca.map(proxmox::trust::authority).transpose();
-            return trust.map_err(|error| failed(&error, "ca_file"));
+            return in_lab(environment).ok_or_else(nowhere);
         }
-        let Some(block) = self.configuration.proxmox.known() else {
-            return Ok(None);
+        let block = self.configuration.proxmox.known();
+        let url = known(block.map(|block| &block.url))
+            .or_else(|| environment.get("PROXMOX_VE_ENDPOINT"))
+            .ok_or_else(nowhere)?;
+        let pins = block.map(|block| block.fingerprints.or_default());
+        let trust = match (pins, known(block.map(|block| &block.ca_file))) {
+            (Some(pins), _) if !pins.is_empty() => Trust::Pins(pins),
+            (_, Some(file)) => {
+                let pem = std::fs::read_to_string(self.root().join(file));
+                Trust::Authority(pem.map_err(|error| {
+                    Diagnostics::failed("read", "file", file, &error)
+                        .at(Path::of("proxmox").attribute("ca_file"))
+                })?)
+            }
+            _ => Trust::System,
         };
-        let pins = block.fingerprints.or_default();
-        if !pins.is_empty() {
-            let trust = proxmox::trust::pinned(&pins).map(Some);
-            return trust.map_err(|error| failed(&error, "fingerprints"));
-        }
-        let Some(file) = known(Some(&block.ca_file)) else {
-            return Ok(None);
-        };
-        let pem = std::fs::read_to_string(self.root().join(file));
-        let pem = pem.map_err(|error| failed(&error, "ca_file"))?;
-        let trust = proxmox::trust::authority(&pem).map(Some);
-        trust.map_err(|error| failed(&error, "ca_file"))
+        Ok((url.to_owned(), trust))
     }
 }
 

@@ -11,6 +11,7 @@
 pub mod access;
 pub mod cidata;
 pub mod client;
+pub mod connect;
 pub mod delivery;
 pub mod error;
 pub mod marks;

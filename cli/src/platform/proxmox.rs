@@ -1,0 +1,108 @@
+//! Proxmox VE: machines with our marks, and what its hosts have.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use anyhow::Context as _;
+use strata_provider::{
+    credential::{PROXMOX, Source},
+    environment::Environment,
+    proxmox::{
+        Marks,
+        client::Client,
+        connect::{Trust, connect, in_lab},
+        wire::Storage,
+    },
+};
+
+use super::Machine;
+use crate::{cluster::Cluster, preflight::open_store, project::Project};
+
+/// Proxmox, as one cluster uses it.
+pub(crate) struct Proxmox {
+    client: Client,
+    credential: Source,
+    cluster: String,
+    /// Address of each node, as the cluster file has it.
+    addresses: BTreeMap<String, IpAddr>,
+}
+
+impl Proxmox {
+    /// Fails when the credential is nowhere; of the platform nothing is asked yet.
+    pub(super) async fn new(
+        project: &Project,
+        environment: &Environment,
+        cluster: &Cluster,
+        settings: &strata_cluster::Proxmox,
+    ) -> anyhow::Result<Self> {
+        let store = open_store(project, cluster)?;
+        let (token, credential) = PROXMOX.find(environment, None, &*store).await?;
+        let (url, trust) = if cluster.is_lab() {
+            in_lab(environment).context("the lab runs no Proxmox")?
+        } else {
+            (settings.url.clone(), trust(cluster, settings)?)
+        };
+        let client = connect(environment, &url, &trust, &token)
+            .with_context(|| format!("using the credential from {credential} at {url}"))?;
+        let addresses = cluster.spec.nodes.iter().filter_map(|(name, node)| {
+            let address = node.address.as_deref()?.split('/').next()?;
+            Some((name.clone(), address.parse().ok()?))
+        });
+        Ok(Self {
+            client,
+            credential,
+            cluster: cluster.name().to_owned(),
+            addresses: addresses.collect(),
+        })
+    }
+
+    /// Where the credential was found.
+    pub(super) fn credential(&self) -> &Source {
+        &self.credential
+    }
+
+    /// Address of each node, as the cluster file has it.
+    pub(crate) fn addresses(&self) -> &BTreeMap<String, IpAddr> {
+        &self.addresses
+    }
+
+    /// Machines that are marked with this cluster's name.
+    pub(super) async fn machines(&self) -> anyhow::Result<Vec<Machine>> {
+        let all = self.client.machines().await.context("listing machines")?;
+        let ours = all.iter().filter_map(|machine| {
+            let marks = Marks::of(machine).filter(|marks| marks.cluster == self.cluster)?;
+            let text = |mark: String| Some(mark).filter(|mark| !mark.is_empty());
+            Some(Machine {
+                name: machine.name.clone(),
+                address: self.addresses.get(&marks.node).copied(),
+                owner: text(marks.owner),
+                node: text(marks.node),
+                is_leaving: false,
+            })
+        });
+        Ok(ours.collect())
+    }
+
+    /// Storages of a host that take a kind of content.
+    pub(crate) async fn storages(&self, host: &str, content: &str) -> anyhow::Result<Vec<Storage>> {
+        let found = self.client.storages(host, content).await;
+        found.with_context(|| format!("listing storages of {host}"))
+    }
+}
+
+/// The CA beside the cluster file, or pins.
+fn trust(cluster: &Cluster, settings: &strata_cluster::Proxmox) -> anyhow::Result<Trust> {
+    if !settings.fingerprints.is_empty() {
+        return Ok(Trust::Pins(settings.fingerprints.clone()));
+    }
+    let Some(file) = &settings.ca_file else {
+        return Ok(Trust::System);
+    };
+    let folder = cluster
+        .file
+        .parent()
+        .context("the cluster file is in a folder")?;
+    let path = folder.join(file);
+    let pem = std::fs::read_to_string(&path)
+        .with_context(|| format!("reading the CA of Proxmox from {}", path.display()))?;
+    Ok(Trust::Authority(pem))
+}
