@@ -2,9 +2,12 @@
 //!
 //! What happens within a second to things of one kind is one line. While something runs, there is a line at least every 30 s.
 
+mod speech;
+
 use std::fmt::Write as _;
 use std::{collections::BTreeMap, time::Duration};
 
+use self::speech::{SERVER, speech};
 use crate::{
     console::{Line, duration},
     finding::counted,
@@ -15,115 +18,11 @@ use crate::{
 /// The resource of layers 01 to 03 that only carries preconditions.
 const GUARD: &str = "terraform_data.guard";
 
-/// The resource that costs money.
-const SERVER: &str = "strata_scaleway_baremetal_server";
-
 /// Events of one kind that come within this time share a line.
 const BATCH: Duration = Duration::from_secs(1);
 
 /// A wait says at least this often what it waits for.
 const HEARTBEAT: Duration = Duration::from_secs(30);
-
-/// What is said about one kind of resource.
-struct Speech {
-    kind: &'static str,
-    /// The wait, as in "waiting for".
-    wait: &'static str,
-    /// What is said when creating begins; `{}` is the names.
-    begins: Option<&'static str>,
-    created: &'static str,
-    adopted: &'static str,
-    updated: &'static str,
-    deleted: &'static str,
-}
-
-const SPEECH: [Speech; 9] = [
-    Speech {
-        kind: "strata_secret",
-        wait: "the store",
-        begins: None,
-        created: "store entries made: {}",
-        adopted: "store entries taken over: {}",
-        updated: "store entries renewed: {}",
-        deleted: "store entries deleted: {}",
-    },
-    Speech {
-        kind: "strata_scaleway_ssh_key",
-        wait: "Scaleway's answer",
-        begins: None,
-        created: "SSH key registered: {}",
-        adopted: "SSH key taken over: {}",
-        updated: "SSH key updated: {}",
-        deleted: "SSH key removed: {}",
-    },
-    Speech {
-        kind: SERVER,
-        wait: "delivery of",
-        begins: Some("ordering {}"),
-        created: "delivered: {}",
-        adopted: "server taken over, none ordered: {}",
-        updated: "server brought in line: {}",
-        deleted: "server given back, and seen to be gone: {}",
-    },
-    Speech {
-        kind: "strata_kubeadm_node",
-        wait: "kubeadm on",
-        begins: Some("kubeadm on {} (membership changes one at a time)"),
-        created: "member of the cluster: {}",
-        adopted: "member taken over: {}",
-        updated: "node brought in line: {}",
-        deleted: "left the cluster: {}",
-    },
-    Speech {
-        kind: "strata_dns_record",
-        wait: "the DNS service",
-        begins: None,
-        created: "record published: {}",
-        adopted: "record taken over: {}",
-        updated: "record changed: {}",
-        deleted: "record removed: {}",
-    },
-    Speech {
-        kind: "strata_kubernetes_manifests",
-        wait: "objects of",
-        begins: None,
-        created: "objects applied: {}",
-        adopted: "objects taken over: {}",
-        updated: "objects updated: {}",
-        deleted: "objects removed: {}",
-    },
-    Speech {
-        kind: "strata_kubeadm_join_info",
-        wait: "join information",
-        begins: None,
-        created: "join information stored",
-        adopted: "join information taken over",
-        updated: "join information stored",
-        deleted: "join information and its token revoked",
-    },
-    Speech {
-        kind: "strata_node_lockdown",
-        wait: "lockdown of",
-        begins: Some("locking {}"),
-        created: "locked, proven from here and confirmed by the node: {}",
-        adopted: "lockdown taken over: {}",
-        updated: "firewall brought in line: {}",
-        deleted: "lockdown released: {}",
-    },
-    Speech {
-        kind: "strata_kubernetes_cluster",
-        wait: "all nodes Ready in",
-        begins: None,
-        created: "every node Ready, checks passed",
-        adopted: "every node Ready, checks passed",
-        updated: "every node Ready, checks passed",
-        deleted: "tear-down marked: no drain, no quorum checks",
-    },
-];
-
-fn speech(kind: &str) -> Option<&'static Speech> {
-    SPEECH.iter().find(|speech| speech.kind == kind)
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {

@@ -17,7 +17,8 @@ module "credentials" {
 
   cluster             = local.cluster.name
   owner               = terraform_data.estate.id
-  project             = local.scaleway.project
+  distribution        = local.cluster.distribution.kind
+  scaleway            = local.scaleway
   sealing_rotation    = var.sealing_rotation
   deletion_protection = var.deletion_protection
 }

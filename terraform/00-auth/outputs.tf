@@ -5,7 +5,7 @@ output "contract" {
   value = {
     version             = 1
     cluster_file_sha256 = local.cluster.sha256
-    ready               = module.credentials.pki.ca_hash != null
+    ready               = module.credentials.pki.fingerprint != null
   }
 }
 
@@ -17,12 +17,12 @@ output "owner" {
 # ---- read by 01-infrastructure ----
 
 output "pki" {
-  description = "Store name of the cluster PKI and the hash of its CA, for example \"sha256:9f0e...\"."
+  description = "Store name and fingerprint of the cluster PKI."
   value       = module.credentials.pki
 }
 
 output "operator_key" {
-  description = "The operator's SSH key: store name, public half, id at Scaleway."
+  description = "The operator's SSH key: store name, public half, id at Scaleway; null where nodes have no SSH."
   value       = module.credentials.operator_key
 }
 

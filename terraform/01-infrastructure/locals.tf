@@ -2,61 +2,40 @@
 
 locals {
   kubeadm = local.cluster.distribution.kubeadm
-
-  # Who reaches port 22 of a new machine until it is locked: the networks that the cluster file names and, with `auto`, this machine.
-  operators = concat(local.cluster.access.operators, flatten([for here in ephemeral.strata_operator_address.here : tolist(here.cidrs)]))
+  talos   = local.cluster.distribution.talos
 
   # First by name. Its address is published before kubeadm starts, every other control plane's when that node is a member (FN5).
   first = local.cluster.control_planes[0]
 
-  # DNS zones that carry the endpoint, with their backend: one, or none for `endpoint.via: node`.
+  # The API has an address of its own, which one control plane after the other has.
+  virtual       = local.cluster.endpoint.via == "vip"
+  first_address = local.virtual ? local.cluster.endpoint.address : local.addresses[local.first][0]
+
+  # DNS zones that carry the endpoint, with their backend: one, or none for an endpoint that is an address.
   zones = local.cluster.dns.kind == "none" ? toset([]) : toset(["${local.cluster.dns.kind}/${local.cluster.dns.zone}"])
 
-  addresses = {
-    for name, machine in module.machine : name => compact([machine.ipv4, machine.ipv6])
-  }
+  # Of rented servers when they are there; of virtual machines from the cluster file.
+  addresses = merge(
+    { for name, machine in module.machine : name => compact([machine.ipv4, machine.ipv6]) },
+    { for name, node in local.talos_nodes : name => [split("/", node.address)[0]] },
+  )
 
   # The cluster as its API is reached. Names of store entries, never what is in them.
   kubernetes = {
     name               = local.cluster.name
     endpoint           = local.cluster.endpoint.name
     port               = local.cluster.endpoint.port
-    kubernetes_version = local.kubeadm.version
+    kubernetes_version = local.kubeadm == null ? local.talos.kubernetes : local.kubeadm.version
     pod_subnet         = local.cluster.network.pods
     service_subnet     = local.cluster.network.services
     dns_domain         = local.cluster.network.domain
-    audit              = local.kubeadm.audit
+    audit              = try(local.kubeadm.audit, true)
     extra_sans         = local.cluster.endpoint.extra_sans
     pki                = local.auth.pki.name
-    control_planes     = { for name in local.cluster.control_planes : name => module.machine[name].ipv4 }
-    peers              = { for name, machine in module.machine : name => machine.ipv4 }
+    control_planes     = { for name in local.cluster.control_planes : name => local.addresses[name][0] }
+    peers              = { for name, addresses in local.addresses : name => addresses[0] }
   }
 
-  # How the lockdown comes in through Teleport. Its agent is installed by whoever runs Teleport, while the nodes are open; with an identity in the store it finds
-  # a join token where its chart looks for one.
-  teleport = local.cluster.access.teleport == null ? null : {
-    proxy      = local.cluster.access.teleport.proxy
-    cluster    = local.cluster.access.teleport.cluster
-    kubeconfig = "teleport/kubeconfig"
-    timeout    = "${local.cluster.timeouts.agent}s"
-
-    join = {
-      identity  = "teleport/identity"
-      namespace = "teleport-agent"
-      secret    = "teleport-kube-agent-join-token"
-    }
-  }
-
-  nodes = {
-    for name, node in local.cluster.nodes : name => {
-      role      = node.role
-      server_id = module.machine[name].id
-      ready     = module.machine[name].ready
-      address   = module.machine[name].ipv4
-      addresses = local.addresses[name]
-      labels    = node.labels
-      taints    = node.taints
-      ssh       = module.machine[name].ssh
-    }
-  }
+  # Members of the cluster, whoever made them: names, and addresses by name.
+  members = one(concat(module.node, module.talos_cluster))
 }

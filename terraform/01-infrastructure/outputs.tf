@@ -19,16 +19,19 @@ output "kubernetes" {
 # ---- read by people and `bootstrap.sh status` ----
 
 output "machines" {
-  description = "Server id and address of each node."
-  value       = { for name, machine in module.machine : name => { server_id = machine.id, address = machine.ipv4, ready = machine.ready } }
+  description = "Machine's id (of the server, or host/vmid) and address of each node."
+  value = merge(
+    { for name, machine in module.machine : name => { server_id = machine.id, address = machine.ipv4, ready = machine.ready } },
+    { for name, machine in module.talos_machine : name => { server_id = module.virtual_machine[name].id, address = machine.address, ready = machine.ready } },
+  )
 }
 
 output "locked" {
   description = "Whether each node is closed."
-  value       = module.lockdown.locked
+  value       = try(module.lockdown[0].locked, {})
 }
 
 output "join_info" {
-  description = "Hash of the cluster CA and expiry of the stored join token."
-  value       = { ca_hash = module.join_info.ca_hash, expires_at = module.join_info.expires_at }
+  description = "Hash of the cluster CA and expiry of the stored join token; null where nobody joins by token."
+  value       = one([for info in module.join_info : { ca_hash = info.ca_hash, expires_at = info.expires_at }])
 }

@@ -6,6 +6,7 @@ provider "strata" {
   owner    = local.auth.owner
   store    = local.store
   scaleway = local.scaleway
+  proxmox  = local.proxmox
 }
 # What the provider block needs, from the cluster file.
 
@@ -21,8 +22,15 @@ locals {
     namespace   = local.cluster.store.namespace
   }
 
-  scaleway = {
+  # Platforms that the cluster does not use are null: nothing is asked of them.
+  scaleway = local.cluster.platform.scaleway == null ? null : {
     zone    = local.cluster.platform.scaleway.zone
     project = local.cluster.platform.scaleway.project
+  }
+
+  proxmox = local.cluster.platform.proxmox == null ? null : {
+    url          = local.cluster.platform.proxmox.url
+    ca_file      = try(abspath("${dirname(var.cluster_file)}/${local.cluster.platform.proxmox.ca_file}"), null)
+    fingerprints = local.cluster.platform.proxmox.fingerprints
   }
 }

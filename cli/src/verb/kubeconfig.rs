@@ -72,5 +72,5 @@ pub(crate) async fn pki(session: &Session) -> anyhow::Result<Pki> {
     )
     .await
     .context("reading the cluster's PKI; layer 00 makes it")?;
-    Pki::parse(entry.value.expose()).context("reading the cluster's PKI")
+    Pki::of_entry(entry.value.expose()).context("reading the cluster's PKI")
 }

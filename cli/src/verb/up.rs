@@ -256,6 +256,13 @@ fn confirmed(
     if preflight.missing.is_empty() {
         return Ok(true);
     }
+    if session.cluster.spec.platform.scaleway.is_none() {
+        session.say(
+            "machines",
+            format!("to make: {}", preflight.missing.join(" ")),
+        );
+        return Ok(true);
+    }
     let lab = session.cluster.is_lab();
     session.say("cost", cost(preflight, lab));
     if lab {

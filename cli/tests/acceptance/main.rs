@@ -15,4 +15,5 @@ mod loss;
 mod mutations;
 mod rollback;
 mod sealing;
+mod talos;
 mod wrong_files;

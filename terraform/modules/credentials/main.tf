@@ -9,10 +9,18 @@ resource "strata_secret" "estate" {
   deletion_protection = var.deletion_protection
 }
 
+locals {
+  # What a distribution keeps its CAs in, and whether its nodes are reached over SSH.
+  pki = {
+    kubeadm = { kind = "kubeadm_pki", ssh = true }
+    talos   = { kind = "talos_secrets", ssh = false }
+  }[var.distribution]
+}
+
 # Made before anything is ordered: the CA hash is known from here on and no node ever holds the only copy.
 resource "strata_secret" "pki" {
   name                = "pki"
-  kind                = "kubeadm_pki"
+  kind                = local.pki.kind
   deletion_protection = var.deletion_protection
 
   # Not data: a store that belongs to another estate must stop the run before anything is written to it.
@@ -20,6 +28,8 @@ resource "strata_secret" "pki" {
 }
 
 resource "strata_secret" "operator" {
+  count = local.pki.ssh ? 1 : 0
+
   name                = "ssh/operator"
   kind                = "ssh_keypair"
   deletion_protection = var.deletion_protection
@@ -41,7 +51,9 @@ resource "strata_secret" "sealing" {
 }
 
 resource "strata_scaleway_ssh_key" "operator" {
+  count = var.scaleway == null ? 0 : 1
+
   name       = "strata-${var.cluster}-operator"
-  public_key = strata_secret.operator.public["public_key"]
-  project_id = var.project
+  public_key = strata_secret.operator[0].public["public_key"]
+  project_id = var.scaleway.project
 }

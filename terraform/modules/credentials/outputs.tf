@@ -1,18 +1,18 @@
 output "pki" {
-  description = "Store name of the PKI and the hash of its cluster CA."
+  description = "Store name and fingerprint of the PKI."
   value = {
-    name    = strata_secret.pki.name
-    ca_hash = strata_secret.pki.public["ca_hash"]
+    name        = strata_secret.pki.name
+    fingerprint = strata_secret.pki.fingerprint
   }
 }
 
 output "operator_key" {
-  description = "Store name, public half and Scaleway id of the operator's key."
-  value = {
-    name        = strata_secret.operator.name
-    public_key  = strata_secret.operator.public["public_key"]
-    scaleway_id = strata_scaleway_ssh_key.operator.id
-  }
+  description = "Store name, public half and Scaleway id of the operator's key; null where nodes have no SSH."
+  value = one([for key in strata_secret.operator : {
+    name        = key.name
+    public_key  = key.public["public_key"]
+    scaleway_id = one(strata_scaleway_ssh_key.operator[*].id)
+  }])
 }
 
 output "sealing" {

@@ -14,10 +14,24 @@ variable "owner" {
 
 # ---- platform ----
 
-variable "project" {
-  description = "Scaleway project that the key is registered in. Null means the provider's default project."
+variable "distribution" {
+  description = "What turns machines into nodes: kubeadm or talos. Each keeps its CAs in an entry of its own kind."
   type        = string
-  default     = null
+  default     = "kubeadm"
+  nullable    = false
+
+  validation {
+    condition     = contains(["kubeadm", "talos"], var.distribution)
+    error_message = "A distribution is kubeadm or talos."
+  }
+}
+
+variable "scaleway" {
+  description = "Scaleway project that the operator's key is registered in, for example { project = null } for the provider's default one. Null: the cluster is not at Scaleway."
+  type = object({
+    project = optional(string)
+  })
+  default = null
 }
 
 # ---- optional ----

@@ -43,7 +43,9 @@ impl Inventory {
             if session.project.has_state(layer) {
                 let state = terraform.pull(layer).await?;
                 let state: Value = serde_json::from_str(state.as_deref().unwrap_or("{}"))?;
-                inventory.servers += instances(&state, |kind| kind.ends_with("_server"));
+                inventory.servers += instances(&state, |kind| {
+                    kind.ends_with("_server") || kind == "strata_proxmox_vm"
+                });
                 inventory.records += instances(&state, |kind| kind == "strata_dns_record");
             }
         }

@@ -1,0 +1,174 @@
+//! Talos on Proxmox: up, nothing to do, one node at a time, upgrades with quorum at every moment, a control plane less, and gone.
+
+use serde_json::{Value, json};
+
+use crate::cold_start::{assert_only_reads, assert_ready};
+use crate::harness::{Lab, Project};
+
+const NAME: &str = "lab-talos";
+
+/// The shipped example, which the test then edits as a person would.
+fn example(project: &Project) -> String {
+    let file = project.path().join("examples/clusters/lab-talos.yaml");
+    std::fs::read_to_string(file).unwrap()
+}
+
+fn machine<'a>(estate: &'a Value, node: &str) -> &'a Value {
+    let machines = estate["talos"]["machines"].as_array().unwrap();
+    machines
+        .iter()
+        .find(|machine| machine["node"] == node)
+        .unwrap_or_else(|| panic!("no machine is {node}: {estate:#}"))
+}
+
+/// What happened since an entry of the journal.
+fn since(estate: &Value, from: usize) -> Vec<Value> {
+    estate["talos"]["journal"].as_array().unwrap()[from..].to_vec()
+}
+
+fn length(lab: &Lab) -> usize {
+    lab.estate()["talos"]["journal"].as_array().unwrap().len()
+}
+
+/// Of every moment that the lab wrote down: more than half of the voters lived.
+fn assert_quorum(events: &[Value]) {
+    let mut seen = 0;
+    for event in events {
+        let (Some(voters), Some(alive)) =
+            (event["voters"].as_u64(), event["voters_alive"].as_u64())
+        else {
+            continue;
+        };
+        seen += 1;
+        assert!(2 * alive > voters, "quorum was lost: {event}");
+    }
+    assert!(seen > 0, "no moment was looked at: {events:?}");
+}
+
+#[test]
+fn five_nodes_of_talos_come_up_change_one_at_a_time_and_go() {
+    let project = Project::new();
+    let text = example(&project);
+    let file = project.cluster_file(NAME, &text);
+    let path = file.to_str().unwrap();
+    project
+        .bootstrap(&["-c", path, "--yes"])
+        .expect_code(0)
+        .expect_text("5 of 5 Ready");
+    assert_ready(&project, NAME, 5);
+    let lab = project.lab(NAME);
+    // The kubeconfig names the virtual address, which nobody configured by hand (T47, T48).
+    project
+        .kubectl(
+            NAME,
+            &[
+                "config",
+                "view",
+                "-o",
+                "jsonpath={.clusters[0].cluster.server}",
+            ],
+        )
+        .expect_code(0)
+        .expect_text("https://192.0.2.10:6443");
+    let estate = lab.estate();
+    for node in ["cp-1", "cp-2", "cp-3", "w-1", "w-2"] {
+        let machine = machine(&estate, node);
+        assert_eq!(
+            (&machine["mode"], &machine["cidata"]),
+            (&json!("normal"), &json!(false)),
+            "{machine:#}"
+        );
+    }
+
+    lab.clear_calls();
+    project
+        .bootstrap(&["-c", path, "--yes"])
+        .expect_code(0)
+        .expect_text("no changes");
+    assert_only_reads(&lab);
+
+    one_patch(&project, &text);
+    upgrade(&project, &text);
+    fewer_control_planes(&project, &text);
+
+    project
+        .bootstrap(&["destroy", "-c", path, "--all", "--yes"])
+        .expect_code(0)
+        .expect_text("no server of lab-talos is left");
+}
+
+/// A changed patch is an update of each machine, one after the other, and of nothing else.
+fn one_patch(project: &Project, text: &str) {
+    let lab = project.lab(NAME);
+    std::fs::write(
+        project.path().join("sysctls.yaml"),
+        "machine: {sysctls: {vm.max_map_count: \"262144\"}}\n",
+    )
+    .unwrap();
+    let patched = text.replace(
+        "w-1: {role: worker,",
+        "w-1: {role: worker, patches: [sysctls.yaml],",
+    );
+    assert_ne!(patched, text);
+    let file = project.cluster_file(NAME, &patched);
+    let changes = project.changes(NAME, &file, "01-infrastructure");
+    assert_eq!(changes.len(), 1, "{changes:?}");
+    let before = length(&lab);
+    project
+        .bootstrap(&["-c", file.to_str().unwrap(), "--yes"])
+        .expect_code(0);
+    assert_quorum_if_any(&since(&lab.estate(), before));
+    assert_eq!(project.changes(NAME, &file, "01-infrastructure").len(), 0);
+    // And back.
+    project.cluster_file(NAME, text);
+    project
+        .bootstrap(&["-c", file.to_str().unwrap(), "--yes"])
+        .expect_code(0);
+}
+
+/// A worker's change is no event of etcd's.
+fn assert_quorum_if_any(events: &[Value]) {
+    for event in events {
+        if let (Some(voters), Some(alive)) =
+            (event["voters"].as_u64(), event["voters_alive"].as_u64())
+        {
+            assert!(2 * alive > voters, "quorum was lost: {event}");
+        }
+    }
+}
+
+/// Another version of Talos rolls through all nodes with quorum at every moment.
+fn upgrade(project: &Project, text: &str) {
+    let lab = project.lab(NAME);
+    let wanted = format!("{text}distribution: {{talos: {{version: v1.14.0, contract: v1.13}}}}\n");
+    let file = project.cluster_file(NAME, &wanted);
+    let before = length(&lab);
+    project
+        .bootstrap(&["-c", file.to_str().unwrap(), "--yes"])
+        .expect_code(0);
+    let estate = lab.estate();
+    for node in ["cp-1", "cp-2", "cp-3", "w-1", "w-2"] {
+        assert_eq!(machine(&estate, node)["version"], "v1.14.0", "{node}");
+    }
+    assert_quorum(&since(&estate, before));
+    assert_eq!(project.changes(NAME, &file, "01-infrastructure").len(), 0);
+    assert_ready(project, NAME, 5);
+}
+
+/// Two control planes leave, one after the other, and the rest has quorum at every moment.
+fn fewer_control_planes(project: &Project, text: &str) {
+    let lab = project.lab(NAME);
+    let fewer: String = text
+        .lines()
+        .filter(|line| !line.contains("cp-1:") && !line.contains("cp-2:"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let wanted = format!("{fewer}distribution: {{talos: {{version: v1.14.0, contract: v1.13}}}}\n");
+    let file = project.cluster_file(NAME, &wanted);
+    let before = length(&lab);
+    project
+        .bootstrap(&["-c", file.to_str().unwrap(), "--yes"])
+        .expect_code(0);
+    assert_quorum(&since(&lab.estate(), before));
+    assert_ready(project, NAME, 3);
+}

@@ -1,0 +1,102 @@
+# Virtual machines with Talos: `distribution.talos`.
+
+locals {
+  talos_nodes = { for name, node in local.cluster.nodes : name => node if local.talos != null }
+
+  # Patch files lie beside the cluster file.
+  patches = {
+    for name, node in local.talos_nodes : name => [
+      for path in concat(local.talos.patches, node.patches) : file("${dirname(var.cluster_file)}/${path}")
+    ]
+  }
+}
+
+module "talos_image" {
+  source = "../modules/talos_image"
+  count  = local.talos == null ? 0 : 1
+
+  talos = {
+    version    = local.talos.version
+    extensions = local.talos.extensions
+  }
+
+  hosts   = toset([for node in local.talos_nodes : node.host])
+  storage = local.cluster.platform.proxmox.images
+}
+
+module "virtual_machine" {
+  source   = "../modules/virtual_machine"
+  for_each = local.talos_nodes
+
+  cluster = local.cluster.name
+  name    = each.key
+
+  machine = {
+    host   = each.value.host
+    vm_id  = each.value.vmid
+    cores  = each.value.cores
+    memory = each.value.memory
+    size   = each.value.size
+    mac    = each.value.mac
+    pool   = local.cluster.platform.proxmox.pool
+    agent  = contains(local.talos.extensions, "qemu-guest-agent")
+  }
+
+  disk = {
+    storage = local.cluster.platform.proxmox.storage
+    image   = module.talos_image[0].volumes[each.value.host]
+  }
+
+  network = {
+    bridge = local.cluster.platform.proxmox.bridge
+    vlan   = local.cluster.platform.proxmox.vlan
+  }
+}
+
+module "talos_machine" {
+  source   = "../modules/talos_machine"
+  for_each = local.talos_nodes
+
+  cluster = local.kubernetes
+  name    = each.key
+  role    = each.value.role
+
+  machine = {
+    host    = each.value.host
+    vm_id   = module.virtual_machine[each.key].vm_id
+    images  = local.cluster.platform.proxmox.images
+    address = local.addresses[each.key][0]
+  }
+
+  talos = {
+    contract = local.talos.contract
+    patches  = local.patches[each.key]
+    labels   = each.value.labels
+    taints   = each.value.taints
+    cni      = "none"
+  }
+
+  secrets = local.auth.pki
+
+  network = {
+    address     = each.value.address
+    gateway     = local.cluster.network.gateway
+    nameservers = local.cluster.network.nameservers
+    ntp         = local.cluster.network.ntp
+    nodes       = local.cluster.network.nodes
+    vip         = local.virtual ? local.cluster.endpoint.address : null
+  }
+}
+
+module "talos_cluster" {
+  source = "../modules/talos_cluster"
+  count  = local.talos == null ? 0 : 1
+
+  cluster       = local.kubernetes
+  talos_version = local.talos.version
+  schematic     = module.talos_image[0].schematic
+  machines      = { for name, machine in module.talos_machine : name => { role = machine.role, address = machine.address } }
+
+  # Others find the API by its name.
+  depends_on = [module.endpoint_first]
+}

@@ -1,0 +1,18 @@
+# ---- read by talos_cluster ----
+
+output "role" {
+  description = "What the machine is."
+  value       = strata_talos_machine.this.role
+}
+
+output "address" {
+  description = "Where its API answers."
+  value       = strata_talos_machine.this.address
+}
+
+# ---- read by people ----
+
+output "ready" {
+  description = "Whether the machine answered with a certificate of this cluster. False after an interrupted delivery: the next apply goes on waiting."
+  value       = strata_talos_machine.this.ready
+}
