@@ -98,6 +98,7 @@ impl Platform {
                 let key = environment.get("SCW_ACCESS_KEY");
                 ("Scaleway API key", scaleway.end_of_key(key).await)
             }
+            Self::Proxmox(proxmox) => ("Proxmox API token", proxmox.end_of_token().await),
         }
     }
 

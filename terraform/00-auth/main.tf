@@ -22,3 +22,10 @@ module "credentials" {
   sealing_rotation    = var.sealing_rotation
   deletion_protection = var.deletion_protection
 }
+
+module "csi_access" {
+  source = "../modules/csi_access"
+  count  = local.proxmox == null ? 0 : 1
+
+  cluster = local.cluster.name
+}

@@ -26,6 +26,11 @@ output "operator_key" {
   value       = module.credentials.operator_key
 }
 
+output "csi" {
+  description = "Token of Proxmox' CSI driver: its id, and the folder of the store that holds its value; null elsewhere."
+  value       = one(module.csi_access[*].token)
+}
+
 output "sealing" {
   description = "The sealed-secrets key: store name, fingerprint, certificate to seal with and its end."
   value       = module.credentials.sealing

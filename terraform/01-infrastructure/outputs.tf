@@ -35,3 +35,8 @@ output "join_info" {
   description = "Hash of the cluster CA and expiry of the stored join token; null where nobody joins by token."
   value       = one([for info in module.join_info : { ca_hash = info.ca_hash, expires_at = info.expires_at }])
 }
+
+output "csi_secret" {
+  description = "Sealed configuration of Proxmox' CSI driver, to be committed where GitOps reads; null elsewhere."
+  value       = one(module.csi_secret[*].manifest)
+}

@@ -100,3 +100,18 @@ module "talos_cluster" {
   # Others find the API by its name.
   depends_on = [module.endpoint_first]
 }
+
+# Storage for pods is the driver's that layer 02 or GitOps brings; its secret is sealed here, where values and certificate are at hand.
+module "csi_secret" {
+  source = "../modules/csi_secret"
+  count  = local.auth.csi == null ? 0 : 1
+
+  token       = local.auth.csi
+  certificate = local.auth.sealing.certificate
+
+  proxmox = {
+    url      = local.cluster.platform.proxmox.url
+    region   = local.cluster.name
+    insecure = length(local.cluster.platform.proxmox.fingerprints) > 0
+  }
+}

@@ -16,6 +16,7 @@ locals {
     owner        = try(data.terraform_remote_state.auth.outputs.owner, null)
     pki          = try(data.terraform_remote_state.auth.outputs.pki, null)
     operator_key = try(data.terraform_remote_state.auth.outputs.operator_key, null)
+    csi          = try(data.terraform_remote_state.auth.outputs.csi, null)
     sealing      = try(data.terraform_remote_state.auth.outputs.sealing, null)
   }
 }

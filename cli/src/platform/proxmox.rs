@@ -3,12 +3,12 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use strata_provider::{
     credential::{PROXMOX, Source},
     environment::Environment,
     proxmox::{
-        Marks,
-        client::Client,
+        self, Marks,
         connect::{Trust, connect, in_lab},
         wire::Storage,
     },
@@ -19,8 +19,10 @@ use crate::{cluster::Cluster, preflight::open_store, project::Project};
 
 /// Proxmox, as one cluster uses it.
 pub(crate) struct Proxmox {
-    client: Client,
+    api: proxmox::Proxmox,
     credential: Source,
+    /// Who we are to it: user and name of the token.
+    token: Option<(String, String)>,
     cluster: String,
     /// Address of each node, as the cluster file has it.
     addresses: BTreeMap<String, IpAddr>,
@@ -43,13 +45,18 @@ impl Proxmox {
         };
         let client = connect(environment, &url, &trust, &token)
             .with_context(|| format!("using the credential from {credential} at {url}"))?;
+        let known_as = token.expose().split_once('!').and_then(|(user, rest)| {
+            let (name, _) = rest.split_once('=')?;
+            Some((user.to_owned(), name.to_owned()))
+        });
         let addresses = cluster.spec.nodes.iter().filter_map(|(name, node)| {
             let address = node.address.as_deref()?.split('/').next()?;
             Some((name.clone(), address.parse().ok()?))
         });
         Ok(Self {
-            client,
+            api: proxmox::Proxmox::new(client),
             credential,
+            token: known_as,
             cluster: cluster.name().to_owned(),
             addresses: addresses.collect(),
         })
@@ -60,6 +67,18 @@ impl Proxmox {
         &self.credential
     }
 
+    /// When the token ends; `None`: never.
+    pub(super) async fn end_of_token(&self) -> anyhow::Result<Option<Timestamp>> {
+        let (user, name) = self
+            .token
+            .as_ref()
+            .context("the credential is not of the form user@realm!name=value")?;
+        let token = self.api.token(user, name).await?;
+        let token = token.context("Proxmox does not show the token to itself")?;
+        let end = token.ends_at().map(Timestamp::from_second).transpose();
+        end.context("reading when the token ends")
+    }
+
     /// Address of each node, as the cluster file has it.
     pub(crate) fn addresses(&self) -> &BTreeMap<String, IpAddr> {
         &self.addresses
@@ -67,7 +86,12 @@ impl Proxmox {
 
     /// Machines that are marked with this cluster's name.
     pub(super) async fn machines(&self) -> anyhow::Result<Vec<Machine>> {
-        let all = self.client.machines().await.context("listing machines")?;
+        let all = self
+            .api
+            .client
+            .machines()
+            .await
+            .context("listing machines")?;
         let ours = all.iter().filter_map(|machine| {
             let marks = Marks::of(machine).filter(|marks| marks.cluster == self.cluster)?;
             let text = |mark: String| Some(mark).filter(|mark| !mark.is_empty());
@@ -84,7 +108,7 @@ impl Proxmox {
 
     /// Storages of a host that take a kind of content.
     pub(crate) async fn storages(&self, host: &str, content: &str) -> anyhow::Result<Vec<Storage>> {
-        let found = self.client.storages(host, content).await;
+        let found = self.api.client.storages(host, content).await;
         found.with_context(|| format!("listing storages of {host}"))
     }
 }

@@ -28,9 +28,19 @@ pub struct Token {
     /// What people wrote about it.
     #[serde(default)]
     pub comment: Option<String>,
+    /// When it ends, in seconds since 1970; 0 never.
+    #[serde(default)]
+    pub expire: Option<Value>,
 }
 
 impl Token {
+    /// When it ends, in seconds since 1970, if ever. Numbers may come as texts.
+    pub fn ends_at(&self) -> Option<i64> {
+        let text = self.expire.as_ref()?.to_string();
+        let seconds = text.trim_matches('"').parse().ok()?;
+        (seconds > 0).then_some(seconds)
+    }
+
     /// Whether it has rights of its own only; that is the default.
     pub fn is_separate(&self) -> bool {
         let text = self.privsep.as_ref().map(ToString::to_string);

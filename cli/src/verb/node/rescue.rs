@@ -77,12 +77,17 @@ pub(super) async fn run(options: &NodeRescueOptions) -> anyhow::Result<Outcome> 
     let operator = terraform.outputs(Layer::Auth).await?["operator_key"].clone();
     let key = operator["name"].as_str().unwrap_or("ssh/operator");
     let store = open_store(&session.project, &session.cluster)?;
-    let Platform::Scaleway(scaleway) =
-        Platform::new(&session.project, &world.environment, &session.cluster).await?;
+    let platform = Platform::new(&session.project, &world.environment, &session.cluster).await?;
+    let Platform::Scaleway(scaleway) = platform else {
+        return Ok(refuse(
+            &session,
+            "only rented servers have a rescue system; a virtual machine has its console",
+        ));
+    };
     let way = Way {
         session: &session,
         world: &world,
-        scaleway,
+        scaleway: *scaleway,
         node: name,
         zone,
         id,
