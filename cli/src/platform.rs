@@ -16,7 +16,7 @@ pub(crate) enum Platform {
     /// Rented servers.
     Scaleway(Box<Scaleway>),
     /// Virtual machines.
-    Proxmox(Proxmox),
+    Proxmox(Box<Proxmox>),
 }
 
 /// A machine that is marked with the cluster's name.
@@ -55,7 +55,7 @@ impl Platform {
         }
         if let Some(settings) = &platform.proxmox {
             let proxmox = Proxmox::new(project, environment, cluster, settings).await?;
-            return Ok(Self::Proxmox(proxmox));
+            return Ok(Self::Proxmox(Box::new(proxmox)));
         }
         anyhow::bail!("platform {} is not available yet", platform.kind)
     }
