@@ -310,7 +310,12 @@ fn weights(options: &Options) -> anyhow::Result<Vec<Row>> {
             share,
             Some(Target::Below(25.0)),
         ),
-        row("terraform's and the provider's together", "s", both, None),
+        row(
+            "terraform's and the provider's together",
+            "s",
+            both,
+            Some(Target::TogetherTimesBuiltIn(1.35)),
+        ),
         row(
             "provider's peak memory, 1,000 resources",
             "MiB",

@@ -25,6 +25,8 @@ pub(crate) enum Target {
     /// The ratio to `terraform_data` is at most this, where Terraform and the provider have cores of their own
     /// (docs/adr/0012-the-plan-of-a-thousand.md); elsewhere there is no verdict.
     TimesBuiltIn(f64),
+    /// The same where they share cores: what both compute together, since the wall follows it there.
+    TogetherTimesBuiltIn(f64),
 }
 
 /// From so many cores on, Terraform and a provider do not wait for each other.
@@ -49,7 +51,10 @@ impl Row {
         match self.target? {
             Target::Below(limit) => Some(self.median(0)? < limit),
             Target::TimesBuiltIn(_) if !cores_to_spare => None,
-            Target::TimesBuiltIn(limit) => Some(self.ratio(1)? <= limit),
+            Target::TogetherTimesBuiltIn(_) if cores_to_spare => None,
+            Target::TimesBuiltIn(limit) | Target::TogetherTimesBuiltIn(limit) => {
+                Some(self.ratio(1)? <= limit)
+            }
         }
     }
 
@@ -61,6 +66,9 @@ impl Row {
             Some(Target::Below(limit)) => format!("< {limit} {}", self.unit),
             Some(Target::TimesBuiltIn(limit)) => {
                 format!("<= {limit} x built-in with {CORES} cores")
+            }
+            Some(Target::TogetherTimesBuiltIn(limit)) => {
+                format!("<= {limit} x built-in with fewer")
             }
         };
         let verdict = match self.is_met(cores_to_spare) {
@@ -96,7 +104,7 @@ impl Row {
             "target": match self.target {
                 None => Json::Null,
                 Some(Target::Below(limit)) => json!({ "below": limit }),
-                Some(Target::TimesBuiltIn(limit)) => json!({ "ratio_to_terraform_data": limit }),
+                Some(Target::TimesBuiltIn(limit) | Target::TogetherTimesBuiltIn(limit)) => json!({ "ratio_to_terraform_data": limit }),
             },
             "met": self.is_met(has_cores_to_spare()),
         })
@@ -195,9 +203,13 @@ mod tests {
     }
 
     #[test]
-    fn where_cores_are_shared_only_the_wall_is_not_judged() {
+    fn where_cores_are_shared_the_sum_is_judged_and_not_the_wall() {
         let wall = row(1.3, 1.0, Target::TimesBuiltIn(1.2));
         assert_eq!(wall.is_met(false), None);
+        let sum = |ours| row(ours, 1.0, Target::TogetherTimesBuiltIn(1.35));
+        assert_eq!(sum(1.3).is_met(false), Some(true));
+        assert_eq!(sum(1.4).is_met(false), Some(false));
+        assert_eq!(sum(1.4).is_met(true), None);
         assert!(table(&[wall], false).contains("not judged here"));
         let weight = row(5.0, 1.0, Target::Below(5.0));
         assert_eq!(weight.is_met(false), Some(false));
