@@ -12,7 +12,7 @@ use crate::{
     outcome::Outcome,
     project::Layer,
     session::{Purpose, Session},
-    verb::kubeconfig,
+    verb::{kubeconfig, node::refuse},
 };
 
 /// Parts of 4 MiB through one-shot pods: a large etcd takes minutes.
@@ -22,6 +22,9 @@ pub(crate) async fn run(options: &Common) -> anyhow::Result<Outcome> {
     let Some(session) = Session::open(options)? else {
         return Ok(Outcome::Preflight);
     };
+    if let Some(reason) = session.no_doors("a snapshot is kept before every upgrade and destroy, and `talosctl etcd snapshot` takes one now") {
+        return Ok(refuse(&session, &reason));
+    }
     let Some(world) = session.world(false).await? else {
         session.console.plain(&format!(
             "the lab of cluster {} does not run; nothing is there to keep. Start it: {}",

@@ -31,7 +31,7 @@ use crate::{
     preflight::open_store,
     question::agreed,
     session::{Purpose, Session, World},
-    verb::{kubeconfig, unlock},
+    verb::{kubeconfig, node::refuse, unlock},
 };
 
 /// An API that takes longer to list its nodes serves nobody.
@@ -41,6 +41,9 @@ pub(crate) async fn run(options: &SnapshotOptions) -> anyhow::Result<Outcome> {
     let Some(session) = Session::open(&options.common)? else {
         return Ok(Outcome::Preflight);
     };
+    if let Some(reason) = session.no_doors("restoring a cluster of Talos is not available yet") {
+        return Ok(refuse(&session, &reason));
+    }
     let console = session.console;
     let Some(world) = session.world(false).await? else {
         console.plain(&format!(

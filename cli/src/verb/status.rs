@@ -119,18 +119,19 @@ fn expiries(
     outputs: &serde_json::Value,
     sealing: &serde_json::Value,
 ) -> Vec<Expiry> {
-    let mut rows = vec![
-        Expiry::parse(
+    let mut rows = vec![Expiry::parse(
+        "sealed-secrets certificate",
+        sealing["not_after"].as_str(),
+        "sealing_rotation of layer 00; old keys keep opening",
+    )];
+    // Nodes of Talos join by their configuration.
+    if session.cluster.spec.distribution.kubeadm.is_some() {
+        rows.push(Expiry::parse(
             "join token",
             outputs["join_info"]["expires_at"].as_str(),
             "nobody: our nodes do not need it",
-        ),
-        Expiry::parse(
-            "sealed-secrets certificate",
-            sealing["not_after"].as_str(),
-            "sealing_rotation of layer 00; old keys keep opening",
-        ),
-    ];
+        ));
+    }
     if let Some(written) = kubeconfig_written(session) {
         rows.push(Expiry {
             what: "kubeconfig".to_owned(),

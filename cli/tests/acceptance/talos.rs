@@ -101,6 +101,20 @@ fn five_nodes_of_talos_come_up_change_one_at_a_time_and_go() {
         .expect_text("no changes");
     assert_only_reads(&lab);
 
+    let status = project.bootstrap(&["status", "-c", path]).expect_code(0);
+    assert!(!status.stdout.contains("not observed"), "{}", status.stdout);
+    // What works inside nodes has no way into these, and says so.
+    for verb in [
+        &["backup"][..],
+        &["node", "reboot", "w-1"],
+        &["node", "ssh-open", "w-1"],
+    ] {
+        project
+            .bootstrap(&[verb, &["-c", path]].concat())
+            .expect_code(3)
+            .expect_text("nodes of Talos have no shell");
+    }
+
     one_patch(&project, &text);
     upgrade(&project, &text);
     fewer_control_planes(&project, &text);

@@ -104,7 +104,7 @@ pub(super) async fn remove(options: &NodeGoOptions) -> anyhow::Result<Outcome> {
 }
 
 /// Says why nothing was done.
-pub(super) fn refuse(session: &Session, reason: &str) -> Outcome {
+pub(crate) fn refuse(session: &Session, reason: &str) -> Outcome {
     session
         .console
         .plain(&format!("refused: {reason}\nNothing was changed."));

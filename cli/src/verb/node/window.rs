@@ -37,6 +37,9 @@ pub(super) async fn run(options: &NodeWindowOptions) -> anyhow::Result<Outcome> 
     let Some(session) = Session::open(&options.common)? else {
         return Ok(Outcome::Preflight);
     };
+    if let Some(reason) = session.no_doors("use `talosctl`, whose API is the way in") {
+        return Ok(refuse(&session, &reason));
+    }
     let name = options.name.as_str();
     let Some(world) = session.world(false).await? else {
         return Ok(no_lab(&session));
