@@ -19,6 +19,7 @@ pub mod kubernetes;
 #[cfg(test)]
 mod lab_test;
 pub mod marker;
+pub mod pinned;
 pub mod pkcs8;
 pub mod pki;
 pub mod private_file;

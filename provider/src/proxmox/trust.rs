@@ -2,13 +2,9 @@
 
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-};
+use rustls::{ClientConfig, RootCertStore};
 use sha2::{Digest as _, Sha256};
 
 /// What is no good about what was given.
@@ -48,79 +44,22 @@ pub fn authority(pem: &str) -> Result<Arc<ClientConfig>, Error> {
     if roots.is_empty() {
         return Err(Error::Certificate("there is none".into()));
     }
-    let config = builder()?.with_root_certificates(roots);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots);
     Ok(Arc::new(config.with_no_client_auth()))
 }
 
 /// Believes certificates of these fingerprints, whatever they say about themselves. Several, because hosts renew theirs.
 pub fn pinned(fingerprints: &[String]) -> Result<Arc<ClientConfig>, Error> {
     let pins = fingerprints.iter().map(|text| fingerprint(text));
-    let verifier = Pins {
-        pins: pins.collect::<Result<_, _>>()?,
-        provider: provider(),
-    };
-    let config = builder()?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier));
-    Ok(Arc::new(config.with_no_client_auth()))
-}
-
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
-}
-
-type Builder = rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>;
-
-fn builder() -> Result<Builder, Error> {
-    Ok(ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?)
-}
-
-#[derive(Debug)]
-struct Pins {
-    pins: Vec<[u8; 32]>,
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for Pins {
-    fn verify_server_cert(
-        &self,
-        leaf: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
+    let pins = pins.collect::<Result<Vec<_>, _>>()?;
+    let config = crate::pinned::client(move |leaf| {
         let found: [u8; 32] = Sha256::digest(leaf).into();
-        if self.pins.contains(&found) {
-            return Ok(ServerCertVerified::assertion());
-        }
-        Err(CertificateError::ApplicationVerificationFailure.into())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        algorithms.supported_schemes()
-    }
+        Ok(pins.contains(&found))
+    })?;
+    Ok(Arc::new(config))
 }
 
 #[cfg(test)]

@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use data_encoding::BASE64;
 use hyper_util::rt::TokioIo;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::ClientConfig;
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -37,10 +35,6 @@ pub enum Trust {
     FirstUse,
 }
 
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
-}
-
 /// TLS as an administrator of the cluster.
 pub(super) fn mutual(secrets: &TalosSecrets, in_lab: bool) -> Result<Arc<ClientConfig>, Error> {
     let unusable = |what: &str| Error::Material(rustls::Error::General(what.into()));
@@ -55,7 +49,8 @@ pub(super) fn mutual(secrets: &TalosSecrets, in_lab: bool) -> Result<Arc<ClientC
         .map_err(|_| unusable("the client certificate is not PEM"))?;
     let key = PrivateKeyDer::from_pem_slice(identity.key.expose().as_bytes())
         .map_err(|_| unusable("the client key is not PEM"))?;
-    let config = ClientConfig::builder_with_provider(provider())
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(Error::Material)?
         .with_root_certificates(roots)
@@ -69,73 +64,6 @@ fn speaking_http2(mut config: ClientConfig) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-/// TLS with a machine in maintenance, and the fingerprint that it showed.
-struct Pinned {
-    trust: Trust,
-    seen: Arc<Mutex<Option<String>>>,
-    provider: Arc<CryptoProvider>,
-}
-
-impl std::fmt::Debug for Pinned {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pinned")
-            .field("trust", &self.trust)
-            .finish_non_exhaustive()
-    }
-}
-
-impl ServerCertVerifier for Pinned {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let malformed = || rustls::CertificateError::BadEncoding;
-        let (_, certificate) =
-            x509_parser::parse_x509_certificate(end_entity).map_err(|_| malformed())?;
-        let seen = BASE64.encode(&Sha256::digest(certificate.public_key().raw));
-        let fits = match &self.trust {
-            Trust::Fingerprint(wanted) => *wanted == seen,
-            Trust::FirstUse => true,
-        };
-        *self.seen.lock().expect("no panic while held") = Some(seen);
-        if fits {
-            Ok(ServerCertVerified::assertion())
-        } else {
-            Err(rustls::CertificateError::ApplicationVerificationFailure.into())
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
-    }
-}
-
 /// Connects to a machine in maintenance.
 pub(super) async fn pinned(
     dialer: &Dialer,
@@ -143,17 +71,19 @@ pub(super) async fn pinned(
     trust: &Trust,
 ) -> Result<(Channel, String), Error> {
     let seen = Arc::new(Mutex::new(None));
-    let verifier = Pinned {
-        trust: trust.clone(),
-        seen: Arc::clone(&seen),
-        provider: provider(),
-    };
-    let config = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(Error::Material)?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
+    let (wanted, shown) = (trust.clone(), Arc::clone(&seen));
+    let config = crate::pinned::client(move |leaf| {
+        let parsed = x509_parser::parse_x509_certificate(leaf);
+        let (_, certificate) = parsed.map_err(|_| rustls::CertificateError::BadEncoding)?;
+        let seen = BASE64.encode(&Sha256::digest(certificate.public_key().raw));
+        let fits = match &wanted {
+            Trust::Fingerprint(wanted) => *wanted == seen,
+            Trust::FirstUse => true,
+        };
+        *shown.lock().expect("no panic while held") = Some(seen);
+        Ok(fits)
+    })
+    .map_err(Error::Material)?;
     let connected = channel(dialer, address, speaking_http2(config)).await;
     let seen = seen
         .lock()
