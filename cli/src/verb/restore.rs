@@ -31,7 +31,7 @@ use crate::{
     preflight::open_store,
     question::agreed,
     session::{Purpose, Session, World},
-    verb::{kubeconfig, node::refuse, unlock},
+    verb::{kubeconfig, unlock},
 };
 
 /// An API that takes longer to list its nodes serves nobody.
@@ -41,9 +41,6 @@ pub(crate) async fn run(options: &SnapshotOptions) -> anyhow::Result<Outcome> {
     let Some(session) = Session::open(&options.common)? else {
         return Ok(Outcome::Preflight);
     };
-    if let Some(reason) = session.no_doors("restoring a cluster of Talos is not available yet") {
-        return Ok(refuse(&session, &reason));
-    }
     let console = session.console;
     let Some(world) = session.world(false).await? else {
         console.plain(&format!(
@@ -68,6 +65,13 @@ pub(crate) async fn run(options: &SnapshotOptions) -> anyhow::Result<Outcome> {
     let servers = unlock::ours(&session, &world, &owner).await?;
     let standing = control_planes(&session, &servers);
     let mut replace = BTreeMap::new();
+    // Virtual machines cost nothing to make again, and what one of them holds would speak against the snapshot.
+    if !standing.is_empty() && session.cluster.spec.distribution.talos.is_some() {
+        return refused(format!(
+            "control planes stand ({}), with etcd on their disks. If they are beyond help, delete their machines at Proxmox first",
+            standing.join(" ")
+        ));
+    }
     if !standing.is_empty() {
         let mut members = BTreeSet::new();
         for node in marker::names(&*store).await.context("reading members")? {

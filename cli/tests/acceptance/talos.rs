@@ -200,3 +200,57 @@ fn fewer_control_planes(project: &Project, text: &str) {
     assert_quorum(&since(&lab.estate(), before));
     assert_ready(project, NAME, 3);
 }
+
+/// Every machine burned: with a snapshot and the store the next run brings back what the cluster held.
+#[test]
+fn burned_machines_of_talos_come_back_with_what_etcd_held() {
+    let project = Project::new();
+    let one: Vec<String> = example(&project)
+        .lines()
+        .filter(|line| !line.contains("cp-2:") && !line.contains("cp-3:") && !line.contains("w-2:"))
+        .map(str::to_owned)
+        .collect();
+    let text = one.join("\n") + "\n";
+    let file = project.cluster_file(NAME, &text);
+    let path = file.to_str().unwrap();
+    let up = || project.bootstrap(&["-c", path, "--yes"]).expect_code(0);
+    up();
+    project
+        .kubectl(NAME, &["create", "configmap", "kept", "--from-literal=a=b"])
+        .expect_code(0);
+    // An upgrade keeps a snapshot of what was before.
+    project.cluster_file(
+        NAME,
+        &format!("{text}distribution: {{talos: {{version: v1.13.10}}}}\n"),
+    );
+    up();
+    let folder = project.path().join(".strata").join(NAME).join("snapshots");
+    let kept = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap();
+    let snapshot = kept.path();
+    let snapshot = snapshot.to_str().unwrap();
+    project
+        .bootstrap(&["restore", snapshot, "-c", path])
+        .expect_code(3)
+        .expect_text("control planes stand");
+
+    let lab = project.lab(NAME);
+    for machine in lab.estate()["talos"]["machines"].as_array().unwrap() {
+        let (_, id) = machine["vm"].as_str().unwrap().split_once('/').unwrap();
+        lab.change(json!({ "delete_vm": id.parse::<u32>().unwrap() }));
+    }
+    project
+        .bootstrap(&["restore", snapshot, "-c", path])
+        .expect_code(0);
+    up();
+    assert_ready(&project, NAME, 2);
+    project
+        .kubectl(
+            NAME,
+            &["get", "configmap", "kept", "-o", "jsonpath={.data.a}"],
+        )
+        .expect_code(0)
+        .expect_text("b");
+    project
+        .bootstrap(&["destroy", "-c", path, "--all", "--yes"])
+        .expect_code(0);
+}

@@ -1,4 +1,4 @@
-//! The order to restore: which snapshot the next `kubeadm init` of this estate begins with (entry `restore` of the store).
+//! The order to restore: which snapshot the next cluster of this estate begins with (entry `restore` of the store).
 //!
 //! `strata restore` writes it after it saw that no API answers; the control plane that initialises carries it out, and it is removed when the
 //! cluster lives. The snapshot itself stays where it is.
@@ -6,8 +6,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
+use super::seal;
+use crate::pki::Pki;
 use crate::secret::Secret;
 use crate::store::{self, Condition, Name, Store};
 
@@ -24,6 +28,22 @@ pub struct Order {
     /// Control planes that stood when it was written, with the ids of their machines at the platform: each is given back and ordered anew.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub replace: BTreeMap<String, String>,
+}
+
+impl Order {
+    /// The snapshot, opened; or a sentence that says what is wrong with it.
+    pub async fn open(&self, pki: &Pki) -> Result<Vec<u8>, String> {
+        let path = self.snapshot.display();
+        let sealed = tokio::fs::read(&self.snapshot)
+            .await
+            .map_err(|error| format!("{path} cannot be read: {error}."))?;
+        if HEXLOWER.encode(&Sha256::digest(&sealed)) != self.sha256 {
+            return Err(format!(
+                "{path} is another file than the one that was ordered."
+            ));
+        }
+        seal::open(&sealed, pki).map_err(|error| format!("{path} cannot be opened: {error}."))
+    }
 }
 
 fn name() -> Name {

@@ -1,7 +1,5 @@
 //! `kubeadm init` over a snapshot of etcd, when `strata restore` has ordered it.
 
-use data_encoding::HEXLOWER;
-use sha2::{Digest as _, Sha256};
 use strata_framework::Diagnostics;
 
 use super::{Newcomer, Trouble};
@@ -10,7 +8,6 @@ use crate::marker;
 use crate::pki::Pki;
 use crate::provider::store_failed;
 use crate::snapshot::order::{self, Order};
-use crate::snapshot::seal;
 use crate::ssh::Session;
 use crate::verb::Verb;
 
@@ -36,19 +33,8 @@ impl Newcomer<'_> {
                 .left("No cluster was initialised.")
                 .hint("Name the snapshot again: ./bootstrap.sh restore FILE")
         };
-        let path = order.snapshot.display();
-        let sealed = tokio::fs::read(&order.snapshot)
-            .await
-            .map_err(|error| refused(format!("{path} cannot be read: {error}.")))?;
-        if HEXLOWER.encode(&Sha256::digest(&sealed)) != order.sha256 {
-            return Err(refused(format!(
-                "{path} is another file than the one that was ordered."
-            ))
-            .into());
-        }
-        let snapshot = seal::open(&sealed, pki)
-            .map_err(|error| refused(format!("{path} cannot be opened: {error}.")))?;
-        tracing::info!("node {} restores {path}", self.name);
+        let snapshot = order.open(pki).await.map_err(refused)?;
+        tracing::info!("node {} restores {}", self.name, order.snapshot.display());
         self.put(session, "0600", SNAPSHOT, &snapshot).await?;
         let verb = Verb::KubeadmRestore {
             name: self.name.into(),

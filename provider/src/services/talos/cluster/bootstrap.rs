@@ -14,6 +14,7 @@ use tonic::Code;
 use crate::claim::{self, Claim, State};
 use crate::provider::{Strata, store_failed};
 use crate::services::talos::ways::Ways;
+use crate::snapshot::order;
 use crate::talos::Client;
 
 /// From the acceptance to a member that answers.
@@ -26,6 +27,8 @@ pub(super) struct Bootstrap<'a> {
     pub(super) limits: Limits,
     pub(super) control_planes: &'a BTreeMap<String, String>,
     pub(super) cluster: &'a str,
+    /// Name of the cluster's secrets in the store.
+    pub(super) secrets: &'a str,
 }
 
 /// What a control plane said.
@@ -157,6 +160,9 @@ impl Bootstrap<'_> {
                     }
                     let written = claim::set(store, State::Initialised).await;
                     written.map_err(|error| store_failed("write", claim::ENTRY, &error))?;
+                    // Carried out, or overtaken by a cluster that lives.
+                    let removed = order::remove(store).await;
+                    removed.map_err(|error| store_failed("delete", order::ENTRY, &error))?;
                     return Ok(Ok(()));
                 }
                 Step::Refuse(sentence) => return Err(self.refused(&sentence)),
@@ -249,6 +255,22 @@ impl Bootstrap<'_> {
             .map_err(|error| store_failed("write", claim::ENTRY, &error))
     }
 
+    /// What `strata restore` ordered etcd to begin with, opened.
+    async fn snapshot(&self) -> Result<Option<Vec<u8>>, Diagnostics> {
+        let read = order::read(self.ways.access.store()).await;
+        let Some(order) = read.map_err(|error| store_failed("read", order::ENTRY, &error))? else {
+            return Ok(None);
+        };
+        let pki = self.ways.access.pki(self.secrets).await?;
+        let opened = order.open(&pki).await.map_err(|reason| {
+            self.refused(reason.trim_end_matches('.'))
+                .left("Nothing was made.")
+                .hint("Name the snapshot again: ./bootstrap.sh restore FILE")
+        })?;
+        tracing::info!("etcd begins with {}", order.snapshot.display());
+        Ok(Some(opened))
+    }
+
     /// Takes the claim and makes etcd; what was seen last when that does not come to an end.
     async fn make(&self, node: &str) -> Result<Option<String>, Diagnostics> {
         let store = self.ways.access.store();
@@ -264,6 +286,7 @@ impl Bootstrap<'_> {
             return Ok(None);
         }
         let address = &self.control_planes[node];
+        let snapshot = &self.snapshot().await?;
         tracing::info!("making etcd on {node}");
         let accepted = self.ways.until(
             &self.limits,
@@ -272,7 +295,11 @@ impl Bootstrap<'_> {
             address,
             |client: Client| async move {
                 let boot = client.boot_id().await?;
-                match client.bootstrap(false).await {
+                // Handed over before every try: the node forgets it with a reboot.
+                if let Some(snapshot) = snapshot {
+                    client.recover(snapshot).await?;
+                }
+                match client.bootstrap(snapshot.is_some()).await {
                     Ok(()) => Ok(Probe::Done(boot)),
                     Err(error) => match error.code() {
                         // It has data: an earlier call got through. Whose they are is looked at before anything is called ours.

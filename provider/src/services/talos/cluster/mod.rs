@@ -151,6 +151,7 @@ impl TalosCluster {
             limits: cx.limits(),
             control_planes: &planned.control_planes.or_default(),
             cluster: &name,
+            secrets: planned.secrets.text(),
         };
         planned.id.fill(name.clone());
         let well = match bootstrap.run().await? {
