@@ -241,7 +241,12 @@ fn burned_machines_of_talos_come_back_with_what_etcd_held() {
     project
         .bootstrap(&["restore", snapshot, "-c", path])
         .expect_code(0);
-    up();
+    // What was burned could not be observed, and that is said (FN22); the run after it has nothing to do.
+    project
+        .bootstrap(&["-c", path, "--yes"])
+        .expect_code(4)
+        .expect_text("2 of 2 Ready");
+    up().expect_text("no changes");
     assert_ready(&project, NAME, 2);
     project
         .kubectl(
