@@ -414,13 +414,25 @@ fn anonymous(word: &str) -> String {
     }
 }
 
-/// The estate to compare: bootstrap tokens by number, without the services that hold stores.
+/// The estate to compare: bootstrap tokens by number, disks and pods without what chance gave them, without the services that hold stores.
 fn comparable(lab: &Lab) -> Value {
     let mut estate = lab.estate();
     let services = estate.as_object_mut().unwrap();
     services.retain(|name, _| !["infisical", "vault"].contains(&name.as_str()));
+    for machine in estate["machines"].as_array_mut().unwrap() {
+        // Its name ends in the number of the disk, which is another for every server.
+        let disk = machine["disk"].as_str().unwrap().split("_NVMe_").next();
+        machine["disk"] = disk.into();
+    }
     for cluster in estate["clusters"].as_array_mut().unwrap() {
         cluster["bootstrap_tokens"] = cluster["bootstrap_tokens"].as_array().unwrap().len().into();
+        // Names of pods end in letters by chance.
+        let names = cluster["objects"]["pods"]["names"].as_array_mut().unwrap();
+        for name in names.iter_mut() {
+            let pod = name.as_str().unwrap().rsplit_once('-').unwrap().0;
+            *name = pod.into();
+        }
+        names.sort_by_key(ToString::to_string);
     }
     without_identities(&estate)
 }
