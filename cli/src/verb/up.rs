@@ -56,9 +56,11 @@ pub(crate) async fn carry_out(
 ) -> anyhow::Result<Outcome> {
     let began = session.console.elapsed();
     let terraform = session.terraform(&world, Purpose::Build)?;
-    let given_up = survivors::given_up(session, &terraform).await?;
+    // A store that cannot be read is the preflight's to report, with all the rest.
+    let given_up = survivors::given_up(session, &terraform).await;
     let ordered: Vec<&str> = given_up
         .iter()
+        .flatten()
         .map(|(node, _)| node.as_str())
         .chain(errand.replace)
         .collect();
@@ -76,6 +78,7 @@ pub(crate) async fn carry_out(
         session.console.plain("Nothing was changed.");
         return Ok(Outcome::Preflight);
     }
+    let given_up = given_up?;
     if !confirmed(session, options, &preflight)? {
         return Ok(Outcome::Refused);
     }
