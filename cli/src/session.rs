@@ -74,10 +74,15 @@ impl Session {
         ));
     }
 
+    /// Whether verbs can work inside the nodes.
+    pub(crate) fn has_doors(&self) -> bool {
+        self.cluster.spec.distribution.kubeadm.is_some()
+    }
+
     /// Why a verb that works inside nodes does nothing here: those of Talos have no shell, and with that no door.
     pub(crate) fn no_doors(&self, instead: &str) -> Option<String> {
-        let talos = self.cluster.spec.distribution.kubeadm.is_none();
-        talos.then(|| format!("nodes of Talos have no shell to do that in; {instead}"))
+        (!self.has_doors())
+            .then(|| format!("nodes of Talos have no shell to do that in; {instead}"))
     }
 
     pub(crate) fn say(&self, label: &str, text: impl Into<String>) {

@@ -20,14 +20,10 @@ pub(super) async fn check(
     preflight: &mut Preflight,
 ) {
     storages(proxmox, cluster, preflight).await;
-    let missing: Vec<(&str, IpAddr)> = proxmox
+    let mut wanted: Vec<(String, IpAddr)> = proxmox
         .addresses()
         .iter()
         .filter(|(name, _)| preflight.missing.contains(name))
-        .map(|(name, address)| (name.as_str(), *address))
-        .collect();
-    let mut wanted: Vec<(String, IpAddr)> = missing
-        .iter()
         .map(|(name, address)| (format!("nodes.{name}.address"), *address))
         .collect();
     // Once a control plane is there, it may have the address of all.

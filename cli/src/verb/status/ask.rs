@@ -22,7 +22,7 @@ pub(super) async fn ask(
     nodes: impl Iterator<Item = &String>,
     verb: Verb,
 ) -> Vec<(String, Option<String>)> {
-    if session.no_doors("").is_some() {
+    if !session.has_doors() {
         return Vec::new();
     }
     let addresses = observe::addresses(machines);
