@@ -24,6 +24,8 @@ pub struct FieldDoc {
     pub default: String,
     /// What the field does.
     pub meaning: &'static str,
+    /// Platforms or distributions it belongs to; empty for all.
+    pub only: &'static [&'static str],
     /// Whether this release can do it.
     pub available: bool,
 }
@@ -50,6 +52,7 @@ fn document(field: &Field, above: &str, available: bool, docs: &mut Vec<FieldDoc
         kind: kind(&field.shape),
         default,
         meaning: field.meaning,
+        only: field.only,
         available,
     });
     inner(&field.shape, &path, available, docs);
@@ -105,11 +108,22 @@ pub fn markdown() -> String {
         let later = if doc.available { "" } else { " *Later.*" };
         let _infallible = writeln!(
             page,
-            "| `{}` | {} | {} | {}{later} |",
-            doc.path, doc.kind, doc.default, doc.meaning
+            "| `{}` | {} | {} | {}{}{later} |",
+            doc.path,
+            doc.kind,
+            doc.default,
+            doc.meaning,
+            belongs(doc.only)
         );
     }
     page
+}
+
+fn belongs(only: &[&str]) -> String {
+    match only {
+        [] => String::new(),
+        kinds => format!(" Only with {}.", kinds.join(" or ")),
+    }
 }
 
 /// The value of a field, what it means and where it came from. `None` when there is no such field in this cluster.
@@ -177,7 +191,8 @@ fn record(fields: &[Field]) -> Value {
             } else {
                 ""
             };
-            schema["description"] = json!(format!("{}{later}", field.meaning));
+            schema["description"] =
+                json!(format!("{}{}{later}", field.meaning, belongs(field.only)));
             (field.name.to_owned(), schema)
         })
         .collect();

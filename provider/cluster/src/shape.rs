@@ -54,7 +54,7 @@ pub(crate) struct Field {
     pub(crate) default: Default,
     pub(crate) meaning: &'static str,
     pub(crate) availability: Availability,
-    /// Platforms the field belongs to; empty for all.
+    /// Platforms or distributions the field belongs to; empty for all.
     pub(crate) only: &'static [&'static str],
 }
 
@@ -112,8 +112,8 @@ impl Field {
         self
     }
 
-    pub(crate) const fn only(mut self, platforms: &'static [&'static str]) -> Self {
-        self.only = platforms;
+    pub(crate) const fn only(mut self, kinds: &'static [&'static str]) -> Self {
+        self.only = kinds;
         self
     }
 }

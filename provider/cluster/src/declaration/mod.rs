@@ -201,16 +201,21 @@ static LAB: &[Field] = &[
     ),
 ];
 
-/// Fields that belong to some platforms only, by path (`nodes.*.offer`).
-pub(crate) fn fields_with_platform() -> Vec<(String, &'static [&'static str])> {
-    let nodes = NODE
-        .iter()
-        .map(|field| (format!("nodes.*.{}", field.name), field.only));
-    let networks = NETWORKS
-        .iter()
-        .map(|field| (format!("network.{}", field.name), field.only));
-    nodes
-        .chain(networks)
+/// Fields that belong to some platforms or distributions only, by path (`nodes.*.offer`).
+pub(crate) fn fields_of_some() -> Vec<(String, &'static [&'static str])> {
+    let parts = [
+        ("nodes.*", NODE),
+        ("network", NETWORKS),
+        ("access", ACCESS),
+        ("updates", UPDATES),
+        ("timeouts", TIMEOUTS),
+    ];
+    parts
+        .into_iter()
+        .flat_map(|(above, fields)| {
+            let path = move |field: &Field| (format!("{above}.{}", field.name), field.only);
+            fields.iter().map(path)
+        })
         .filter(|(_, only)| !only.is_empty())
         .collect()
 }

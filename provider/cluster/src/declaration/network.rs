@@ -184,19 +184,20 @@ pub(super) static ACCESS: &[Field] = &[
         "lockdown",
         One(Scalar::OneOf(&["auto", "on", "off"])),
         "auto",
-        "Close port 22: auto where a node has a public address.",
+        "Close the nodes: port 22, and with talos its API to everyone but nodes and operators. auto: where a node has a public address.",
     ),
     defaulted(
         "proof",
         One(Scalar::OneOf(&["auto", "teleport", "kubernetes", "none"])),
         "auto",
         "The way in that is used right before a node is locked; auto is teleport when set, else kubernetes.",
-    ),
+    )
+    .only(&["kubeadm"]),
     defaulted(
         "operators",
         List(&One(Scalar::Peer(&["auto"]))),
         "[auto]",
-        "Who may use SSH until lockdown; auto is this machine's addresses now.",
+        "Who may use SSH until lockdown, and with talos its API for good; auto is this machine's addresses now.",
     ),
     defaulted(
         "api",
@@ -221,7 +222,8 @@ pub(super) static ACCESS: &[Field] = &[
         List(&One(Scalar::Form(&form::SSH_KEY))),
         "[]",
         "SSH public keys that a node takes while a window of node ssh-open lasts, and at no other time.",
-    ),
+    )
+    .only(&["kubeadm"]),
     optional(
         "teleport",
         Record(&[
@@ -234,7 +236,8 @@ pub(super) static ACCESS: &[Field] = &[
         ]),
         "no Teleport",
         "Access through Teleport, whose agent you install; not in the lab.",
-    ),
+    )
+    .only(&["kubeadm"]),
     optional(
         "vpn",
         Choice {

@@ -28,12 +28,12 @@ macro_rules! node_fields {
             optional("subnet", WORD, "the default one", "Subnet.").only(&["aws"]),
             optional("volume", SIZE, "50GiB", "Size of the volume.").only(&["aws"]),
             optional("board", One(Scalar::OneOf(&["x86", "rpi5", "rock5b"])), "x86", "Board.").only(&["netboot"]),
-            optional("disk", Either(&[One(Scalar::Form(&form::DISK)), Record(DISK)]), "the smallest free disk", "Disk to install on, by its name below /dev/disk/by-id, or by {min, type}."),
-            defaulted("wipe", One(Scalar::OneOf(&["all", "target"])), "all", "Whose signatures are wiped before the installation: all disks or the target."),
+            optional("disk", Either(&[One(Scalar::Form(&form::DISK)), Record(DISK)]), "the smallest free disk", "Disk to install on, by its name below /dev/disk/by-id, or by {min, type}.").only(&["kubeadm", "netboot"]),
+            defaulted("wipe", One(Scalar::OneOf(&["all", "target"])), "all", "Whose signatures are wiped before the installation: all disks or the target.").only(&["kubeadm", "netboot"]),
             defaulted("labels", Map(&form::LABEL_KEY, &One(Scalar::Form(&form::LABEL_VALUE))), "{}", "Labels of the Node."),
             defaulted("taints", List(&One(Scalar::Form(&form::TAINT))), "[]", "Taints of the Node."),
-            defaulted("patches", List(&FILE), "[]", "Patch files for this node only; with talos."),
-            defaulted("on_create_failure", One(Scalar::OneOf(&["keep", "retry", "delete"])), "keep", "What happens to a machine whose creation failed: kept and continued, reinstalled once, or given back."),
+            defaulted("patches", List(&FILE), "[]", "Patch files for this node only.").only(&["talos"]),
+            defaulted("on_create_failure", One(Scalar::OneOf(&["keep", "retry", "delete"])), "keep", "What happens to a machine whose creation failed: kept and continued, reinstalled once, or given back.").only(&["scaleway"]),
         ]
     };
 }

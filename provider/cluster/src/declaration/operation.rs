@@ -143,7 +143,8 @@ pub(super) static UPDATES: &[Field] = &[
         One(Scalar::OneOf(&["auto", "off"])),
         "auto",
         "Whether nodes fetch operating system updates.",
-    ),
+    )
+    .only(&["kubeadm"]),
     defaulted(
         "reboot",
         One(Scalar::OneOf(&["kured", "none"])),
@@ -200,9 +201,10 @@ pub(super) static TIMEOUTS: &[Field] = &[
         DURATION,
         "120m",
         "From the order to an installed server.",
-    ),
-    defaulted("ssh", DURATION, "20m", "Until SSH answers."),
-    defaulted("join", DURATION, "15m", "kubeadm init or join of one node."),
+    )
+    .only(&["kubeadm"]),
+    defaulted("ssh", DURATION, "20m", "Until SSH answers.").only(&["kubeadm"]),
+    defaulted("join", DURATION, "15m", "kubeadm init or join of one node.").only(&["kubeadm"]),
     defaulted("ready", DURATION, "10m", "Until all nodes are Ready."),
     defaulted(
         "agent",

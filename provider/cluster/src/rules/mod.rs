@@ -156,35 +156,7 @@ impl Rules<'_> {
                 );
             }
         }
-        for (path, fields) in crate::declaration::fields_with_platform() {
-            let parents: Vec<String> = match path.strip_prefix("nodes.*.") {
-                Some(_) => self
-                    .node_names()
-                    .into_iter()
-                    .map(|node| format!("nodes.{node}"))
-                    .collect(),
-                None => vec![
-                    path.rsplit_once('.')
-                        .map_or("", |(parent, _)| parent)
-                        .to_owned(),
-                ],
-            };
-            let field = path.rsplit('.').next().unwrap_or_default();
-            for parent in parents {
-                let path = join(&parent, field);
-                if self.is_written(&path) && !fields.contains(&platform.as_str()) {
-                    self.error(
-                        "CFG-06",
-                        &path,
-                        format!(
-                            "this belongs to platform {}, not {platform}",
-                            fields.join(" or ")
-                        ),
-                        "remove it",
-                    );
-                }
-            }
-        }
+        self.belonging(&platform);
         let required: &[&str] = match platform.as_str() {
             "scaleway" => &["offer", "zone"],
             "proxmox" => &["address", "host"],
@@ -233,6 +205,41 @@ impl Rules<'_> {
             );
         }
         self.talos();
+    }
+
+    /// What is written for another platform or distribution would have no effect.
+    fn belonging(&mut self, platform: &str) {
+        let distribution = self.owned("/distribution/kind").unwrap_or_default();
+        for (path, kinds) in crate::declaration::fields_of_some() {
+            let parents: Vec<String> = match path.strip_prefix("nodes.*.") {
+                Some(_) => self
+                    .node_names()
+                    .into_iter()
+                    .map(|node| format!("nodes.{node}"))
+                    .collect(),
+                None => vec![
+                    path.rsplit_once('.')
+                        .map_or("", |(parent, _)| parent)
+                        .to_owned(),
+                ],
+            };
+            let field = path.rsplit('.').next().unwrap_or_default();
+            let belongs = kinds.contains(&platform) || kinds.contains(&distribution.as_str());
+            for parent in parents {
+                let path = join(&parent, field);
+                if self.is_written(&path) && !belongs {
+                    self.error(
+                        "CFG-06",
+                        &path,
+                        format!(
+                            "this belongs to {}, not to {distribution} on {platform}",
+                            kinds.join(" or ")
+                        ),
+                        "remove it",
+                    );
+                }
+            }
+        }
     }
 
     /// What Talos' versions say about each other.
