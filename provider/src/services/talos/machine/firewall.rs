@@ -12,8 +12,8 @@ use super::TalosMachine;
 use crate::services::talos::content::Content;
 use crate::services::talos::patch::Document;
 use crate::services::talos::ways::Ways;
-use crate::talos::Client;
 use crate::talos::client::Mode;
+use crate::talos::{self, Client};
 
 /// For so long the rules stand without being confirmed.
 const TRY: Duration = Duration::from_mins(5);
@@ -103,6 +103,14 @@ pub(super) fn stands(stored: &Content, wanted: &[Document]) -> bool {
     stored.firewall() == Content::of(wanted.to_vec()).firewall()
 }
 
+/// What a machine has stored, and the connection it was read over.
+async fn stored(ways: &Ways<'_>, address: &str) -> Result<Option<(Client, Content)>, talos::Error> {
+    let client = ways.node(address).await?;
+    let text = client.configuration(true).await?;
+    let stored = text.and_then(|text| Content::parse(text.expose()).ok());
+    Ok(stored.map(|stored| (client, stored)))
+}
+
 /// Tries the rules, proves that we still get in over a new connection, and stores them.
 pub(super) async fn close(
     ways: &Ways<'_>,
@@ -113,12 +121,10 @@ pub(super) async fn close(
     let (name, address) = (machine.node.text(), machine.address.text());
     let failed =
         |error: &dyn std::error::Error| Diagnostics::failed("close", "machine", name, error);
-    let client = ways.node(address).await.map_err(|error| failed(&error))?;
-    let stored = client
-        .configuration(true)
+    let Some((client, stored)) = stored(ways, address)
         .await
-        .map_err(|error| failed(&error))?;
-    let Some(stored) = stored.and_then(|text| Content::parse(text.expose()).ok()) else {
+        .map_err(|error| failed(&error))?
+    else {
         return Ok(());
     };
     let wanted = documents(firewall, machine.is_control_plane());
@@ -140,8 +146,37 @@ pub(super) async fn close(
             format!("With the new rules nobody gets in from here: {reason}."),
         )
         .left("The rules were not stored: the machine takes them back within five minutes.")
-        .hint("Add the address of this computer to `firewall.operators`."));
+        .hint("Add the address of this computer, as the nodes see it, to the operators (`access.operators` of the cluster file)."));
     }
+    client
+        .apply(&text, Mode::NoReboot, false)
+        .await
+        .map_err(|error| failed(&error))?;
+    Ok(())
+}
+
+/// Takes our rules off the machine.
+pub(super) async fn open(
+    ways: &Ways<'_>,
+    limits: &Limits,
+    machine: &TalosMachine,
+) -> Result<(), Diagnostics> {
+    let address = machine.address.text();
+    let failed = |error: &dyn std::error::Error| {
+        Diagnostics::failed("open", "machine", machine.node.text(), error)
+            .left("Its rules stay as they are.")
+    };
+    let Some((client, stored)) = stored(ways, address)
+        .await
+        .map_err(|error| failed(&error))?
+    else {
+        return Ok(());
+    };
+    if stored.firewall().is_empty() {
+        return Ok(());
+    }
+    let _serial = ways.lock(limits, machine.cluster.text()).await?;
+    let text = stored.with_firewall(Vec::new()).text();
     client
         .apply(&text, Mode::NoReboot, false)
         .await

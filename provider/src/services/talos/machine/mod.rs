@@ -104,7 +104,7 @@ pub struct TalosMachine {
     /// How the machine in maintenance is known. Without it the machine is one on Proxmox.
     #[schema(optional, recorded)]
     pub trust: Attr<MachineTrust>,
-    /// Who reaches the machine over the network. Without it its firewall is left as it is.
+    /// Who reaches the machine over the network. Without it its firewall is left as it is; when it is taken out, our rules are taken off the machine.
     #[schema(optional)]
     pub firewall: Attr<MachineFirewall>,
     /// IP addresses of all control planes by node name, e.g. `{ cp-1 = "192.0.2.11" }`.
@@ -199,10 +199,11 @@ impl TalosMachine {
         self.ready.fill(true);
     }
 
-    /// Brings the machine to where it should be, from wherever it is.
+    /// Brings the machine to where it should be, from wherever it is. `before` is its firewall as it was known.
     async fn converge(
         cx: &Of<'_, Self>,
         config: &Self,
+        before: &Attr<MachineFirewall>,
         mut planned: Self,
     ) -> Result<Self, Diagnostics> {
         let content = config.content()?;
@@ -224,11 +225,12 @@ impl TalosMachine {
                 planned.fill(contact);
                 planned.configuration_paths.fill(made);
                 let rules = planned.firewall.known();
-                let closed = match rules {
-                    Some(rules) => firewall::close(&ways, &cx.limits(), &planned, rules).await,
-                    None => Ok(()),
+                let settled = match (rules, before.known()) {
+                    (Some(rules), _) => firewall::close(&ways, &cx.limits(), &planned, rules).await,
+                    (None, Some(_)) => firewall::open(&ways, &cx.limits(), &planned).await,
+                    (None, None) => Ok(()),
                 };
-                match closed {
+                match settled {
                     Ok(()) => {}
                     // An error would taint a node that lives; the next apply tries again.
                     Err(found) if is_new => {
@@ -236,7 +238,7 @@ impl TalosMachine {
                         planned.ready = false.into();
                     }
                     Err(found) => {
-                        let firewall = Attr::Null;
+                        let firewall = before.clone();
                         cx.save(&Self {
                             firewall,
                             ..planned
@@ -429,7 +431,7 @@ impl Resource for TalosMachine {
     }
 
     async fn create(cx: &Of<'_, Self>, config: Self, planned: Self) -> Result<Self, Diagnostics> {
-        Self::converge(cx, &config, planned).await
+        Self::converge(cx, &config, &Attr::Null, planned).await
     }
 
     async fn read(cx: &Of<'_, Self>, prior: Self) -> Result<Found<Self>, Diagnostics> {
@@ -464,10 +466,10 @@ impl Resource for TalosMachine {
     async fn update(
         cx: &Of<'_, Self>,
         config: Self,
-        _: Self,
+        prior: Self,
         planned: Self,
     ) -> Result<Self, Diagnostics> {
-        Self::converge(cx, &config, planned).await
+        Self::converge(cx, &config, &prior.firewall, planned).await
     }
 
     async fn delete(cx: &Of<'_, Self>, prior: Self) -> Result<(), Diagnostics> {

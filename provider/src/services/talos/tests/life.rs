@@ -227,4 +227,16 @@ async fn a_firewall_is_stored_when_we_still_get_in_and_taken_back_when_not() {
     site.world.advance(5 * 60 * 1500 + 60).await;
     let seen = site.read(&machines["w-1"]).await;
     assert_eq!(seen, machines["w-1"], "it has taken the rules back");
+
+    // No rules are wanted any more: ours go.
+    let closed = close("w-1", &["203.0.113.0/24"]).await.unwrap();
+    let config = site.wanted("w-1", &[]);
+    let open = TalosMachine::update(&site.process.cx(), config, closed, machines["w-1"].clone())
+        .await
+        .unwrap();
+    assert_eq!(open.firewall, Attr::Null);
+    let stored = site.client("w-1").await.configuration(true).await;
+    let stored = stored.unwrap().unwrap();
+    assert!(!stored.expose().contains("strata-talos"));
+    assert!(!stored.expose().contains("NetworkDefaultActionConfig"));
 }
