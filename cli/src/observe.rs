@@ -1,9 +1,10 @@
-//! What is there now, seen from where the user stands: nodes by the API, port 22 by a connection.
+//! What is there now, seen from where the user stands: nodes by the API, the port that a lockdown closes by a connection.
 
 use std::fmt::Write as _;
 use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value;
+use strata_cluster::Cluster;
 use strata_provider::{
     http::dial::Dialer,
     kubernetes::{Client, Reach, node},
@@ -32,6 +33,8 @@ pub(crate) struct Seen {
 #[derive(Clone, Debug)]
 pub(crate) struct Observation {
     pub(crate) nodes: Vec<Seen>,
+    /// The port that tells whether a node is closed. `None`: nothing is closed on purpose, and no port was tried.
+    pub(crate) port: Option<u16>,
     /// Why the API could not be asked.
     pub(crate) unreachable: Option<String>,
 }
@@ -46,16 +49,15 @@ impl Observation {
                 .filter(|node| fact(node) == Some(true))
                 .count()
         };
-        let unseen = self
-            .nodes
-            .iter()
-            .filter(|node| node.ready.is_none() || node.closed.is_none())
-            .count();
-        let mut text = format!(
-            "{} of {all} Ready, 22 closed on {} of {all}",
-            count(|node| node.ready),
-            count(|node| node.closed)
-        );
+        let unseen = self.nodes.iter().filter(|node| self.unseen(node)).count();
+        let mut text = format!("{} of {all} Ready", count(|node| node.ready));
+        if let Some(port) = self.port {
+            let _ = write!(
+                text,
+                ", {port} closed on {} of {all}",
+                count(|node| node.closed)
+            );
+        }
         if unseen > 0 {
             let _ = write!(text, ", {unseen} not observed");
         }
@@ -73,9 +75,20 @@ impl Observation {
 
     /// Whether something could not be seen.
     pub(crate) fn is_partial(&self) -> bool {
-        self.nodes
-            .iter()
-            .any(|node| node.ready.is_none() || node.closed.is_none())
+        self.nodes.iter().any(|node| self.unseen(node))
+    }
+
+    fn unseen(&self, node: &Seen) -> bool {
+        node.ready.is_none() || (self.port.is_some() && node.closed.is_none())
+    }
+}
+
+/// The port whose silence shows that a node is closed. Nodes of Talos have no SSH: there it is the kubelet's, where their firewall is ours.
+fn port(cluster: &Cluster) -> Option<u16> {
+    match (&cluster.distribution.talos, cluster.access.lockdown) {
+        (None, _) => Some(22),
+        (Some(_), true) => Some(10250),
+        (Some(_), false) => None,
     }
 }
 
@@ -88,10 +101,11 @@ pub(crate) async fn observe(session: &Session, world: &World, machines: &Value) 
         Err(error) => (None, Some(format!("{error:#}"))),
     };
     let nodes = &session.cluster.spec.nodes;
+    let port = port(&session.cluster.spec);
     let probes = nodes.keys().map(|name| {
         let address = addresses.get(name).cloned();
         let dialer = dialer.clone();
-        tokio::spawn(async move { closed(&dialer, address?.as_str()).await })
+        tokio::spawn(async move { closed(&dialer, address?.as_str(), port?).await })
     });
     let probes: Vec<_> = probes.collect();
     let mut seen = Vec::new();
@@ -110,6 +124,7 @@ pub(crate) async fn observe(session: &Session, world: &World, machines: &Value) 
     }
     Observation {
         nodes: seen,
+        port,
         unreachable,
     }
 }
@@ -162,9 +177,9 @@ async fn readiness(
     ))
 }
 
-/// Whether port 22 stays silent. Anything but an answer or silence is no evidence.
-async fn closed(dialer: &Dialer, address: &str) -> Option<bool> {
-    match dialer.dial(address, 22, PROBE).await {
+/// Whether a port stays silent. Anything but an answer or silence is no evidence.
+async fn closed(dialer: &Dialer, address: &str, port: u16) -> Option<bool> {
+    match dialer.dial(address, port, PROBE).await {
         Ok(_) => Some(false),
         Err(error) if error.is_timeout() || error.is_refused() => Some(true),
         Err(_) => None,
@@ -184,8 +199,9 @@ mod tests {
             ready,
             closed,
         };
-        let observation = Observation {
+        let mut observation = Observation {
             nodes: vec![seen(Some(true), Some(true)), seen(Some(true), None)],
+            port: Some(22),
             unreachable: None,
         };
         assert_eq!(
@@ -193,5 +209,8 @@ mod tests {
             "2 of 2 Ready, 22 closed on 1 of 2, 1 not observed"
         );
         assert!(observation.is_partial());
+        observation.port = None;
+        assert_eq!(observation.summary(), "2 of 2 Ready");
+        assert!(!observation.is_partial());
     }
 }

@@ -28,7 +28,7 @@ output "machines" {
 
 output "locked" {
   description = "Whether each node is closed."
-  value       = try(module.lockdown[0].locked, {})
+  value       = merge(try(module.lockdown[0].locked, {}), { for name, machine in module.talos_machine : name => machine.locked })
 }
 
 output "join_info" {

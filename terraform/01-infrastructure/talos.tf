@@ -3,6 +3,12 @@
 locals {
   talos_nodes = { for name, node in local.cluster.nodes : name => node if local.talos != null }
 
+  # Everything between nodes and pods is open, as it must be. Who may reach the API, in networks: with "any" everyone does.
+  inside = [local.cluster.network.nodes, local.cluster.network.pods]
+  api = contains(local.cluster.access.api, "any") ? null : toset(flatten([
+    for who in local.cluster.access.api : who == "nodes" ? local.inside : who == "operators" ? local.cluster.access.operators : [who]
+  ]))
+
   # Patch files lie beside the cluster file.
   patches = {
     for name, node in local.talos_nodes : name => [
@@ -86,6 +92,13 @@ module "talos_machine" {
     nodes       = local.cluster.network.nodes
     vip         = local.virtual ? local.cluster.endpoint.address : null
   }
+
+  firewall = local.cluster.access.lockdown ? {
+    nodes        = local.inside
+    operators    = local.cluster.access.operators
+    api          = local.api
+    public_ports = each.value.role == "worker" ? local.cluster.access.public_ports : []
+  } : null
 }
 
 module "talos_cluster" {

@@ -85,24 +85,35 @@ pub(crate) async fn nodes(session: &Session, world: &World) -> anyhow::Result<Ob
         serde_json::Value::Null
     };
     let observation = observe::observe(session, world, &outputs["machines"]).await;
-    session.console.plain(&format!(
-        "{:<12} {:<14} {:<16} {:<10} port 22",
-        "node", "role", "address", "Ready"
-    ));
+    let door = observation
+        .port
+        .map_or(String::new(), |port| format!("port {port}"));
+    session.console.plain(
+        format!(
+            "{:<12} {:<14} {:<16} {:<10} {door}",
+            "node", "role", "address", "Ready"
+        )
+        .trim_end(),
+    );
     for node in &observation.nodes {
         let word = |fact: Option<bool>, yes: &'static str, no: &'static str| match fact {
             Some(true) => yes,
             Some(false) => no,
             None => "not observed",
         };
-        session.console.plain(&format!(
-            "{:<12} {:<14} {:<16} {:<10} {}",
-            node.name,
-            node.role,
-            node.address.as_deref().unwrap_or("-"),
-            word(node.ready, "Ready", "NotReady"),
-            word(node.closed, "closed", "OPEN")
-        ));
+        let closed = observation
+            .port
+            .map_or("", |_| word(node.closed, "closed", "OPEN"));
+        session.console.plain(
+            format!(
+                "{:<12} {:<14} {:<16} {:<10} {closed}",
+                node.name,
+                node.role,
+                node.address.as_deref().unwrap_or("-"),
+                word(node.ready, "Ready", "NotReady"),
+            )
+            .trim_end(),
+        );
     }
     session.console.plain(&observation.summary());
     if let Some(cause) = &observation.unreachable {

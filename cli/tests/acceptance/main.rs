@@ -16,4 +16,5 @@ mod mutations;
 mod rollback;
 mod sealing;
 mod talos;
+mod talos_lockdown;
 mod wrong_files;

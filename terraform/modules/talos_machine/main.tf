@@ -43,6 +43,7 @@ resource "strata_talos_machine" "this" {
   contract         = var.talos.contract
   configuration_wo = local.configuration
   control_planes   = var.cluster.control_planes
+  firewall         = var.firewall
 
   proxmox = {
     host   = var.machine.host

@@ -16,3 +16,8 @@ output "ready" {
   description = "Whether the machine answered with a certificate of this cluster. False after an interrupted delivery: the next apply goes on waiting."
   value       = strata_talos_machine.this.ready
 }
+
+output "locked" {
+  description = "Whether its firewall is ours."
+  value       = strata_talos_machine.this.firewall != null
+}

@@ -81,3 +81,14 @@ variable "talos" {
   })
   nullable = false
 }
+
+variable "firewall" {
+  description = "Who reaches the machine: nodes and operators (CIDRs; operators reach Talos' API), api (CIDRs that reach 6443 of control planes; null: everyone), public_ports (TCP). Null: its firewall is left alone, or taken off again."
+  type = object({
+    nodes        = set(string)
+    operators    = set(string)
+    api          = optional(set(string))
+    public_ports = optional(set(number))
+  })
+  default = null
+}

@@ -183,6 +183,7 @@ impl Rules<'_> {
             }
         }
         self.api();
+        self.talos_api();
         if self.text("/access/proof") == Some("teleport")
             && self.normal["access"]["teleport"].is_null()
         {
@@ -206,15 +207,16 @@ impl Rules<'_> {
         }
     }
 
+    fn words(&self, field: &str) -> Vec<String> {
+        let list = self.normal["access"][field].as_array();
+        list.into_iter()
+            .flatten()
+            .filter_map(|word| word.as_str().map(str::to_owned))
+            .collect()
+    }
+
     fn api(&mut self) {
-        let words = |field: &str| -> Vec<String> {
-            let list = self.normal["access"][field].as_array();
-            list.into_iter()
-                .flatten()
-                .filter_map(|word| word.as_str().map(str::to_owned))
-                .collect()
-        };
-        let (api, operators) = (words("api"), words("operators"));
+        let (api, operators) = (self.words("api"), self.words("operators"));
         let reachable = api.iter().any(|word| match word.as_str() {
             "nodes" => false,
             // `auto` is an address of the moment, and rules on a node outlive the moment.
@@ -227,6 +229,21 @@ impl Rules<'_> {
                 "access.api",
                 "after lockdown nobody outside the cluster could reach the API, not even to unlock it",
                 "add a network, or `operators` with networks in access.operators (`auto` is not one), or `any`",
+            );
+        }
+    }
+
+    /// Talos has no window and no rescue system: who is no operator in its rules never gets in again.
+    fn talos_api(&mut self) {
+        let locks = self.text("/distribution/kind") == Some("talos")
+            && self.text("/access/lockdown") == Some("on");
+        let networks = self.words("operators").iter().any(|word| word != "auto");
+        if locks && !networks {
+            self.error(
+                "ACC-05",
+                "access.operators",
+                "after lockdown nobody could reach the API of Talos (50000): `auto` is an address of the moment, and the nodes' rules outlive it",
+                "add your networks, for example [192.0.2.0/24]",
             );
         }
     }

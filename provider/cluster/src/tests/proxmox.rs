@@ -177,6 +177,27 @@ fn wrong_addresses_versions_and_hosts_are_refused() {
             "CFG-08",
             "distribution",
         ),
+        (
+            "a lockdown with an address of the moment",
+            "lab: true",
+            "lab: true\naccess: {lockdown: on}",
+            "ACC-05",
+            "access.operators",
+        ),
+        (
+            "a disk to choose",
+            "cp-1: {role: control-plane,",
+            "cp-1: {role: control-plane, disk: {min: 200GB},",
+            "CFG-06",
+            "nodes.cp-1.disk",
+        ),
+        (
+            "keys for a door that Talos has not",
+            "lab: true",
+            "lab: true\naccess: {proof: none}",
+            "CFG-06",
+            "access.proof",
+        ),
     ];
     for (case, from, to, code, field) in table {
         let text = LAB.replacen(from, to, 1);
@@ -190,6 +211,17 @@ fn wrong_addresses_versions_and_hosts_are_refused() {
             show(&findings)
         );
     }
+}
+
+#[test]
+fn talos_is_closed_where_the_operators_are_named() {
+    let closed = good(&LAB.replacen(
+        "lab: true",
+        "lab: true\naccess: {lockdown: on, operators: [203.0.113.0/24]}",
+        1,
+    ));
+    assert!(closed.access.lockdown);
+    assert_eq!(closed.access.operators, ["203.0.113.0/24"]);
 }
 
 #[test]
