@@ -119,7 +119,11 @@ impl Resource for Schematic {
             Err(error) if is_unsupported(&error) => Ok(Found::Present(prior)),
             Err(error) => {
                 let found = Diagnostics::failed("read", NOUN, &id, &error);
-                if error.is_transient() {
+                // A factory that is ill decides nothing, whatever words whoever stands in front of it finds: a cluster that stands does not need it.
+                let is_ill = error
+                    .status()
+                    .is_some_and(|status| status.is_server_error());
+                if error.is_transient() || is_ill {
                     return Ok(Found::Unknown(found.left("The last known state is kept.")));
                 }
                 Err(found)
@@ -199,5 +203,27 @@ mod tests {
             Schematic::read(&process.cx(), unknown).await.unwrap(),
             Found::Gone
         ));
+    }
+
+    #[tokio::test]
+    async fn a_factory_that_is_away_takes_nothing_out_of_the_state() {
+        let world = World::start().await;
+        let process: Harness<Strata> = Harness::new(world.provider("estate-1").await);
+        let made = Schematic::create(&process.cx(), schematic(&[]), schematic(&[]))
+            .await
+            .unwrap();
+        // Words that look like a verdict are not asked for again.
+        for (body, times) in [
+            ("{\"message\":\"maintenance\"}", 1),
+            ("no healthy upstream", 6),
+        ] {
+            let fault = serde_json::json!({"status": {"code": 503, "body": body}});
+            for _ in 0..times {
+                world.fault("factory", "*", fault.clone()).await;
+            }
+            let later: Harness<Strata> = Harness::new(world.provider("estate-1").await);
+            let read = Schematic::read(&later.cx(), made.clone()).await.unwrap();
+            assert!(matches!(read, Found::Unknown(_)), "{body}");
+        }
     }
 }
