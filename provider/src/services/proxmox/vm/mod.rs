@@ -31,7 +31,8 @@ const NOUN: &str = "Proxmox machine";
 ///
 /// Name, cores, memory, network, pool and the rest change in place, a disk grows. A machine that runs takes cores, memory and agent at its next
 /// cold start; the apply says so. Number, host, storage and image only count when it is made: another number, host or storage is refused,
-/// another image is written down, and none of them replaces a machine.
+/// another image is written down, and none of them replaces a machine. A machine of the same number with another SMBIOS uuid and without the marks is
+/// somebody else's: ours is gone, and the next apply makes one under another number.
 ///
 /// # Permissions
 ///
@@ -47,7 +48,7 @@ const NOUN: &str = "Proxmox machine";
 /// - "Cannot adopt ...": `STRATA_ADOPT` is set and no machine carries the marks; nothing was made.
 /// - "Cannot move ...": `host` or `disk.storage` changed. Migrate the machine or move the disk in Proxmox, then write down where it is.
 /// - "Its protection is on": apply with `protected = false` first, or lift the protection in Proxmox.
-/// - "carries no marks of Strata": the machine of that number is somebody else's, and was not changed.
+/// - "carries no marks of Strata", "is another one than was made under this number": the machine of that number is somebody else's, and was not changed.
 ///
 /// # Import
 ///
@@ -98,6 +99,9 @@ pub struct VirtualMachine {
     /// SMBIOS uuid, which the system in it sees as well.
     #[schema(computed, keep_prior)]
     uuid: Attr<String>,
+    /// Id of the estate that its tags name. Null when somebody touched the marks; the next apply sets them again.
+    #[schema(computed, keep_prior)]
+    owner: Attr<String>,
     /// `running` or `stopped`, as last seen. Never compared.
     #[schema(computed, keep_prior)]
     status: Attr<String>,
@@ -152,6 +156,17 @@ impl VirtualMachine {
             owner: provider.owner()?.to_owned(),
             node: self.node.require("node")?.clone(),
         })
+    }
+
+    /// Whether a machine of our number is another one: numbers are handed out again.
+    fn is_stranger(&self, provider: &Strata, config: &Config) -> bool {
+        let marks = self.marks(provider);
+        let is_other = options::uuid(config).is_some_and(|uuid| {
+            self.uuid
+                .known()
+                .is_some_and(|own| !own.eq_ignore_ascii_case(&uuid))
+        });
+        is_other && !marks.is_ok_and(|marks| options::carries(config, &marks))
     }
 
     /// Where it is, by its id.
@@ -219,12 +234,16 @@ impl Resource for VirtualMachine {
     const TIMEOUTS: Limit = Limit::minutes(20, 2, 10, 10);
 
     async fn plan(
-        _: &Of<'_, Self>,
+        cx: &Of<'_, Self>,
         change: Change<'_, Self>,
-        planned: Planned<Self>,
+        mut planned: Planned<Self>,
     ) -> Result<Planned<Self>, Diagnostics> {
         if let Some(prior) = change.prior() {
             planned.state.check_against(prior)?;
+            let owner = cx.provider.owner_if_known();
+            if owner.is_some_and(|owner| prior.owner.text() != owner) {
+                planned.state.owner = Attr::Unknown;
+            }
         }
         Ok(planned)
     }
@@ -288,7 +307,17 @@ impl Resource for VirtualMachine {
         };
         match look.await {
             Ok(Some((machine, host, config))) => {
+                if prior.is_stranger(cx.provider, &config) {
+                    cx.warn(Diagnostics::warning(
+                        format!("{NOUN} \"{id}\" is gone"),
+                        "Somebody else's machine has its number now, and is left alone.",
+                    ));
+                    return Ok(Found::Gone);
+                }
                 prior.see(&host, vm_id, machine.as_ref(), &config);
+                let marks = prior.marks(cx.provider).ok();
+                let marks = marks.filter(|marks| options::carries(&config, marks));
+                prior.owner = Attr::from(marks.map(|marks| marks.owner));
                 Ok(Found::Present(prior))
             }
             Ok(None) => Ok(Found::Gone),
@@ -453,6 +482,13 @@ impl VirtualMachine {
         let steps = async {
             let config = proxmox.client.config(host, vm_id).await?;
             let config = config.ok_or(Error::NoMachine(vm_id))?;
+            if self.is_stranger(cx.provider, &config) {
+                return Err(Error::NotOurs {
+                    vmid: vm_id,
+                    name: config.text("name").unwrap_or_default(),
+                    found: "is another one than was made under this number".into(),
+                });
+            }
             let change = self.change(marks, &config);
             if !change.is_empty() {
                 proxmox.client.set(host, vm_id, &change).await?;
@@ -494,6 +530,7 @@ impl VirtualMachine {
             ));
         }
         self.fill_unknown(host, vm_id, &machine, &config);
+        self.owner.fill(marks.owner.clone());
         Ok(self)
     }
 }

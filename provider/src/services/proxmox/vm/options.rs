@@ -193,7 +193,14 @@ impl VirtualMachine {
     }
 }
 
-fn uuid(config: &Config) -> Option<String> {
+/// Whether the tags hold these marks.
+pub(super) fn carries(config: &Config, marks: &Marks) -> bool {
+    let tags = config.text("tags").unwrap_or_default();
+    Marks::among(&tags).is_some_and(|found| found.matches(marks))
+        && marks::split(&tags).any(|tag| tag == marks.tags()[0])
+}
+
+pub(super) fn uuid(config: &Config) -> Option<String> {
     config.property("smbios1")?.get("uuid").map(str::to_owned)
 }
 

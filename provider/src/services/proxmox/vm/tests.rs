@@ -27,6 +27,7 @@ fn wanted(node: &str) -> VirtualMachine {
         protected: Attr::Known(false),
         id: Attr::Unknown,
         uuid: Attr::Unknown,
+        owner: Attr::Unknown,
         status: Attr::Unknown,
         timeouts: Attr::Null,
     }
@@ -233,6 +234,55 @@ async fn what_others_change_is_seen_and_an_outage_is_no_end() {
     world.change(serde_json::json!({"delete_vm": 100})).await;
     let last: Harness<Strata> = Harness::new(world.provider("estate-1").await);
     assert_eq!(read(&last, &state).await, None);
+}
+
+#[tokio::test]
+async fn marks_that_were_taken_away_are_drift_and_come_back() {
+    let world = World::start().await;
+    let process: Harness<Strata> = Harness::new(world.provider("estate-1").await);
+    let state = VirtualMachine::create(&process.cx(), wanted("cp-1"), wanted("cp-1"))
+        .await
+        .unwrap();
+    assert_eq!(state.owner, "estate-1".into());
+    let change =
+        serde_json::json!({"change_vm": {"vmid": 100, "option": "tags", "value": "backup"}});
+    world.change(change).await;
+    let seen = read(&process, &state).await.unwrap();
+    assert_eq!(seen.owner, Attr::Null);
+    let planned = VirtualMachine {
+        owner: Attr::Unknown,
+        ..state.clone()
+    };
+    let mended = VirtualMachine::update(&process.cx(), planned.clone(), seen, planned)
+        .await
+        .unwrap();
+    assert_eq!(mended, state);
+    assert_eq!(read(&process, &state).await.unwrap(), state);
+    let tags = machines(&world).await[0]["options"]["tags"].clone();
+    assert!(tags.as_str().unwrap().contains("backup"), "{tags}");
+}
+
+#[tokio::test]
+async fn a_number_that_was_handed_out_again_is_somebody_elses_machine() {
+    let world = World::start().await;
+    let ours: Harness<Strata> = Harness::new(world.provider("estate-1").await);
+    let theirs: Harness<Strata> = Harness::new(world.provider("estate-2").await);
+    let state = VirtualMachine::create(&ours.cx(), wanted("cp-1"), wanted("cp-1"))
+        .await
+        .unwrap();
+    world.change(serde_json::json!({"delete_vm": 100})).await;
+    let other = VirtualMachine::create(&theirs.cx(), wanted("cp-9"), wanted("cp-9"))
+        .await
+        .unwrap();
+    assert_eq!(other.id, state.id);
+    let before = machines(&world).await;
+    let later: Harness<Strata> = Harness::new(world.provider("estate-1").await);
+    assert_eq!(read(&later, &state).await, None);
+    let refused = VirtualMachine::update(&later.cx(), state.clone(), state.clone(), state)
+        .await
+        .unwrap_err();
+    assert!(refused.to_string().contains("is another one"), "{refused}");
+    assert_eq!(machines(&world).await, before);
 }
 
 #[tokio::test]
