@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use strata_framework::{Diagnostics, Limits, Probe};
+use strata_framework::{Diagnostics, Limits, Probe, Secret, wait};
 
 use super::TalosMachine;
 use crate::claim;
@@ -12,11 +12,15 @@ use crate::services::talos::content::{self, Content};
 use crate::services::talos::look::control_planes;
 use crate::services::talos::quorum;
 use crate::services::talos::ways::Ways;
-use crate::talos::Client;
 use crate::talos::client::Mode;
+use crate::talos::{Client, Error};
 
 /// A reboot with all that comes after it.
 const SETTLE: Duration = Duration::from_mins(15);
+/// The leader of etcd may be chosen anew just now; a member that is dead stays dead.
+const CALM: Duration = Duration::from_mins(2);
+/// So often a configuration is sent whose reply is lost.
+const SENDS: u32 = 3;
 
 /// A configuration that may differ from the machine's.
 pub(super) struct Changer<'a> {
@@ -104,18 +108,14 @@ impl Changer<'_> {
         } else {
             mode
         };
-        let rebooting = match client.apply(&text, sent, false).await {
-            Ok(applied) => applied.reboots,
-            // The change may have cut the very connection: what the machine stores tells.
-            Err(error) if error.is_unreachable() => reboots,
-            Err(error) => {
-                return Err(self
-                    .failed(&error)
-                    .left("The machine goes on with the configuration that it had."));
-            }
-        };
+        let rebooting = self.send(&text, sent, reboots).await?;
         let own_reboot = mode == Mode::Reboot && !of_old;
         if own_reboot {
+            let client = self
+                .ways
+                .node(address)
+                .await
+                .map_err(|error| self.failed(&error))?;
             match client.reboot().await {
                 Err(error) if !error.is_unreachable() => return Err(self.failed(&error)),
                 _ => {}
@@ -123,6 +123,57 @@ impl Changer<'_> {
         }
         let gone = (rebooting || own_reboot).then_some(boot);
         self.settle(gone, was_well).await
+    }
+
+    /// Hands the configuration over; whether the machine reboots for it. The change may cut the very connection, and a lost reply may mean that nothing was done:
+    /// what the machine stores tells.
+    async fn send(
+        &self,
+        text: &Secret<String>,
+        mode: Mode,
+        reboots: bool,
+    ) -> Result<bool, Diagnostics> {
+        let address = self.machine.address.text();
+        let wanted = &self.content.parts();
+        let mut sent = 0;
+        loop {
+            let client = self.ways.node(address).await;
+            let client = client.map_err(|error| self.failed(&error))?;
+            let lost = match client.apply(text, mode, false).await {
+                Ok(applied) => return Ok(applied.reboots),
+                Err(error) if error.is_unreachable() => error,
+                Err(error) => {
+                    return Err(self
+                        .failed(&error)
+                        .left("The machine goes on with the configuration that it had."));
+                }
+            };
+            sent += 1;
+            let what = format!("machine {} to say what it was told", self.name());
+            let look = |client: Client| async move {
+                let stored = client.configuration(true).await?;
+                let stored = stored.and_then(|text| Content::parse(text.expose()).ok());
+                Ok(Probe::Done(
+                    stored.is_some_and(|stored| stored.parts() == *wanted),
+                ))
+            };
+            let told = self
+                .ways
+                .until(&self.limits, what, SETTLE, address, look)
+                .await;
+            if told.map_err(|error| self.failed(&error))? {
+                return Ok(reboots);
+            }
+            if sent >= SENDS {
+                return Err(self
+                    .failed(&lost)
+                    .left("The machine goes on with the configuration that it had."));
+            }
+            tracing::warn!(
+                "machine {}: the reply was lost and nothing was done; telling it again",
+                self.name()
+            );
+        }
     }
 
     async fn stored(&self, client: &Client) -> Result<Content, Diagnostics> {
@@ -147,7 +198,7 @@ impl Changer<'_> {
         Ok(status.stage == "running" && status.ready)
     }
 
-    /// Refuses a reboot that etcd could not bear.
+    /// Refuses a reboot that etcd could not bear; a member that has just come back is waited for.
     async fn keep_majority(&self) -> Result<(), Diagnostics> {
         if !self.machine.is_control_plane() {
             return Ok(());
@@ -160,9 +211,21 @@ impl Changer<'_> {
         if !lives {
             return Ok(());
         }
-        let seen = control_planes(self.ways, &self.machine.control_planes.or_default()).await;
-        quorum::may_pause(&seen, self.name()).map_err(|reason| {
-            self.refused(&format!("It would reboot: {reason}"))
+        let what = format!("etcd to be healthy before machine {} reboots", self.name());
+        let policy = self
+            .ways
+            .access
+            .policy(what, Duration::from_secs(2), Duration::from_secs(5))
+            .at_most(self.ways.access.pace(CALM).max(Duration::from_secs(5)));
+        let calm = wait(&self.limits, &policy, async || {
+            let seen = control_planes(self.ways, &self.machine.control_planes.or_default()).await;
+            match quorum::may_pause(&seen, self.name()) {
+                Ok(()) => Probe::<(), Error>::Done(()),
+                Err(reason) => Probe::NotYet(reason),
+            }
+        });
+        calm.await.map_err(|error| {
+            self.refused(&format!("It would reboot: {error}"))
                 .left("Nothing was changed.")
         })
     }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde_json::json;
 use strata_framework::{Attr, Harness, Limits, Resource as _};
 
-use super::site::site;
+use super::site::{alive, site};
 use crate::services::talos::cluster::TalosCluster;
 use crate::services::talos::machine::{MachineTrust, TalosMachine};
 use crate::talos::Trust;
@@ -124,4 +124,25 @@ async fn nothing_is_made_while_a_control_plane_is_silent() {
         "{said}"
     );
     assert_eq!(site.machine("cp-1")["etcd_data"], false);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_whose_reply_is_lost_is_told_again_until_it_is_there_and_no_more() {
+    let (site, machines, _) = alive(&["cp-1"]).await;
+    let call = "cp-1 /machine.MachineService/ApplyConfiguration";
+    // The first one is not done, the second one is; nobody says which.
+    site.world.fault("talos", call, json!("disconnect")).await;
+    site.world.fault("talos", call, json!("lose_reply")).await;
+    let files = ["machine: {files: [{path: /var/x, permissions: 0o600, op: create, content: x}]}"];
+    let changed = site.update(&machines["cp-1"], &files).await.unwrap();
+    assert!(site.world.all_faults_happened().await);
+    assert_eq!(
+        site.read(&changed).await.configuration_paths,
+        changed.configuration_paths
+    );
+    let applied = site.journal();
+    let applied = applied
+        .iter()
+        .filter(|entry| entry["event"] == "configuration applied with a reboot");
+    assert_eq!(applied.count(), 1);
 }
