@@ -22,6 +22,7 @@ use super::content::{self, Content};
 use super::ways::Ways;
 use crate::access::UNSEEN;
 use crate::provider::Strata;
+use crate::proxmox::Marks;
 use crate::talos::{self, Trust};
 
 /// A node of a Talos cluster.
@@ -32,7 +33,8 @@ use crate::talos::{self, Trust};
 /// certificate, which its console shows. With `first_use` whoever answers at that address gets the secrets of the cluster.
 ///
 /// Every contact after that is mutual TLS with the cluster's own CA, at the address of the node: nothing goes over the virtual address. A machine that is
-/// not reached in time is no error: `ready` stays false with a warning, and the next apply goes on.
+/// not reached in time is no error: `ready` stays false with a warning, and the next apply goes on. A machine of which Proxmox says that it is off is drift:
+/// the next apply starts it.
 ///
 /// A change of the configuration is named by its paths, e.g. `machine.sysctls`, and applied to one node of the cluster at a time; the next one has to wait
 /// until this one is well. Images of the installer and of Kubernetes are left as they are on the machine: `strata_talos_cluster` rolls them.
@@ -354,6 +356,33 @@ impl TalosMachine {
     }
 }
 
+/// Whether Proxmox knows that our machine is off. What cannot be asked is not known.
+async fn is_off(cx: &Of<'_, TalosMachine>, machine: &TalosMachine) -> bool {
+    let vm_id = machine
+        .proxmox
+        .known()
+        .and_then(|guest| guest.vm_id.known());
+    let (Some(&vm_id), Ok(owner)) = (vm_id, cx.provider.owner()) else {
+        return false;
+    };
+    let marks = Marks {
+        cluster: cx.provider.cluster().to_owned(),
+        owner: owner.to_owned(),
+        node: machine.node.text().to_owned(),
+    };
+    let Ok(proxmox) = cx.provider.proxmox().await else {
+        return false;
+    };
+    let Ok(machines) = proxmox.snapshot().await else {
+        return false;
+    };
+    machines.iter().any(|one| {
+        one.vmid == vm_id
+            && one.status == "stopped"
+            && Marks::of(one).is_some_and(|found| found.matches(&marks))
+    })
+}
+
 impl Resource for TalosMachine {
     type Provider = Strata;
     type Model = Self;
@@ -449,6 +478,19 @@ impl Resource for TalosMachine {
                         format!("{}: it has lost its configuration, or another machine has its address.", chain(&error)),
                     )
                     .hint("The next apply hands it its configuration again, by the way that `proxmox` or `trust` names."),
+                );
+                Ok(Found::Present(Self {
+                    ready: false.into(),
+                    ..prior
+                }))
+            }
+            Err(error) if error.is_unreachable() && is_off(cx, &prior).await => {
+                cx.warn(
+                    Diagnostics::warning(
+                        format!("Machine \"{node}\" is switched off"),
+                        "Proxmox says so, and nobody answers at its address.",
+                    )
+                    .hint("The next apply starts it."),
                 );
                 Ok(Found::Present(Self {
                     ready: false.into(),
