@@ -186,6 +186,12 @@ impl ApiServer {
             .is_some_and(|plane| plane.clock.now() >= self.expires)
     }
 
+    /// How long its certificate lasts, by the lab's clock; nothing once it has ended.
+    pub fn lasts(&self) -> Option<Duration> {
+        let now = self.plane.upgrade()?.clock.now();
+        Duration::try_from(self.expires.duration_since(now)).ok()
+    }
+
     /// Serves one connection to port 6443.
     pub fn answer(&self) -> Serve {
         let server = self.clone();

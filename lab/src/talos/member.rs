@@ -5,14 +5,17 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use ipnet::IpNet;
+use jiff::Timestamp;
 use strata_proto::talos::machine::machine_status_event::MachineStage as Stage;
 use strata_proto::talos::machine::sequence_event::Action as Step;
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, SERVING};
 use super::config::Config;
 use super::machine::{Founding, Machine, Membership};
+use crate::kubernetes::ApiServer;
 use crate::kubernetes::agent::{Agent, NodeSpec, PodOutcome};
 
 /// etcd starts, with data or without.
@@ -205,7 +208,9 @@ fn serve(machine: &Arc<Machine>, cluster: &Arc<Cluster>) {
     let Some(config) = machine.config() else {
         return;
     };
-    match cluster.serve(&config, &machine.name(), &machine.addresses()) {
+    let ahead = machine.world.clock.now().duration_since(Timestamp::now());
+    let ahead = Duration::try_from(ahead).unwrap_or_default();
+    match cluster.serve(&config, &machine.name(), &machine.addresses(), ahead) {
         Ok(api) => machine.change(|run| run.api = Some(api)),
         Err(error) => machine.change(|run| run.trouble = Some(error)),
     }
@@ -243,7 +248,20 @@ async fn look(machine: &Arc<Machine>, cluster: &Arc<Cluster>) {
         cluster.plane.replace_components(&machine.name(), &version);
         machine.change(|run| run.components = Some(version));
     }
+    renew(machine, cluster).await;
     hold_virtual(machine, cluster, &config);
+}
+
+/// What Kubernetes serves with is made anew at half its life, and the component started again.
+async fn renew(machine: &Arc<Machine>, cluster: &Arc<Cluster>) {
+    let is_old = |api: &ApiServer| api.lasts().is_none_or(|lasts| lasts < SERVING / 2);
+    let is_old = machine.with(|run| run.api.as_ref().is_some_and(is_old));
+    if is_old.unwrap_or_default() {
+        machine.change(|run| run.api = None);
+        machine.pass(RESTART).await;
+        serve(machine, cluster);
+        machine.note("certificates renewed");
+    }
 }
 
 /// Takes the virtual address when nobody able holds it; that needs etcd.
