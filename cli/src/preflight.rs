@@ -81,7 +81,8 @@ pub(crate) async fn run(
                         scaleway::check(scaleway, cluster, &mut preflight).await;
                     }
                     Platform::Proxmox(proxmox) => {
-                        proxmox::check(proxmox, cluster, environment, &mut preflight).await;
+                        let owner = owner.as_deref();
+                        proxmox::check(proxmox, cluster, environment, owner, &mut preflight).await;
                     }
                 }
             }

@@ -10,7 +10,7 @@ use strata_provider::{
     proxmox::{
         self, Marks,
         connect::{Trust, connect, in_lab},
-        wire::Storage,
+        wire::{self, Storage},
     },
 };
 
@@ -104,6 +104,26 @@ impl Proxmox {
             })
         });
         Ok(ours.collect())
+    }
+
+    /// A machine with the name of a node's and without anybody's marks: nothing finds it again.
+    pub(crate) async fn unmarked(&self, node: &str) -> anyhow::Result<Option<wire::Machine>> {
+        let all = self.api.client.machines().await;
+        let all = all.context("listing machines")?;
+        let name = format!("{}-{node}", self.cluster);
+        Ok(all
+            .into_iter()
+            .find(|machine| machine.name == name && Marks::of(machine).is_none()))
+    }
+
+    /// The tags that a node's machine carries.
+    pub(crate) fn tags(&self, owner: &str, node: &str) -> String {
+        let marks = Marks {
+            cluster: self.cluster.clone(),
+            owner: owner.to_owned(),
+            node: node.to_owned(),
+        };
+        marks.tags().join(";")
     }
 
     /// Storages of a host that take a kind of content.

@@ -17,13 +17,15 @@ pub(super) async fn check(
     proxmox: &Proxmox,
     cluster: &Cluster,
     environment: &Environment,
+    owner: Option<&str>,
     preflight: &mut Preflight,
 ) {
     storages(proxmox, cluster, preflight).await;
+    let stripped = stripped(proxmox, owner, preflight).await;
     let mut wanted: Vec<(String, IpAddr)> = proxmox
         .addresses()
         .iter()
-        .filter(|(name, _)| preflight.missing.contains(name))
+        .filter(|(name, _)| preflight.missing.contains(name) && !stripped.contains(name))
         .map(|(name, address)| (format!("nodes.{name}.address"), *address))
         .collect();
     // Once a control plane is there, it may have the address of all.
@@ -79,6 +81,37 @@ async fn storages(proxmox: &Proxmox, cluster: &Cluster, preflight: &mut Prefligh
             preflight.report.check(result);
         }
     }
+}
+
+/// PVE-05: machines whose tags somebody took away. Whoever looks for them would make a second one. Gives the nodes.
+async fn stripped(
+    proxmox: &Proxmox,
+    owner: Option<&str>,
+    preflight: &mut Preflight,
+) -> Vec<String> {
+    let mut found = Vec::new();
+    // Without an owner nothing was ever made.
+    let Some(owner) = owner else {
+        return found;
+    };
+    for node in preflight.missing.clone() {
+        // A listing that fails is PVE-02's.
+        if let Ok(Some(machine)) = proxmox.unmarked(&node).await {
+            preflight.report.find(Finding::error(
+                "PVE-05",
+                format!(
+                    "machine {} on {} is called {} and does not carry the tags of node {node}",
+                    machine.vmid, machine.node, machine.name
+                ),
+                format!(
+                    "if it is ours, give it the tags {} again; if not, rename it",
+                    proxmox.tags(owner, &node)
+                ),
+            ));
+            found.push(node);
+        }
+    }
+    found
 }
 
 /// NET-06: an address that somebody has already. Two of one address are a cluster that fails by turns.
