@@ -118,6 +118,38 @@ async fn drift_is_named_by_its_path_and_a_change_goes_to_the_machine() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_can_wait_for_the_next_reboot_or_bring_one() {
+    let (site, machines, _) = alive(&["cp-1"]).await;
+    let apply = async |mode: &str, patches: &[&str], prior: &TalosMachine| {
+        let mut config = site.wanted("cp-1", patches);
+        config.apply_mode = mode.into();
+        let planned = TalosMachine {
+            apply_mode: mode.into(),
+            configuration_paths: Attr::Unknown,
+            ..prior.clone()
+        };
+        TalosMachine::update(&site.process.cx(), config, prior.clone(), planned)
+            .await
+            .unwrap()
+    };
+    let first = site.machine("cp-1")["boot_id"].clone();
+    let sysctls = ["machine: {sysctls: {net.core.somaxconn: '4096'}}"];
+    let staged = apply("staged", &sysctls, &machines["cp-1"]).await;
+    let machine = site.machine("cp-1");
+    assert_eq!(
+        (&machine["boot_id"], &machine["staged"]),
+        (&first, &true.into()),
+        "it is stored and not in force"
+    );
+    assert_eq!(site.read(&staged).await, staged, "no drift meanwhile");
+    let rebooted = apply("reboot", &[], &staged).await;
+    let machine = site.machine("cp-1");
+    assert_ne!(machine["boot_id"], first);
+    assert_eq!(machine["staged"], false);
+    assert_eq!(site.read(&rebooted).await, rebooted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_contract_of_a_living_machine_stays() {
     let site = site(&["cp-1"], "v1.13.9").await;
     let machine = site.create("cp-1").await.unwrap();

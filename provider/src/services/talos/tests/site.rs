@@ -31,6 +31,8 @@ pub(super) struct Site {
     pub(super) process: Harness<Strata>,
     pub(super) addresses: BTreeMap<String, String>,
     secrets: String,
+    /// Of Talos, as the machines were made.
+    version: String,
 }
 
 fn vm(index: usize) -> String {
@@ -69,6 +71,7 @@ pub(super) async fn site(names: &[&str], version: &str) -> Site {
         process,
         addresses,
         secrets: secrets.expose().clone(),
+        version: version.into(),
     };
     let store = site.provider().store().unwrap();
     let entry = Name::parse("talos").unwrap();
@@ -99,6 +102,19 @@ impl Site {
         self.of_role(false)
     }
 
+    fn contract(&self) -> &str {
+        self.version.rsplit_once('.').expect("three numbers").0
+    }
+
+    /// What this version of Talos runs.
+    fn kubernetes(&self) -> &str {
+        if self.contract() == "v1.12" {
+            "v1.35.2"
+        } else {
+            "v1.36.3"
+        }
+    }
+
     /// The configuration of a machine, with patches.
     pub(super) fn configuration(&self, name: &str, patches: &[&str]) -> Secret<String> {
         let role = if name.starts_with("cp") {
@@ -107,8 +123,8 @@ impl Site {
             "worker"
         };
         let options = json!({
-            "cluster": "home", "endpoint": ENDPOINT, "role": role, "contract": "v1.13", "kubernetes_version": "v1.36.3",
-            "install": { "disk": "/dev/sda", "image": format!("factory.talos.dev/nocloud-installer/{SCHEMATIC}:v1.13.9") },
+            "cluster": "home", "endpoint": ENDPOINT, "role": role, "contract": self.contract(), "kubernetes_version": self.kubernetes(),
+            "install": { "disk": "/dev/sda", "image": format!("factory.talos.dev/nocloud-installer/{SCHEMATIC}:{}", self.version) },
             "hostname": name, "vip": { "address": "192.0.2.10", "link": "eth0" }, "patches": patches,
         });
         let options: Options = serde_json::from_value(options).unwrap();
@@ -132,7 +148,7 @@ impl Site {
             address: self.addresses[name].as_str().into(),
             role: role.into(),
             secrets: "talos".into(),
-            contract: "v1.13".into(),
+            contract: self.contract().into(),
             allow_contract_change: false.into(),
             configuration_wo: Attr::Known(self.configuration(name, patches)),
             apply_mode: "auto".into(),
@@ -202,9 +218,9 @@ impl Site {
             name: "home".into(),
             secrets: "talos".into(),
             endpoint: ENDPOINT.into(),
-            version: "v1.13.9".into(),
+            version: self.version.as_str().into(),
             installer: format!("factory.talos.dev/nocloud-installer/{SCHEMATIC}").into(),
-            kubernetes_version: "v1.36.3".into(),
+            kubernetes_version: self.kubernetes().into(),
             control_planes: self.control_planes().into(),
             workers: self.workers().into(),
             id: Attr::Unknown,
@@ -249,7 +265,15 @@ impl Site {
 
 /// A cluster that lives, from machines in maintenance.
 pub(super) async fn alive(names: &[&str]) -> (Site, BTreeMap<String, TalosMachine>, TalosCluster) {
-    let site = site(names, "v1.13.9").await;
+    alive_with(names, "v1.13.9").await
+}
+
+/// The same with another version of Talos.
+pub(super) async fn alive_with(
+    names: &[&str],
+    version: &str,
+) -> (Site, BTreeMap<String, TalosMachine>, TalosCluster) {
+    let site = site(names, version).await;
     let machines = site.create_all().await;
     let cluster = site.create_cluster().await.unwrap();
     assert_eq!(

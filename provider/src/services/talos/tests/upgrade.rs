@@ -1,6 +1,6 @@
 use strata_framework::{Attr, Resource as _};
 
-use super::site::{SCHEMATIC, Site, alive};
+use super::site::{SCHEMATIC, Site, alive, alive_with};
 use crate::services::talos::cluster::TalosCluster;
 
 fn versions(site: &Site) -> Vec<String> {
@@ -106,4 +106,31 @@ async fn an_installer_that_fails_and_a_node_that_falls_back_stop_the_upgrade_and
         .map(|machine| machine["schematic"].clone())
         .collect();
     assert_eq!(schematics, [SCHEMATIC, SCHEMATIC]);
+}
+
+/// Talos 1.12 knows one call, which pulls, writes and reboots by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_older_call_upgrades_one_node_at_a_time_as_well() {
+    let (site, _, cluster) = alive_with(&["cp-1", "cp-2", "cp-3", "w-1"], "v1.12.6").await;
+    let planned = TalosCluster {
+        version: "v1.12.7".into(),
+        ready: Attr::Unknown,
+        members: Attr::Unknown,
+        ..cluster.clone()
+    };
+    let upgraded = TalosCluster::update(&site.process.cx(), planned.clone(), cluster, planned)
+        .await
+        .unwrap();
+    assert_eq!(
+        upgraded.ready,
+        Attr::Known(true),
+        "{}",
+        site.process.warnings()
+    );
+    assert_eq!(versions(&site), ["v1.12.7"; 4]);
+    assert!(majority_was_kept(&site, 3), "{:#?}", site.journal());
+    let of_old = "talos CALL /machine.MachineService/Upgrade";
+    assert_eq!(site.world.calls(of_old).await, 4);
+    let by_steps = "talos CALL /machine.LifecycleService/Upgrade";
+    assert_eq!(site.world.calls(by_steps).await, 0);
 }
