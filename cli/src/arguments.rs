@@ -218,9 +218,9 @@ pub(crate) struct KubeconfigOptions {
 
 #[derive(Args, Debug, Clone)]
 pub(crate) struct SnapshotOptions {
-    /// The snapshot, as `backup` wrote it
+    /// The snapshot, as `backup` wrote it: a file, its name alone, or s3://bucket/prefix/name
     #[arg(value_name = "SNAPSHOT")]
-    pub(crate) snapshot: PathBuf,
+    pub(crate) snapshot: String,
     /// Do not ask before machines of surviving control planes are given up; outside the lab it takes the cluster's name
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "", value_name = "NAME")]
     pub(crate) yes: Option<String>,

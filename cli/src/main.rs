@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 stopped and resumable, 2 preflight, 3 refused or not confirmed, 4 done but partly unobserved, 130 interrupted.
 
+mod archive;
 mod arguments;
 mod cluster;
 mod console;

@@ -1,5 +1,6 @@
 //! Everything that can be known before anything is changed. Reads only; all findings, not only the first.
 
+mod archive;
 mod operator;
 mod proxmox;
 mod scaleway;
@@ -91,6 +92,7 @@ pub(crate) async fn run(
     if cluster.spec.dns.kind == "cloudflare" {
         check_cloudflare(project, cluster, environment, &mut preflight).await;
     }
+    archive::check(project, cluster, environment, &mut preflight).await;
     // Only machines with SSH admit nobody but the operator.
     if cluster.spec.access.operators_auto && cluster.spec.distribution.kubeadm.is_some() {
         let missing = !preflight.missing.is_empty();

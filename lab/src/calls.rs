@@ -1,6 +1,6 @@
 //! Counts of the calls that reached a service, for call budgets and "the second run only reads".
 //!
-//! Keys are `<service> <METHOD> <route template>`; services are `scaleway`, `cloudflare`, `infisical`, `vault`,
+//! Keys are `<service> <METHOD> <route template>`; services are `scaleway`, `cloudflare`, `infisical`, `vault`, `s3`,
 //! `kubernetes`, `proxmox`, `factory`, `ssh` and `talos` (METHOD is `CALL`, the template the gRPC path). Calls of the control API are not counted:
 //! looking must not change what is looked at.
 

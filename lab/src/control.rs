@@ -102,11 +102,12 @@ async fn faults(State(control): State<Control>) -> Json<Vec<Fault>> {
 }
 
 /// Where faults can be.
-const PLACES: [&str; 9] = [
+const PLACES: [&str; 10] = [
     "scaleway",
     "cloudflare",
     "infisical",
     "vault",
+    "s3",
     "kubernetes",
     "proxmox",
     "factory",

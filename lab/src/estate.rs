@@ -14,6 +14,7 @@ use crate::metal::Metal;
 use crate::network::Network;
 use crate::proxmox::Proxmox;
 use crate::proxy::{OPERATOR_V4, operator_for};
+use crate::s3::S3;
 use crate::scaleway::Scaleway;
 use crate::talos::TalosMachines;
 use crate::vault::Vault;
@@ -29,6 +30,8 @@ pub struct Estate {
     pub infisical: Infisical,
     /// Vault.
     pub vault: Vault,
+    /// Object storage.
+    pub s3: S3,
     /// Proxmox.
     pub proxmox: Proxmox,
     /// The machine network.
@@ -166,6 +169,7 @@ impl Estate {
             "clusters": self.clusters(),
             "infisical": self.infisical.estate(),
             "vault": self.vault.estate(),
+            "s3": self.s3.estate(),
             "proxmox": self.proxmox.estate(),
         })
     }

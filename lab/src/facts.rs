@@ -12,7 +12,7 @@ pub struct Unseen {
 }
 
 /// Invented behaviours.
-pub const UNSEEN: [Unseen; 43] = [
+pub const UNSEEN: [Unseen; 45] = [
     Unseen {
         service: "scaleway",
         behaviour: "a page past the end is an empty list; page_size over 100 is taken as 100",
@@ -180,6 +180,14 @@ pub const UNSEEN: [Unseen; 43] = [
     Unseen {
         service: "proxmox",
         behaviour: "while a machine runs, processors, memory, agent and firmware wait for the next start; a drive that is there takes other media at once",
+    },
+    Unseen {
+        service: "s3",
+        behaviour: "a PUT with a wrong Content-MD5 is 400 BadDigest and writes nothing; signature and rights are looked at before it",
+    },
+    Unseen {
+        service: "s3",
+        behaviour: "every key may do everything, and a list shows at once what was put",
     },
     Unseen {
         service: "factory",

@@ -17,6 +17,7 @@ pub mod metal;
 pub mod network;
 pub mod proxmox;
 pub mod proxy;
+pub mod s3;
 pub mod scaleway;
 pub mod serve;
 pub mod talos;
@@ -42,6 +43,7 @@ use crate::machine::Machines;
 use crate::metal::Metal;
 use crate::network::Network;
 use crate::proxmox::{Factory, Proxmox};
+use crate::s3::S3;
 use crate::scaleway::{Credentials, Scaleway};
 use crate::serve::Meter;
 use crate::talos::TalosMachines;
@@ -128,6 +130,11 @@ impl Lab {
         network.set_resolver(Arc::new(move |name| resolver.resolve(name)));
         let infisical = Infisical::new(clock.clone(), faults.clone(), identity.clone());
         let vault = Vault::new(clock.clone(), faults.clone(), root_token.clone());
+        let storage = s3::Credentials {
+            access_key_id: format!("LAB{}", random_text(17).to_uppercase()),
+            secret_access_key: random_text(40),
+        };
+        let s3 = S3::new(storage.clone());
 
         let factory = Factory::default();
         let proxmox_token = Uuid::new_v4().to_string();
@@ -150,6 +157,7 @@ impl Lab {
         let cloudflare_listener = bind("Cloudflare", 0).await?;
         let infisical_listener = bind("Infisical", 0).await?;
         let vault_listener = bind("Vault", 0).await?;
+        let s3_listener = bind("S3", 0).await?;
         let proxmox_listener = bind("Proxmox", 0).await?;
         let factory_listener = bind("the Image Factory", 0).await?;
         let proxy_listener = bind("the proxy", 0).await?;
@@ -177,6 +185,12 @@ impl Lab {
                 ("VAULT_TOKEN", root_token),
                 ("INFISICAL_HOST", url(&infisical_listener)?),
                 ("VAULT_ADDR", url(&vault_listener)?),
+                ("AWS_ACCESS_KEY_ID", storage.access_key_id),
+                ("AWS_SECRET_ACCESS_KEY", storage.secret_access_key),
+                ("AWS_REGION", s3::REGION.to_owned()),
+                // What AWS' own tools for Python read.
+                ("AWS_DEFAULT_REGION", s3::REGION.to_owned()),
+                ("AWS_ENDPOINT_URL_S3", url(&s3_listener)?),
                 ("STRATA_LAB_URL", url(&control_listener)?),
                 (
                     "STRATA_ECHO_IPV4",
@@ -224,6 +238,11 @@ impl Lab {
             vault::router(vault.clone(), meter("vault")),
             stop.clone(),
         );
+        serve::spawn(
+            s3_listener,
+            s3::router(s3.clone(), meter("s3")),
+            stop.clone(),
+        );
         proxmox.serve(proxmox_listener, meter("proxmox"), stop.clone());
         serve::spawn(
             factory_listener,
@@ -236,6 +255,7 @@ impl Lab {
             cloudflare,
             infisical,
             vault,
+            s3,
             proxmox,
             network: network.clone(),
             metal,

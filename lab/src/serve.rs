@@ -113,7 +113,10 @@ impl Meter {
     /// An answer with this status, in the service's words where the fault brings none.
     fn status_reply(&self, code: u16, body: Option<String>, retry_after: Option<u64>) -> Response {
         let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = body.unwrap_or_else(|| error_body(self.service, status).to_string());
+        let body = body.unwrap_or_else(|| match self.service {
+            "s3" => crate::s3::fault(status),
+            other => error_body(other, status).to_string(),
+        });
         let is_json = serde_json::from_str::<serde_json::Value>(&body).is_ok();
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = status;

@@ -5,7 +5,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,6 +19,7 @@ use crate::provider::Strata;
 use crate::secret::Secret;
 use crate::services::attribute::{Cluster, Ssh};
 use crate::snapshot::keep;
+use crate::snapshot::place::{Kept, Place as Archive};
 use crate::ssh::{self, HostKey, Session, Target};
 use crate::store::Store;
 use crate::talos;
@@ -312,19 +312,20 @@ impl<'a> Access<'a> {
         cx: &impl Bounded,
         client: &Client,
         pki: &Pki,
-    ) -> Result<PathBuf, Diagnostics> {
-        let cluster = self.provider.cluster();
-        keep::keep(cx, client, self.speed, pki, &self.snapshots(), cluster).await
+    ) -> Result<Kept, Diagnostics> {
+        let (cluster, archive) = (self.provider.cluster(), self.archive().await?);
+        keep::keep(cx, client, self.speed, pki, &archive, cluster).await
     }
 
     /// Keeps a snapshot of etcd that was taken by other means.
-    pub fn keep_snapshot(&self, bytes: &[u8], pki: &Pki) -> Result<PathBuf, Diagnostics> {
-        keep::sealed(bytes, pki, &self.snapshots(), self.provider.cluster())
+    pub async fn keep_snapshot(&self, bytes: &[u8], pki: &Pki) -> Result<Kept, Diagnostics> {
+        let archive = self.archive().await?;
+        keep::sealed(bytes, pki, &archive, self.provider.cluster()).await
     }
 
-    fn snapshots(&self) -> PathBuf {
-        let provider = self.provider;
-        keep::folder(&provider.root(), provider.cluster(), provider.is_lab())
+    async fn archive(&self) -> Result<Archive, Diagnostics> {
+        let environment = self.provider.environment().await?;
+        Ok(Archive::open(self.provider.snapshots()?, environment, self.store()).await)
     }
 
     /// Runs a verb on any node: through the door where that works, else over SSH.

@@ -19,6 +19,10 @@ use strata_framework::{Attr, Diagnostics, Schema};
 /// | Cloudflare | `CLOUDFLARE_API_TOKEN`, `CF_API_TOKEN` | `cloudflare/api-token` | what the page of `strata_dns_record` says |
 /// | Proxmox | `PROXMOX_VE_API_TOKEN`: `user@realm!name=value` | `proxmox/api_token` | what the pages of the resources say |
 ///
+/// Object storage for snapshots takes both halves of its key from one source: `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` (with `AWS_SESSION_TOKEN`, if the
+/// key is temporary), else the profile `AWS_PROFILE` (`default`) of AWS' files, else the store entries `s3/access-key-id` and `s3/secret-access-key`.
+/// It must be allowed `s3:ListBucket` on the bucket and `s3:PutObject`, `s3:GetObject`, `s3:DeleteObject` below the prefix.
+///
 /// The store's own come from the environment alone.
 ///
 /// | store | variables | must be allowed to |
@@ -46,6 +50,8 @@ use strata_framework::{Attr, Diagnostics, Schema};
 /// | --- | --- |
 /// | `SCW_API_URL`, `CLOUDFLARE_BASE_URL` | other addresses of the same APIs |
 /// | `PROXMOX_VE_ENDPOINT` | address of the API of a Proxmox host, where the provider block names none |
+/// | `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` | address of object storage that is not AWS, e.g. `https://s3.fr-par.scw.cloud`; the bucket is then part of the path |
+/// | `AWS_REGION`, `AWS_DEFAULT_REGION` | region of the bucket; with an address of its own `us-east-1` where nothing is said |
 /// | `STRATA_TALOS_FACTORY` | another address of the Image Factory of Talos Linux |
 /// | `SCW_DEFAULT_PROJECT_ID` | project of the resources that name none |
 /// | `SCW_DEFAULT_ZONE` | zone of the resources and data sources that name none |
@@ -88,6 +94,25 @@ pub struct Configuration {
     /// Where Proxmox VE is. Only for clusters with machines there.
     #[schema(optional)]
     pub proxmox: Attr<ProxmoxConfiguration>,
+    /// Where snapshots of etcd go that resources take before they change or destroy a cluster. Default: the folder `clusters/<name>/snapshots` of the
+    /// project, in the lab `.strata/<name>/snapshots`.
+    #[schema(optional)]
+    pub snapshots: Attr<SnapshotConfiguration>,
+}
+
+/// Where snapshots of etcd go. Each is sealed with a key of the cluster's PKI before it leaves the process.
+#[derive(Schema, Clone, Debug)]
+pub struct SnapshotConfiguration {
+    /// `folder`, or a bucket of object storage that speaks S3, e.g. `s3://example-backup/prod`. Default: `folder`. What a bucket does not take is kept in
+    /// the folder, and is an error.
+    #[schema(
+        optional,
+        pattern("folder|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9][A-Za-z0-9._-]*)*")
+    )]
+    pub to: Attr<String>,
+    /// How many snapshots of this cluster stay in the bucket; the oldest are deleted. The folder keeps all. Default: 28.
+    #[schema(optional)]
+    pub keep: Attr<u32>,
 }
 
 /// Where secrets live.

@@ -51,6 +51,22 @@ pub const PROXMOX: Credential = Credential {
     accepts: |value| value.contains('!') && value.contains('='),
 };
 
+/// Id of an access key of object storage. It goes with [`S3_SECRET`]; `crate::s3::keys` looks for both at once.
+pub const S3_KEY: Credential = Credential {
+    service: "S3",
+    variables: &["AWS_ACCESS_KEY_ID"],
+    entry: "s3/access-key-id",
+    accepts: |_| true,
+};
+
+/// Secret of the same.
+pub const S3_SECRET: Credential = Credential {
+    service: "S3",
+    variables: &["AWS_SECRET_ACCESS_KEY"],
+    entry: "s3/secret-access-key",
+    accepts: |_| true,
+};
+
 /// Where a credential was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {

@@ -3,6 +3,8 @@
 //! In the lab every address and credential comes from the lab's control API (`GET $STRATA_LAB_URL/env`); the process's own variables
 //! and configuration files of clouds are not even read. Outside the lab they are, and the lab's are not.
 
+mod aws;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,7 +21,8 @@ use crate::secret::Secret;
 pub const LAB_URL: &str = "STRATA_LAB_URL";
 
 /// Of the process's variables only these are kept, and only outside the lab.
-const PREFIXES: [&str; 9] = [
+const PREFIXES: [&str; 10] = [
+    "AWS_",
     "SCW_",
     "SCALEWAY_",
     "CLOUDFLARE_",
@@ -64,7 +67,8 @@ impl Environment {
     /// The real world: the process's variables, and the cloud's configuration file where a variable is missing.
     pub fn real() -> Self {
         let process: BTreeMap<String, String> = std::env::vars().collect();
-        let files = scaleway_file(&process);
+        let mut files = scaleway_file(&process);
+        files.extend(aws::files(&process));
         let ours = |name: &str| PREFIXES.iter().any(|prefix| name.starts_with(prefix));
         let variables = process.into_iter().filter(|(name, _)| ours(name)).collect();
         Self {

@@ -27,6 +27,7 @@ pub mod provider;
 pub mod proxmox;
 pub mod reboot;
 pub mod rsa_key;
+pub mod s3;
 pub mod sealed;
 pub mod secret;
 pub mod services;

@@ -25,7 +25,7 @@ use crate::access::Shared;
 use crate::configuration::unknown;
 pub use crate::configuration::{
     CloudflareConfiguration, Configuration, ProxmoxConfiguration, ScalewayConfiguration,
-    StoreConfiguration,
+    SnapshotConfiguration, StoreConfiguration,
 };
 use crate::credential::{self, Credential};
 use crate::environment::{Environment, OnDemand};
@@ -36,6 +36,7 @@ use crate::secret::Secret;
 use crate::services::cloudflare;
 use crate::services::scaleway::client::Client as ScalewayClient;
 use crate::services::scaleway::poll::Poll;
+use crate::snapshot::place;
 use crate::store::{self, Name, Store};
 
 /// Names the cluster that may be torn down.
@@ -43,6 +44,9 @@ pub const TEARDOWN: &str = "STRATA_TEARDOWN";
 
 /// Names the cluster whose lost state is rebuilt: what is there is taken over, and nothing is ordered, generated or initialised.
 pub const ADOPT: &str = "STRATA_ADOPT";
+
+/// Snapshots of etcd that stay in a bucket where nothing else is said.
+const KEEP: usize = 28;
 
 /// Everything this provider offers, sorted.
 pub fn registry() -> Registry<Strata> {
@@ -208,6 +212,23 @@ impl Strata {
     /// Root of the project.
     pub fn root(&self) -> PathBuf {
         PathBuf::from(self.configuration.root.text())
+    }
+
+    /// Where snapshots of etcd go.
+    pub fn snapshots(&self) -> Result<place::Wish, Diagnostics> {
+        let configuration = &self.configuration.snapshots;
+        if configuration.is_unknown() {
+            return Err(unknown("snapshots"));
+        }
+        let configuration = configuration.known();
+        let to = configuration.and_then(|snapshots| snapshots.to.known());
+        let keep = configuration.and_then(|snapshots| snapshots.keep.known());
+        Ok(place::Wish {
+            to: to.cloned().unwrap_or_else(|| place::FOLDER.into()),
+            keep: keep.map_or(KEEP, |keep| *keep as usize),
+            cluster: self.cluster().into(),
+            folder: place::folder(&self.root(), self.cluster(), self.is_lab()),
+        })
     }
 
     /// The store of secrets.
@@ -524,6 +545,7 @@ pub(crate) mod tests {
             scaleway: Attr::Null,
             cloudflare: Attr::Null,
             proxmox: Attr::Null,
+            snapshots: Attr::Null,
         }
     }
 

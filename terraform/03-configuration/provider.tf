@@ -7,6 +7,12 @@ provider "strata" {
   store    = local.store
   scaleway = local.scaleway
   proxmox  = local.proxmox
+
+  # Where snapshots of etcd go before a change.
+  snapshots = {
+    to   = local.cluster.backup.etcd.to
+    keep = local.cluster.backup.etcd.keep
+  }
 }
 # What the provider block needs, from the cluster file.
 

@@ -23,6 +23,7 @@ use strata_provider::{
 };
 
 use crate::{
+    archive,
     arguments::SnapshotOptions,
     finding::counted,
     observe,
@@ -49,7 +50,7 @@ pub(crate) async fn run(options: &SnapshotOptions) -> anyhow::Result<Outcome> {
         ));
         return Ok(Outcome::Refused);
     };
-    let snapshot = std::path::absolute(&options.snapshot).context("finding the snapshot")?;
+    let snapshot = archive::find(&session, &world, &options.snapshot).await?;
     let sealed = std::fs::read(&snapshot)
         .with_context(|| format!("reading the snapshot {}", snapshot.display()))?;
     let pki = kubeconfig::pki(&session).await?;
@@ -104,7 +105,7 @@ pub(crate) async fn run(options: &SnapshotOptions) -> anyhow::Result<Outcome> {
             standing.join(" "),
             counted(standing.len(), "machine")
         ));
-        let command = session.again(&format!("restore {}", options.snapshot.display()));
+        let command = session.again(&format!("restore {}", options.snapshot));
         if !agreed(
             &session,
             options.yes.as_deref(),

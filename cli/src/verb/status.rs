@@ -1,5 +1,6 @@
 //! `strata status`: what is there now. Changes nothing; what cannot be seen is named and makes exit code 4.
 
+mod archive;
 mod ask;
 mod certificates;
 mod reboots;
@@ -56,13 +57,14 @@ pub(crate) async fn run(options: &Common) -> anyhow::Result<Outcome> {
     let observation = nodes(&session, &world).await?;
     let outputs = terraform.outputs(Layer::Infrastructure).await?;
     let machines = &outputs["machines"];
-    let (reboots, certificates, tokens) = tokio::join!(
+    let (snapshots, reboots, certificates, tokens) = tokio::join!(
+        archive::lines(&session, &world),
         reboots::lines(&session, &world, machines),
         certificates::rows(&session, &world, machines),
         tokens::rows(&session, &world)
     );
-    for line in reboots {
-        session.console.plain(&line);
+    for line in snapshots.lines.iter().chain(&reboots) {
+        session.console.plain(line);
     }
     session.console.plain("");
     let now = (!session.cluster.is_lab()).then(jiff::Timestamp::now);
@@ -73,7 +75,11 @@ pub(crate) async fn run(options: &Common) -> anyhow::Result<Outcome> {
     for line in expiry::table(now, ends) {
         session.console.plain(&line);
     }
-    Ok(observation.outcome())
+    Ok(if snapshots.unseen {
+        Outcome::Unobserved
+    } else {
+        observation.outcome()
+    })
 }
 
 /// The table of nodes as they are seen from here, and what could not be seen.

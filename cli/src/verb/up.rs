@@ -1,6 +1,7 @@
 //! `strata up`: preflight, then every layer from the bottom up. It starts from whatever is there, so it is also how to resume.
 
 use crate::{
+    archive,
     arguments::{OnFailure, UpOptions},
     console::duration,
     finding::counted,
@@ -337,6 +338,7 @@ async fn finish(
         session.console.add("unseen", cause);
     }
     run.unseen.say(session.console);
+    let missed = archive::refresh(session, world, &machines).await;
     if applied > 0 {
         session.console.add(
             "look",
@@ -358,7 +360,7 @@ async fn finish(
             session.console.add("not real", "machines, kernels, disks, network, containers: no pod runs here. Full list: target/debug/strata-lab facts");
         }
     }
-    Ok(if run.unseen.is_empty() {
+    Ok(if run.unseen.is_empty() && !missed {
         observation.outcome()
     } else {
         Outcome::Unobserved

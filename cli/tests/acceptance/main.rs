@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod bucket;
 mod canary;
 mod cold_start;
 mod day_two;

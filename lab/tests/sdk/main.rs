@@ -106,3 +106,18 @@ async fn proxmoxer_agrees_with_the_lab() {
     )
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn boto3_agrees_with_the_lab() {
+    agrees(
+        "s3.py",
+        &[
+            "s3 PUT /{bucket}",
+            "s3 PUT /{bucket}/{key}",
+            "s3 GET /{bucket}",
+            "s3 HEAD /{bucket}/{key}",
+            "s3 DELETE /{bucket}/{key}",
+        ],
+    )
+    .await;
+}

@@ -198,7 +198,7 @@ async fn the_estate_changes_only_when_something_changes() {
         json!({
             "servers": [], "ssh_keys": [], "dns_records": [], "machines": before["machines"], "clusters": before["clusters"],
             "talos": before["talos"], "proxmox": before["proxmox"], "infisical": { "folders": [], "secrets": [] }, "vault": [],
-            "left_behind": [],
+            "left_behind": [], "s3": before["s3"],
         })
     );
 }

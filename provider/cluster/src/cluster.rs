@@ -372,6 +372,8 @@ pub struct Snapshots {
     pub every: u64,
     /// How many are kept.
     pub keep: u32,
+    /// Where the operator's are kept: `folder` or `s3://bucket/prefix`.
+    pub to: String,
 }
 
 /// Limits of each step, in seconds.

@@ -45,6 +45,7 @@ patterns! {
     HOST: "a name or an IP", "k8s.example.org", r"^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$";
     HOST_PORT: "host:port", "teleport.example.org:443", r"^[a-z0-9][a-z0-9.-]{0,252}:[0-9]{1,5}$";
     RECORD_NAME: "a record's name relative to the zone (`@` is the zone itself)", "www", r"^(?:@|(?:\*|[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?)(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?)*)$";
+    BUCKET: "a place in a bucket, s3://bucket/prefix", "s3://example-backup/prod", r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[A-Za-z0-9][A-Za-z0-9._-]*)*$";
     URL: "a URL with http, https or ssh", "https://example.org", r"^(?:https?|ssh)://[^\s/]+\S*$";
     SSH_KEY: "an SSH public key", "ssh-ed25519 AAAAC3... name", r"^(?:ssh-(?:ed25519|rsa)|ecdsa-sha2-nistp(?:256|384|521)|sk-(?:ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com) [A-Za-z0-9+/=…]{8,}(?: [^\n]*)?$";
     RECIPIENT: "an age or SSH public key", "age1...", r"^(?:age1[a-z0-9]{8,}|ssh-(?:ed25519|rsa) [A-Za-z0-9+/=]{8,}(?: [^\n]*)?)$";

@@ -606,7 +606,7 @@ budget: {max_per_month: 900 EUR}
         "{}",
         show(&findings)
     );
-    assert_eq!(findings.len(), 8, "{}", show(&findings));
+    assert_eq!(findings.len(), 7, "{}", show(&findings));
     for (platform, rest) in [
         (
             "aws: {region: eu-west-3}",

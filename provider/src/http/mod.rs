@@ -9,6 +9,6 @@ pub mod client;
 pub mod connect;
 pub mod crypto;
 pub mod dial;
-mod pause;
+pub(crate) mod pause;
 mod redirect;
 mod silence;

@@ -5,10 +5,10 @@ use std::time::Duration;
 use http::header::{HeaderMap, RETRY_AFTER};
 
 /// No pause is longer, whatever a service asks.
-pub(super) const LONGEST: Duration = Duration::from_mins(1);
+pub(crate) const LONGEST: Duration = Duration::from_mins(1);
 
 /// `Retry-After` in seconds or as a date, else `X-RateLimit-Reset` (Infisical), else the fields Scaleway puts into the body.
-pub(super) fn after(headers: &HeaderMap, body: &str) -> Option<Duration> {
+pub(crate) fn after(headers: &HeaderMap, body: &str) -> Option<Duration> {
     let from_now = |at: jiff::Timestamp| {
         Duration::try_from(at.duration_since(jiff::Timestamp::now())).unwrap_or_default()
     };
@@ -37,7 +37,7 @@ pub(super) fn after(headers: &HeaderMap, body: &str) -> Option<Duration> {
 }
 
 /// Exponential with full jitter, 1 s to 60 s: many waiters must not come back together.
-pub(super) fn backoff(attempt: u32) -> Duration {
+pub(crate) fn backoff(attempt: u32) -> Duration {
     let ceiling = Duration::from_secs(1u64 << attempt.min(6)).min(LONGEST);
     ceiling.mul_f64(rand::random_range(0.25..1.0))
 }

@@ -1,4 +1,4 @@
-//! Snapshots of etcd: taken on a control plane, fetched in parts through its door, sealed, and kept beside the cluster file.
+//! Snapshots of etcd: taken on a control plane, fetched in parts through its door, sealed, and kept beside the cluster file or in a bucket.
 //!
 //! Guarantees: what is written is what the node saved (SHA-256 per part and of the whole), readable with the cluster's PKI alone, and there whole or
 //! not at all. Nothing secret leaves the node in the clear: a pod's log is read over the API's TLS, and the file is sealed in memory. The node
@@ -6,6 +6,7 @@
 
 pub mod keep;
 pub mod order;
+pub mod place;
 pub mod seal;
 
 use data_encoding::{BASE64, HEXLOWER};

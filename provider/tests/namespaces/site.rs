@@ -144,6 +144,7 @@ impl Operator {
             scaleway: Attr::Null,
             cloudflare: Attr::Null,
             proxmox: Attr::Null,
+            snapshots: Attr::Null,
         };
         let cluster = Cluster {
             name: text("home"),

@@ -3,12 +3,10 @@
 use std::fmt::Write as _;
 
 use serde_json::Value;
-use strata_provider::{
-    kubernetes::{held, held::Held, node},
-    snapshot::keep,
-};
+use strata_provider::kubernetes::{held, held::Held, node};
 
 use crate::{
+    archive,
     finding::counted,
     observe,
     project::Layer,
@@ -20,15 +18,27 @@ use crate::{
 const NAMED: usize = 20;
 
 /// What is there.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Inventory {
     servers: usize,
     records: usize,
     objects: usize,
     /// What only the API knows; the text says why it was not seen.
     inside: Option<Result<(usize, Held), String>>,
-    /// Snapshots of etcd on this machine, the newest last.
-    snapshots: Vec<String>,
+    /// Snapshots of etcd, the newest last; the text says why they were not seen.
+    snapshots: Result<Vec<String>, String>,
+}
+
+impl Default for Inventory {
+    fn default() -> Self {
+        Self {
+            servers: 0,
+            records: 0,
+            objects: 0,
+            inside: None,
+            snapshots: Ok(Vec::new()),
+        }
+    }
 }
 
 impl Inventory {
@@ -63,11 +73,15 @@ impl Inventory {
             inventory.inside = Some(seen.map_err(|error| format!("{error:#}")));
         }
         let project = &session.project;
-        let folder = keep::folder(&project.root, &project.name, session.cluster.is_lab());
-        inventory.snapshots = keep::list(&folder)
-            .iter()
-            .map(|path| project.relative(path))
-            .collect();
+        let listed = archive::open(session, world).await?.list().await;
+        inventory.snapshots = listed
+            .map(|kept| {
+                let places = kept.iter();
+                places
+                    .map(|kept| archive::relative(project, &kept.place))
+                    .collect()
+            })
+            .map_err(|found| found.to_string());
         Ok(inventory)
     }
 
@@ -139,9 +153,13 @@ impl Inventory {
         )
     }
 
-    /// What of etcd outlives the cluster on this machine, and whether anything can still open it.
+    /// What of etcd outlives the cluster, and whether anything can still open it.
     fn snapshots(&self, all: bool) -> String {
-        let Some(latest) = self.snapshots.last() else {
+        let snapshots = match &self.snapshots {
+            Ok(snapshots) => snapshots,
+            Err(cause) => return format!("\nnot observed: snapshots of etcd ({cause})"),
+        };
+        let Some(latest) = snapshots.last() else {
             return String::new();
         };
         let opens = if all {
@@ -151,7 +169,7 @@ impl Inventory {
         };
         format!(
             "\nkept: {} of etcd, the latest {latest}; {opens}",
-            counted(self.snapshots.len(), "snapshot")
+            counted(snapshots.len(), "snapshot")
         )
     }
 }
@@ -204,7 +222,7 @@ mod tests {
                     load_balancers: vec!["web/front".into()],
                 },
             ))),
-            snapshots: vec![],
+            snapshots: Ok(vec![]),
         };
         let text = inventory.text("prod", false);
         assert!(
@@ -214,7 +232,7 @@ mod tests {
         assert!(text.contains("1 LoadBalancer (web/front)"), "{text}");
         assert!(text.ends_with("kept: layer 00 (PKI, keys, the estate's id)"));
         assert!(text.contains("wiped before it is given back"), "{text}");
-        inventory.snapshots = vec!["a/1.etcd.age".into(), "a/2.etcd.age".into()];
+        inventory.snapshots = Ok(vec!["a/1.etcd.age".into(), "a/2.etcd.age".into()]);
         let text = inventory.text("prod", false);
         assert!(
             text.ends_with(
@@ -229,6 +247,12 @@ mod tests {
                 && text.contains("no answer within 3 s")
                 && text.contains("layer 00 goes too")
                 && text.ends_with("without the PKI only a kit opens them"),
+            "{text}"
+        );
+        inventory.snapshots = Err("no such bucket".into());
+        let text = inventory.text("prod", true);
+        assert!(
+            text.ends_with("not observed: snapshots of etcd (no such bucket)"),
             "{text}"
         );
         assert!(

@@ -7,8 +7,6 @@ pub(crate) mod replace;
 mod rescue;
 pub(crate) mod window;
 
-pub(crate) use edit::refuse;
-
 use crate::{
     arguments::{Common, NodeAction, NodeOptions},
     outcome::Outcome,

@@ -174,15 +174,17 @@ pub(super) static BACKUP: &[Field] = &[defaulted(
             "keep",
             One(Scalar::Int(1, 10_000)),
             "28",
-            "How many of those are kept. Counts when the machine is made.",
+            "How many of those are kept, when the machine is made; and how many stay in a bucket.",
         ),
         defaulted(
             "to",
-            TEXT,
+            Either(&[
+                One(Scalar::OneOf(&["folder"])),
+                One(Scalar::Form(&form::BUCKET)),
+            ]),
             "folder",
             "Where the operator's are kept: folder (clusters/<name>/snapshots) or s3://bucket/prefix.",
-        )
-        .later(),
+        ),
     ]),
     "{}",
     "Snapshots of etcd.",

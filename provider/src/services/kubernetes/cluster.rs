@@ -204,8 +204,8 @@ impl KubernetesCluster {
         cluster: &Cluster,
     ) -> Result<(), Diagnostics> {
         let pki = access.pki(cluster.pki.require("cluster.pki")?).await?;
-        let path = access.snapshot(&cx.limits(), client, &pki).await?;
-        tracing::info!("snapshot of etcd before the change: {}", path.display());
+        let kept = access.snapshot(&cx.limits(), client, &pki).await?;
+        tracing::info!("snapshot of etcd before the change: {}", kept.place);
         Ok(())
     }
 

@@ -67,8 +67,9 @@ async fn a_snapshot_brings_the_cluster_back_and_the_workers_that_stand_find_it()
         let access = Access::of(site.provider()).await.unwrap();
         let client = access.client(&site.cluster()).await.unwrap();
         let pki = access.pki("pki").await.unwrap();
-        let path = access.snapshot(&limits, &client, &pki).await;
-        (path.unwrap_or_else(|error| panic!("{error}")), pki)
+        let kept = access.snapshot(&limits, &client, &pki).await;
+        let kept = kept.unwrap_or_else(|error| panic!("{error}"));
+        (std::path::PathBuf::from(kept.place), pki)
     };
     let sealed = std::fs::read(&path).unwrap();
     let hash = data_encoding::HEXLOWER.encode(&<sha2::Sha256 as sha2::Digest>::digest(&sealed));

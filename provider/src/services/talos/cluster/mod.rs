@@ -243,7 +243,7 @@ impl TalosCluster {
             &planned.control_planes.or_default(),
         )
         .await?;
-        tracing::info!("snapshot of etcd before the change: {}", kept.display());
+        tracing::info!("snapshot of etcd before the change: {}", kept.place);
         let _serial = ways.lock(&cx.limits(), planned.name.text()).await?;
         system.run().await?;
         kubernetes.run().await
