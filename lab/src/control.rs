@@ -205,7 +205,7 @@ async fn change_estate(
     State(control): State<Control>,
     body: Bytes,
 ) -> Result<Json<Value>, Refusal> {
-    let accepted = "one of {\"delete_server\": name}, {\"delete_record\": {name, type, content?}}, {\"delete_node\": name}, \
+    let accepted = "one of {\"delete_server\": name}, {\"delete_record\": {name, type, content?}}, {\"delete_node\": name}, {\"complain\": {vm, id, message?}}, \
                     {\"open_port\": {node, port}}, {\"add_tag\": {server, tag}}, {\"set_stock\": {zone, offer, machines}}, {\"add_record\": {name, type, content, ttl?, proxied?, comment?}}, \
                     {\"set_up_login\": {access_token_ttl?, access_token_max_ttl?, access_token_period?, access_token_uses?, client_secret_ttl?, \
                     client_secret_uses?, refuses_address?, lockout_threshold?, lockout_seconds?, lockout_reset_seconds?}}, \

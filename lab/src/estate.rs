@@ -59,6 +59,16 @@ pub enum Change {
         #[serde(default)]
         content: Option<String>,
     },
+    /// What a Talos machine complains about from now on; without a message it no longer does.
+    Complain {
+        /// The hypervisor's id, `pve1/120`.
+        vm: String,
+        /// Id of the diagnostic.
+        id: String,
+        /// What it says.
+        #[serde(default)]
+        message: Option<String>,
+    },
     /// A Node object by name.
     DeleteNode(String),
     /// A port in a machine's firewall.
@@ -202,6 +212,10 @@ impl Estate {
             Change::DeleteServer(name) => {
                 let done = self.scaleway.vanish(&name);
                 nothing("server", name, done)
+            }
+            Change::Complain { vm, id, message } => {
+                let done = self.talos.complain(&vm, &id, message.as_deref());
+                nothing("Talos machine", vm, done)
             }
             Change::DeleteRecord {
                 name,

@@ -1,6 +1,6 @@
 //! One machine: its hardware, its disk, and what runs between two boots.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
@@ -132,6 +132,8 @@ pub(super) struct Machine {
     pub(super) events: Events,
     /// Moves with every change.
     pub(super) changes: watch::Sender<u64>,
+    /// What it complains about, by the id of the diagnostic.
+    pub(super) complaints: Mutex<BTreeMap<String, String>>,
     state: Mutex<State>,
 }
 
@@ -146,6 +148,7 @@ impl Machine {
             etcd: AtomicBool::new(false),
             events: Events::default(),
             changes: watch::Sender::new(0),
+            complaints: Mutex::default(),
             state: Mutex::new(State {
                 hardware,
                 disk: Disk {

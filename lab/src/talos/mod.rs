@@ -12,6 +12,7 @@ mod cidata;
 mod cluster;
 mod config;
 mod disk_routes;
+mod equipment;
 mod estate;
 mod etcd;
 mod event;

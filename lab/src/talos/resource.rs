@@ -14,6 +14,7 @@ use strata_proto::talos::machine as wire;
 use strata_proto::talos::machine::machine_status_event::MachineStage as Stage;
 
 use super::apid::Api;
+use super::equipment;
 use super::machine::{Machine, NextBoot};
 use super::service::Flow;
 use super::yaml;
@@ -29,7 +30,7 @@ pub(super) struct Resource {
 }
 
 /// Kinds that exist: namespace, name, first minor version, and whether only an administrator may read it.
-pub(super) const KINDS: [(&str, &str, u32, bool); 22] = [
+pub(super) const KINDS: [(&str, &str, u32, bool); 23] = [
     ("runtime", "MachineStatuses.runtime.talos.dev", 0, false),
     ("runtime", "Versions.runtime.talos.dev", 0, false),
     ("runtime", "BootIDs.runtime.talos.dev", 14, false),
@@ -53,6 +54,7 @@ pub(super) const KINDS: [(&str, &str, u32, bool); 22] = [
     ("runtime", "TimeStatuses.v1alpha1.talos.dev", 0, false),
     ("runtime", "Disks.block.talos.dev", 0, false),
     ("runtime", "SystemDisks.block.talos.dev", 0, false),
+    ("runtime", "VolumeStatuses.block.talos.dev", 0, false),
     ("cluster", "Members.cluster.talos.dev", 0, false),
     ("cluster", "Infos.cluster.talos.dev", 0, false),
     ("network", "NodeAddresses.net.talos.dev", 0, false),
@@ -313,6 +315,9 @@ fn hardware(machine: &Machine, shelf: &mut Shelf) {
         let state = machine.state();
         (state.hardware.clone(), state.disk.image.is_some())
     };
+    for (id, complaint) in equipment::diagnostics(machine) {
+        shelf.put("runtime", "Diagnostics.runtime.talos.dev", &id, &complaint);
+    }
     shelf.put(
         "runtime",
         "Disks.block.talos.dev",
@@ -326,6 +331,12 @@ fn hardware(machine: &Machine, shelf: &mut Shelf) {
             "SystemDisks.block.talos.dev",
             "system-disk",
             &json!({"diskID": "sda", "devPath": "/dev/sda"}),
+        );
+        shelf.put(
+            "runtime",
+            "VolumeStatuses.block.talos.dev",
+            "EPHEMERAL",
+            &equipment::ephemeral(hardware.disk_bytes),
         );
     }
     let system = spec::SystemInformationSpec {

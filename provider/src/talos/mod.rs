@@ -15,6 +15,7 @@
 
 pub mod client;
 mod connect;
+pub mod equipment;
 mod error;
 pub mod etcd;
 pub mod identity;

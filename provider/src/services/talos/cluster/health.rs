@@ -6,6 +6,7 @@ use futures::future::join_all;
 use strata_framework::chain;
 
 use super::TalosCluster;
+use super::equipment::{self, Equipment};
 use crate::kubernetes::{self, node};
 use crate::services::talos::look::control_planes;
 use crate::services::talos::quorum;
@@ -22,12 +23,14 @@ const NODE_READY: &str = "nodeReady";
 struct Machine {
     status: MachineStatus,
     services: Vec<Service>,
+    equipment: Equipment,
 }
 
 async fn machine(client: &Client) -> Result<Machine, Error> {
     Ok(Machine {
         status: client.machine_status().await?,
         services: client.services().await?,
+        equipment: equipment::look(client).await?,
     })
 }
 
@@ -72,14 +75,19 @@ pub(super) async fn look(
 ) -> Vec<String> {
     let mut missing = etcd(ways, cluster).await;
     let nodes = cluster.nodes();
+    let control_planes = &cluster.control_planes.or_default();
     let machines = join_all(nodes.iter().map(|(name, address)| async move {
         let seen = match ways.node(address).await {
             Ok(client) => machine(&client).await,
             Err(error) => Err(error),
         };
         match seen {
-            Ok(machine) => troubles(name, &machine),
-            Err(error) => Some(format!("machine {name}: {}", chain(&error))),
+            Ok(machine) => {
+                let is_control_plane = control_planes.contains_key(name);
+                let found = equipment::troubles(name, is_control_plane, &machine.equipment);
+                troubles(name, &machine).into_iter().chain(found).collect()
+            }
+            Err(error) => vec![format!("machine {name}: {}", chain(&error))],
         }
     }));
     missing.extend(machines.await.into_iter().flatten());
@@ -148,6 +156,7 @@ mod tests {
         let machine = |services| Machine {
             status: status("running", true, &[]),
             services,
+            equipment: Equipment::default(),
         };
         assert_eq!(
             troubles("cp-1", &machine(vec![service("Running", true)])),

@@ -4,6 +4,7 @@
 //! clusters. "Not well in time" is a warning and `ready = false`, never an error; the next plan shows an update, which is the resumed wait.
 
 mod bootstrap;
+mod equipment;
 mod health;
 mod kubernetes;
 mod system;
