@@ -111,7 +111,7 @@ pub enum Action {
     OutOfStock,
     /// In what is delivered to the machine, replace text before it acts on it.
     Mutate {
-        /// `stub`, `installer`, `ignition` (decoded text of each), `file:/path` (uploaded or written by Ignition) or `verb:NAME` (its arguments).
+        /// `stub`, `installer`, `ignition` (decoded text of each), `rescue` (the script that installs from there), `file:/path` (uploaded or written by Ignition) or `verb:NAME` (its arguments).
         where_: String,
         /// Literal text to find; must occur, else the fault stays unused.
         from: String,
@@ -120,7 +120,7 @@ pub enum Action {
     },
     /// A disk of the machine cannot discard: `blkdiscard` fails.
     CannotDiscard,
-    /// The machine reboots in the middle of this verb of `strata-node`. A Talos machine does what this call asks for and reboots before it answers.
+    /// The machine reboots in the middle of this verb of `strata-node`, or of the installation from the rescue system (`rescue`). A Talos machine does what this call asks for and reboots before it answers.
     RebootDuring {
         /// The verb, or the method's name.
         verb: String,

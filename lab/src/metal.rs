@@ -27,11 +27,13 @@ pub struct Delivery {
     pub user_data: Option<Vec<u8>>,
     /// Public key lines that the installer wrote for the default user.
     pub ssh_public_keys: Vec<String>,
+    /// Ordered without an installation: its disks start nothing.
+    pub bare: bool,
 }
 
 /// The machines under the APIs.
 pub trait Metal: Send + Sync {
-    /// A freshly installed machine boots.
+    /// A freshly installed machine boots, or a bare one is handed over.
     fn install(&self, delivery: Delivery);
     /// The machine leaves: deleted, or its disks are wiped for another installation.
     fn remove(&self, server_id: &str);
@@ -64,6 +66,7 @@ impl Metal for Machines {
             disks,
             user_data,
             ssh_public_keys,
+            bare,
         } = delivery;
         Machines::install(
             self,
@@ -76,6 +79,7 @@ impl Metal for Machines {
                 disks,
                 user_data,
                 ssh_public_keys,
+                bare,
             },
         );
     }

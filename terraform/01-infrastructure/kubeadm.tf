@@ -54,6 +54,7 @@ module "machine" {
     protected         = local.cluster.platform.scaleway.protect
     monthly           = local.cluster.platform.scaleway.monthly
     on_create_failure = each.value.on_create_failure
+    install           = local.cluster.platform.scaleway.install
   }
 
   operating_system = {

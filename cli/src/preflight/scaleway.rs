@@ -38,6 +38,7 @@ pub(super) async fn check(scaleway: &Scaleway, cluster: &Cluster, preflight: &mu
     for result in disk::choices(nodes, &missing, &offers) {
         report.check(result);
     }
+    report.check(by_rescue(cluster, &missing));
     preflight.whole = Bill::of(nodes.values(), &offers);
     let ordered = nodes
         .iter()
@@ -47,6 +48,26 @@ pub(super) async fn check(scaleway: &Scaleway, cluster: &Cluster, preflight: &mu
         preflight.whole.as_ref(),
         cluster.spec.max_per_month.as_deref(),
     ));
+}
+
+/// What cannot be known of a machine that is installed from the rescue system, said before it is ordered.
+fn by_rescue(cluster: &Cluster, missing: &BTreeSet<&str>) -> Option<Finding> {
+    let scaleway = cluster.spec.platform.scaleway.as_ref()?;
+    let ordered = cluster.spec.nodes.keys();
+    let ordered: Vec<&str> = ordered
+        .map(String::as_str)
+        .filter(|name| missing.contains(name))
+        .collect();
+    (scaleway.install == "rescue" && !ordered.is_empty()).then(|| {
+        Finding::warning(
+            "SCW-09",
+            format!(
+                "{} will be installed from the rescue system, whose host key nobody can know: it is trusted on first use, and whoever poses as the machine then is taken for it from then on",
+                ordered.join(", ")
+            ),
+            "nothing, if you trust the way there; else platform.scaleway.install: cloud-init",
+        )
+    })
 }
 
 /// One result for each offer that the cluster uses.

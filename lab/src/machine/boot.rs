@@ -48,6 +48,7 @@ impl Machine {
             state.journal.clear();
             state.rules = super::nft::Ruleset::default();
             state.loaded_kernel = None;
+            state.mounts.clear();
             state.kubernetes = None;
             state.member.stop();
         }

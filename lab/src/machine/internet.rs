@@ -95,11 +95,12 @@ fn image(release: &Release, file: &str) -> Option<Vec<u8>> {
             Some(format!("{MARK}vmlinuz {channel} {version}\n").into_bytes())
         }
         "flatcar_production_pxe_image.cpio.gz" => {
-            let content = format!("{MARK}root {channel} {version}\n");
-            Some(gzip(&archive::write(&[(
-                "etc/strata-lab-release".into(),
-                Some(content.into_bytes()),
-            )])))
+            let content =
+                |kind: &str| Some(format!("{MARK}{kind} {channel} {version}\n").into_bytes());
+            Some(gzip(&archive::write(&[
+                ("etc/strata-lab-release".into(), content("root")),
+                ("usr.squashfs".into(), content("usr")),
+            ])))
         }
         "flatcar_production_image.bin.bz2" => {
             Some(format!("{MARK}disk {channel} {version}\n").into_bytes())
@@ -109,7 +110,7 @@ fn image(release: &Release, file: &str) -> Option<Vec<u8>> {
     }
 }
 
-/// The release in an invented kernel (`vmlinuz`) or root (`root`).
+/// The release in an invented kernel (`vmlinuz`), root (`root`) or file system of `/usr` (`usr`).
 pub(crate) fn identify(kind: &str, bytes: &[u8]) -> Option<Release> {
     let text = std::str::from_utf8(bytes).ok()?;
     let rest = text

@@ -56,6 +56,8 @@ pub struct Spec {
     pub user_data: Option<Vec<u8>>,
     /// Keys of the platform's account, for user `ubuntu`.
     pub ssh_public_keys: Vec<String>,
+    /// Nothing is installed: whoever rents it sees to that.
+    pub bare: bool,
 }
 
 /// What surrounds a machine.
@@ -119,7 +121,7 @@ impl Machines {
         }))
     }
 
-    /// Puts a freshly installed Ubuntu on a machine and starts it; a machine with this id before is gone with all it held.
+    /// Puts a freshly installed Ubuntu on a machine, unless it is handed over bare, and starts it; a machine with this id before is gone with all it held.
     pub fn install(&self, spec: Spec) -> Arc<Machine> {
         self.remove(&spec.server_id);
         let server_id = spec.server_id.clone();
@@ -132,7 +134,12 @@ impl Machines {
             .expect("no panic while held")
             .insert(server_id, Arc::clone(&machine));
         machine.connect();
-        machine.power_cycle(boot::Source::FirstSystem);
+        let first = if machine.spec.bare {
+            boot::Source::Disk
+        } else {
+            boot::Source::FirstSystem
+        };
+        machine.power_cycle(first);
         machine
     }
 

@@ -135,11 +135,10 @@ impl Server {
         let Some(exec) = self.sessions.get_mut(&channel) else {
             return;
         };
-        // `put` is the one verb that reads standard input; a client may leave it open for the others.
-        let reads = exec
-            .command
-            .as_ref()
-            .is_some_and(|words| words.get(2).is_some_and(|verb| verb == "put"));
+        // `put` is the one verb that reads standard input, beside the rescue system's script; a client may leave it open for the others.
+        let reads = exec.command.as_ref().is_some_and(|words| {
+            words.get(2).is_some_and(|verb| verb == "put") || is_installation(words)
+        });
         if reads && !exec.ended {
             return;
         }
@@ -163,6 +162,11 @@ impl Server {
     }
 }
 
+/// A script for the rescue system, under the lock that keeps two from writing one disk.
+fn is_installation(words: &[String]) -> bool {
+    words.join(" ") == "sudo flock --close --timeout 3600 /run/strata-install.lock bash -s"
+}
+
 async fn run(machine: &Arc<Machine>, words: Vec<String>, stdin: Vec<u8>) -> Option<(i32, Streams)> {
     let mut streams = Streams::default();
     let texts: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -171,6 +175,7 @@ async fn run(machine: &Arc<Machine>, words: Vec<String>, stdin: Vec<u8>) -> Opti
         ["true"] => "true",
         ["uname", "-a"] => "uname",
         ["sudo", "mount" | "rm" | "umount", ..] => "rescue",
+        _ if is_installation(&words) => "install",
         _ => "refused",
     };
     machine.world.calls.count("ssh", "EXEC", verb);
@@ -189,6 +194,9 @@ async fn run(machine: &Arc<Machine>, words: Vec<String>, stdin: Vec<u8>) -> Opti
         }
         ["sudo", "/opt/strata/bin/strata-node", ..] => {
             return machine.run_verb(words[2..].to_vec(), stdin).await;
+        }
+        _ if is_installation(&words) && machine.state().stage == Stage::Rescue => {
+            return machine.run_in_rescue(stdin).await;
         }
         _ => {
             if let Some(code) = rescue::run(machine, &texts, &mut streams) {

@@ -75,6 +75,8 @@ pub(crate) struct State {
     pub(crate) failed_units: BTreeSet<String>,
     /// What the kubelet wrote since the last boot, in the lab's words.
     pub(crate) journal: Vec<String>,
+    /// What is mounted where, besides what a boot mounts: folder, and what is seen in it.
+    pub(crate) mounts: BTreeMap<String, String>,
     /// What the disks hold while the rescue system runs.
     pub(crate) aside: Option<Aside>,
     pub(crate) authorized_keys: Vec<String>,
@@ -93,6 +95,8 @@ pub struct Machine {
     pub(crate) spec: Spec,
     pub(crate) world: World,
     pub(crate) others: Others,
+    /// The lock under which the rescue system installs.
+    pub(super) installing: tokio::sync::Mutex<()>,
     state: Mutex<State>,
 }
 
@@ -108,13 +112,14 @@ impl Machine {
             hostname: spec.hostname.clone(),
             files: Files::new(&[]),
             release: None,
-            first_system_on_disk: true,
+            first_system_on_disk: !spec.bare,
             installation: None,
             discarded: BTreeSet::new(),
             loaded_kernel: None,
             enabled_units: BTreeSet::new(),
             failed_units: BTreeSet::new(),
             journal: Vec::new(),
+            mounts: BTreeMap::new(),
             aside: None,
             authorized_keys: Vec::new(),
             rules: Ruleset::default(),
@@ -128,6 +133,7 @@ impl Machine {
             spec,
             world,
             others,
+            installing: tokio::sync::Mutex::new(()),
             state: Mutex::new(state),
         })
     }

@@ -54,6 +54,8 @@ pub(super) enum Effect {
     Wipe,
     /// The new system boots.
     Boot,
+    /// The machine is handed over with nothing on it.
+    Bare,
     /// Power comes back.
     PowerOn,
     /// A plain reboot.
@@ -134,6 +136,15 @@ pub(super) fn install(
     }
 }
 
+/// What a delivery does to the machine: an installation, if one was ordered, is a step of its own.
+fn handed_over(server: &Server) -> Effect {
+    if server.install.is_some() {
+        Effect::None
+    } else {
+        Effect::Bare
+    }
+}
+
 /// Applies one step; `at` is its simulated time of day. `updated_at` moves exactly where it was seen to move.
 pub(super) fn apply(server: &mut Server, step: Step, at: Timestamp) -> Effect {
     let domain = format!("{}.{}.baremetal.scw.cloud", server.id, server.zone);
@@ -151,7 +162,7 @@ pub(super) fn apply(server: &mut Server, step: Step, at: Timestamp) -> Effect {
         }
         Step::Ready => {
             server.status = "ready";
-            Effect::None
+            handed_over(server)
         }
         Step::ReadyWhole => {
             server.status = "ready";
@@ -162,7 +173,7 @@ pub(super) fn apply(server: &mut Server, step: Step, at: Timestamp) -> Effect {
                 .addresses
                 .iter_mut()
                 .for_each(|ip| ip.reverse_status = "pending");
-            Effect::None
+            handed_over(server)
         }
         Step::Installing => {
             status(server, "installing");

@@ -176,7 +176,7 @@ impl Scaleway {
                         server.rescue = None;
                         self.0.metal.remove(&server.id);
                     }
-                    Effect::Boot => self.boot(server),
+                    Effect::Boot | Effect::Bare => self.boot(server),
                     Effect::PowerOn => {
                         self.power(server, true);
                         self.start_again(server);
@@ -230,10 +230,7 @@ impl Scaleway {
             .catalogue
             .offer(&server.offer_id)
             .expect("checked at the order");
-        let install = server
-            .install
-            .as_ref()
-            .expect("only installations complete");
+        let install = server.install.as_ref();
         let short = &server.id[..8];
         let disks = offer
             .disks
@@ -249,11 +246,10 @@ impl Scaleway {
         self.0.metal.install(Delivery {
             server_id: server.id.clone(),
             name: server.name.clone(),
-            hostname: if install.hostname.is_empty() {
-                server.name.clone()
-            } else {
-                install.hostname.clone()
-            },
+            hostname: install
+                .map(|install| install.hostname.clone())
+                .filter(|name| !name.is_empty())
+                .unwrap_or_else(|| server.name.clone()),
             ipv4: server.ipv4.into(),
             ipv6: server.ipv6.into(),
             disks: disks.collect(),
@@ -262,7 +258,10 @@ impl Scaleway {
                     .decode(data.as_bytes())
                     .expect("checked when it was sent")
             }),
-            ssh_public_keys: install.ssh_public_keys.clone(),
+            ssh_public_keys: install
+                .map(|install| install.ssh_public_keys.clone())
+                .unwrap_or_default(),
+            bare: install.is_none(),
         });
     }
 

@@ -125,6 +125,7 @@ impl World {
             ],
             user_data: Some(stub),
             ssh_public_keys: vec![self.operator.public_key().to_openssh().expect("line")],
+            bare: false,
         })
     }
 

@@ -103,7 +103,7 @@ pub struct Scaleway {
     pub zone: Option<String>,
     /// Project; null is SCW_DEFAULT_PROJECT_ID.
     pub project: Option<String>,
-    /// `cloud-init`.
+    /// `cloud-init` or `rescue`.
     pub install: String,
     /// Whether the monthly offer is ordered.
     pub monthly: bool,

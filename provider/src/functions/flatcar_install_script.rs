@@ -6,8 +6,9 @@ use strata_framework::{Dynamic, Function, FunctionError, Parameter};
 
 use super::object;
 use crate::services::flatcar::install::{Disk, Install, Kind, Like, Wipe, install_script};
+use crate::services::flatcar::rescue::rescue_script;
 
-const EXPECTED: &str = "node_ignition, channel, version, disk, wipe (all or target) and optionally disk_like = { min, type }, admits, kernel_sha512, initrd_sha512";
+const EXPECTED: &str = "node_ignition, channel, version, disk, wipe (all or target) and optionally from (cloud-init or rescue), disk_like = { min, type }, admits, kernel_sha512, initrd_sha512";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,6 +22,8 @@ struct Argument {
     #[serde(default)]
     disk_like: Option<DiskLike>,
     wipe: WipeWord,
+    #[serde(default)]
+    from: From,
     #[serde(default)]
     admits: Vec<IpNet>,
     #[serde(default)]
@@ -45,6 +48,15 @@ enum WipeWord {
     Target,
 }
 
+/// Where the script runs.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "kebab-case")]
+enum From {
+    #[default]
+    CloudInit,
+    Rescue,
+}
+
 /// The function `flatcar_install_script`.
 pub struct FlatcarInstallScript;
 
@@ -53,8 +65,8 @@ impl Function for FlatcarInstallScript {
     const SUBCATEGORY: &'static str = "Flatcar";
     const SUMMARY: &'static str = "Makes the script that installs Flatcar from a running Linux.";
     const DESCRIPTION: &'static str = "\
-Returns a shell script for cloud-init, at most 127998 bytes, that starts Flatcar's installer in memory and writes Flatcar to a disk. It carries
-the node's Ignition, which holds a private key: use it in write-only attributes only.
+Returns a shell script that writes Flatcar to a disk: for cloud-init, at most 127998 bytes, which starts Flatcar's installer in memory, or for a rescue system, where
+it runs the installer itself. It carries the node's Ignition, which holds a private key: use it in write-only attributes only.
 
 The object `install` has these attributes:
 
@@ -66,8 +78,9 @@ The object `install` has these attributes:
 | `disk` | string, optional | target below `/dev/disk/by-id/`; null is the smallest free disk |
 | `disk_like` | object, optional | in place of `disk`: `min`, bytes, and `type`, `NVMe`, `SSD` or `HDD`, each optional. The disk is looked for on the machine and must not be in use; when none fits, or several that differ in size, the script ends there |
 | `wipe` | string | whose old signatures are wiped first: `all` disks or the `target` |
+| `from` | string, optional | where the script runs: `cloud-init` (user data of a fresh system; the default) or `rescue` (as root in a rescue system, for `rescue_script_wo`) |
 | `admits` | list of strings, optional | CIDRs that port 22 of the installed system admits, as the Ignition says: only told in a comment, by which a later run finds that your address is another one now |
-| `kernel_sha512`, `initrd_sha512` | string, optional | SHA-512 in hex that the downloaded kernel and initrd must have; null is not checked |
+| `kernel_sha512`, `initrd_sha512` | string, optional | SHA-512 in hex that the downloaded kernel and initrd must have; null is not checked. From a rescue system there is no kernel |
 
 # Errors
 
@@ -109,6 +122,10 @@ A missing, unknown or malformed attribute is named at the argument. Values are n
             kernel_sha512: argument.kernel_sha512.as_deref(),
             initrd_sha512: argument.initrd_sha512.as_deref(),
         };
-        install_script(&install).map_err(|error| FunctionError::at(0, error.to_string()))
+        let script = match argument.from {
+            From::CloudInit => install_script(&install),
+            From::Rescue => rescue_script(&install),
+        };
+        script.map_err(|error| FunctionError::at(0, error.to_string()))
     }
 }

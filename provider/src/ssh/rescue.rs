@@ -1,5 +1,6 @@
 //! The platform's rescue system: the one place where whoever answers is believed, because it makes a host key at each boot that nobody can know. What is done in there
-//! is as closed a list as everywhere else, holds no secret, and brings back rules that admit no more than those of the first boot.
+//! is as closed a list as everywhere else, and holds no secret of a cluster: it brings back the rules of the first boot, or it runs the one script that installs a machine
+//! which nothing of the cluster has reached yet.
 
 use std::sync::{Arc, Mutex};
 
@@ -106,6 +107,20 @@ pub async fn connect(dialer: &Dialer, guest: &Guest) -> Result<(Session, String)
 pub async fn run(session: &Session, step: Step) -> Result<(), Error> {
     let done = session
         .execute(step.name(), step.command().to_owned(), b"")
+        .await;
+    done.map(drop)
+}
+
+/// Runs a script as root, with the lock that keeps a run that was cut off and the next one from writing one disk at the same time: the next waits.
+const INSTALL: &str = "sudo flock --close --timeout 3600 /run/strata-install.lock bash -s";
+
+/// Runs the script that installs the machine, and waits for its end.
+///
+/// # Errors
+/// [`Error::Verb`] with the end of what it said when it failed, [`Error::Lost`] when the connection ended before it did: it may still be running then.
+pub async fn install(session: &Session, script: &Secret<String>) -> Result<(), Error> {
+    let done = session
+        .execute("install", INSTALL.to_owned(), script.expose().as_bytes())
         .await;
     done.map(drop)
 }

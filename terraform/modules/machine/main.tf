@@ -1,4 +1,4 @@
-# One machine: a rented server that installs Flatcar from RAM and answers SSH with a host key that we made.
+# One machine: a rented server that installs Flatcar, from RAM or from the rescue system, and answers SSH with a host key that we made.
 
 # Single-use: it authenticates the first contact and is replaced by a key that the node makes itself.
 resource "strata_secret" "host_key" {
@@ -38,7 +38,10 @@ locals {
     disk_like     = var.operating_system.disk_like
     wipe          = var.operating_system.wipe
     admits        = var.firewall.operators
+    from          = var.server.install
   })
+
+  by_rescue = var.server.install == "rescue"
 }
 
 resource "strata_scaleway_baremetal_server" "this" {
@@ -47,9 +50,11 @@ resource "strata_scaleway_baremetal_server" "this" {
   node              = var.name
   zone              = var.server.zone
   offer             = var.server.offer
-  os                = "Ubuntu 22.04" # only carries cloud-init, which starts Flatcar's installer in memory
+  install           = var.server.install
+  os                = local.by_rescue ? null : "Ubuntu 22.04" # only carries cloud-init, which starts Flatcar's installer in memory
   ssh_key_ids       = [var.server.ssh_key_id]
-  user_data_wo      = local.install_script
+  user_data_wo      = local.by_rescue ? null : local.install_script
+  rescue_script_wo  = local.by_rescue ? local.install_script : null
   protected         = var.server.protected
   monthly           = var.server.monthly
   on_create_failure = var.server.on_create_failure

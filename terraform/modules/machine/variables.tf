@@ -39,8 +39,14 @@ variable "server" {
     protected         = optional(bool, false)
     monthly           = optional(bool, false)
     on_create_failure = optional(string, "keep")
+    install           = optional(string, "cloud-init")
   })
   nullable = false
+
+  validation {
+    condition     = contains(["cloud-init", "rescue"], var.server.install)
+    error_message = "install is cloud-init, or rescue (trusted on first use)."
+  }
 
   validation {
     condition     = contains(["keep", "retry", "delete"], var.server.on_create_failure)

@@ -65,6 +65,7 @@ fn list(mut call: Call<'_>) -> i32 {
         "ROTA" => u8::from(machine.spec.disks[index].0.contains("HDD")).to_string(),
         // The platform's first system is a mirror over all disks; in memory nothing is mounted from them.
         _ if machine.state().stage == Stage::Ubuntu => "/".to_owned(),
+        _ if machine.has_root_of(index) => "/mnt".to_owned(),
         _ => String::new(),
     };
     call.streams.say(&line);
@@ -291,9 +292,10 @@ pub(super) async fn flatcar_install(mut call: Call<'_>) -> i32 {
     let machine = &call.root.0;
     machine.pass(INSTALL).await;
     let mut state = machine.state();
-    if state.stage != Stage::Installer {
+    if !matches!(state.stage, Stage::Installer | Stage::Rescue) {
         return 1;
     }
+    state.forget_disk();
     state.first_system_on_disk = false;
     state.discarded.remove(&target);
     let name = &machine.spec.disks[target].0;

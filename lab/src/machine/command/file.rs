@@ -280,9 +280,27 @@ fn find(mut call: Call<'_>) -> i32 {
     0
 }
 
+/// `cpio -i -d --quiet NAME`: that file of the archive on standard input.
+fn unpack(mut call: Call<'_>, name: &str) -> i32 {
+    let archive = std::mem::take(&mut call.streams.stdin);
+    let Some(members) = archive::read(&archive) else {
+        return call.fail(2, "premature end of archive");
+    };
+    let found = members.into_iter().find(|(path, _)| path == name);
+    let Some((path, Some(bytes))) = found else {
+        return 0;
+    };
+    let path = call.path(&path);
+    let written = call.root.0.state().files.put(&path, &bytes, 0o644);
+    written.map_or_else(|error| call.fail(2, &error), |()| 0)
+}
+
 /// `cpio -o -H newc`: names on standard input, the archive on standard output.
 fn pack(mut call: Call<'_>) -> i32 {
     let words = call.words();
+    if let ["-i", "-d", "--quiet", name] = words[..] {
+        return unpack(call, name);
+    }
     if !matches!(
         words.as_slice(),
         ["-o", "-H", "newc"] | ["-o", "-H", "newc", "--quiet"]

@@ -3,6 +3,7 @@
 mod disk;
 mod file;
 mod kubernetes;
+mod mount;
 mod network;
 mod service;
 mod text;
@@ -59,7 +60,8 @@ impl<'a> Call<'a> {
 fn missing(root: &Root, program: &str) -> bool {
     let stage = root.0.state().stage;
     match program {
-        "flatcar-install" | "nft" | "blkdiscard" => stage == Stage::Ubuntu,
+        "flatcar-install" | "nft" => matches!(stage, Stage::Ubuntu | Stage::Rescue),
+        "blkdiscard" => stage == Stage::Ubuntu,
         "kubeadm" | "crictl" | "ctr" => root.0.kubernetes_version().is_none(),
         _ => false,
     }
@@ -96,6 +98,8 @@ pub(crate) fn run<'a>(
             "ss" => network::sockets(call),
             "kexec" | "wipefs" | "blkdiscard" | "lsblk" => disk::run(call),
             "flatcar-install" => disk::flatcar_install(call).await,
+            "mount" | "mdadm" | "command" | "sync" => mount::run(call),
+            "chroot" => mount::chroot(call).await,
             "systemctl" => service::systemctl(call),
             "systemd-run" => service::run_later(call),
             "systemd-sysext" => service::extensions(call),

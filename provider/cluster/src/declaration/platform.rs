@@ -50,9 +50,8 @@ pub(super) static SCALEWAY: &[Field] = &[
         "install",
         One(Scalar::OneOf(&["cloud-init", "rescue"])),
         "cloud-init",
-        "cloud-init has an authenticated host key; rescue is faster and trusted on first use.",
-    )
-    .later(),
+        "How Flatcar gets onto the disk. cloud-init: a first system of Scaleway's starts its installer in memory, on an authenticated way. rescue: ordered bare and written from Scaleway's rescue system, faster and for every offer, but trusted on first use.",
+    ),
     defaulted(
         "monthly",
         BOOL,

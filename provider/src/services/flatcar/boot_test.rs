@@ -59,6 +59,7 @@ async fn boot_with(install: &Install<'_>, disks: &[(&str, u64)]) -> Value {
             .collect(),
         user_data: Some(install_script(install).unwrap().into_bytes()),
         ssh_public_keys: Vec::new(),
+        bare: false,
     });
     let start = Instant::now();
     loop {

@@ -135,7 +135,7 @@ pub struct Install<'a> {
 }
 
 impl Install<'_> {
-    fn validate(&self) -> Result<(), Error> {
+    pub(super) fn validate(&self) -> Result<(), Error> {
         check(
             "channel",
             ["stable", "beta", "lts"].contains(&self.channel),
@@ -174,11 +174,28 @@ impl Install<'_> {
 pub fn installer_ignition(install: &Install<'_>) -> Result<String, Error> {
     install.validate()?;
     let mut script = String::from("#!/bin/bash\nset -euo pipefail\n");
+    write_disk(
+        install,
+        "flatcar-install",
+        "/opt/strata/node.ign",
+        &mut script,
+    );
+    line(&mut script, "systemctl reboot");
+    Ok(ignition::installer(install.node_ignition, &script))
+}
+
+/// Lines that find the disk, wipe what is to be wiped and write Flatcar with `program`: the same wherever they run.
+pub(super) fn write_disk(
+    install: &Install<'_>,
+    program: &str,
+    node_ignition: &str,
+    script: &mut String,
+) {
     let target = match install.disk {
         Disk::Smallest => None,
         Disk::Named(disk) => Some(disk),
         Disk::Like(like) => {
-            like.choose(&mut script);
+            like.choose(script);
             Some("$disk")
         }
     };
@@ -186,7 +203,7 @@ pub fn installer_ignition(install: &Install<'_>) -> Result<String, Error> {
         (Wipe::All, _) => script.push_str(
             "lsblk --nodeps --noheadings --paths --output NAME | grep -E '^/dev/(sd|nvme|vd)' | xargs --no-run-if-empty wipefs --all --force\n",
         ),
-        (Wipe::Target, Some(disk)) => line(&mut script, &format!("wipefs --all --force {disk}")),
+        (Wipe::Target, Some(disk)) => line(script, &format!("wipefs --all --force {disk}")),
         // Which disk it will be is not known before flatcar-install chooses it.
         (Wipe::Target, None) => {}
     }
@@ -195,33 +212,23 @@ pub fn installer_ignition(install: &Install<'_>) -> Result<String, Error> {
         .version
         .map_or_else(String::new, |version| format!(" -V {version}"));
     line(
-        &mut script,
+        script,
         &format!(
-            "flatcar-install {target} -C {}{version} -i /opt/strata/node.ign",
+            "{program} {target} -C {}{version} -i {node_ignition}",
             install.channel
         ),
     );
-    line(&mut script, "systemctl reboot");
-    Ok(ignition::installer(install.node_ignition, &script))
 }
 
 /// The stub: the script that goes into `user_data`. It holds the node's single-use host key, so it is a secret.
 pub fn install_script(install: &Install<'_>) -> Result<String, Error> {
-    let packed = BASE64.encode(&ignition::gzip(installer_ignition(install)?.as_bytes()));
-    let image = format!(
-        "https://{}.release.flatcar-linux.net/amd64-usr/{}/flatcar_production_pxe",
-        install.channel,
-        install.version.unwrap_or("current")
-    );
-
+    let image = pxe_image(install);
     let mut script = format!(
-        "#!/bin/bash\n{}set -euo pipefail\nmkdir -p /run/strata/root/usr/share/oem\ncat > /run/strata/installer.b64 <<'STRATA'\n",
+        "#!/bin/bash\n{}set -euo pipefail\nmkdir -p /run/strata/root/usr/share/oem\n",
         stub::admits_line(install.admits)
     );
-    for start in (0..packed.len()).step_by(LINE) {
-        line(&mut script, &packed[start..packed.len().min(start + LINE)]);
-    }
-    line(&mut script, "STRATA");
+    let packed = ignition::gzip(installer_ignition(install)?.as_bytes());
+    here(&packed, "/run/strata/installer.b64", &mut script);
     line(
         &mut script,
         "base64 -d /run/strata/installer.b64 > /run/strata/installer.gz",
@@ -238,19 +245,7 @@ pub fn install_script(install: &Install<'_>) -> Result<String, Error> {
             install.initrd_sha512,
         ),
     ] {
-        line(
-            &mut script,
-            &format!("curl -fsSL --retry 5 -o {file} {image}{name}"),
-        );
-        if let Some(hash) = hash {
-            line(
-                &mut script,
-                &format!(
-                    "echo \"{}  {file}\" | sha512sum -c -",
-                    hash.to_ascii_lowercase()
-                ),
-            );
-        }
+        fetch(&format!("{image}{name}"), file, hash, &mut script);
     }
     script.push_str(
         "cd /run/strata/root
@@ -269,7 +264,35 @@ systemctl kexec
     Ok(script)
 }
 
-fn line(script: &mut String, text: &str) {
+/// Where the files for a start in memory are, up to their own names.
+pub(super) fn pxe_image(install: &Install<'_>) -> String {
+    format!(
+        "https://{}.release.flatcar-linux.net/amd64-usr/{}/flatcar_production_pxe",
+        install.channel,
+        install.version.unwrap_or("current")
+    )
+}
+
+/// Lines that write these bytes, in base64, to a file.
+pub(super) fn here(bytes: &[u8], file: &str, script: &mut String) {
+    let packed = BASE64.encode(bytes);
+    line(script, &format!("cat > {file} <<'STRATA'"));
+    for start in (0..packed.len()).step_by(LINE) {
+        line(script, &packed[start..packed.len().min(start + LINE)]);
+    }
+    line(script, "STRATA");
+}
+
+/// Lines that download a file, and check it when its hash is pinned.
+pub(super) fn fetch(url: &str, file: &str, hash: Option<&str>, script: &mut String) {
+    line(script, &format!("curl -fsSL --retry 5 -o {file} {url}"));
+    if let Some(hash) = hash {
+        let hash = hash.to_ascii_lowercase();
+        line(script, &format!("echo \"{hash}  {file}\" | sha512sum -c -"));
+    }
+}
+
+pub(super) fn line(script: &mut String, text: &str) {
     writeln!(script, "{text}").expect("a string takes everything");
 }
 

@@ -4,6 +4,7 @@
 mod boot_test;
 pub mod ignition;
 pub mod install;
+pub mod rescue;
 
 /// The closed list of verbs on a node, byte for byte as it lies at `/opt/strata/bin/strata-node`.
 pub const STRATA_NODE: &str = include_str!("strata-node.sh");

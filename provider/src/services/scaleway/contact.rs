@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use strata_framework::{Diagnostics, Policy, Secret, WaitError, chain};
 
 use super::converge::{Cx, NotReady, Stop};
+use super::order::UNUSED;
 use super::server::model::{BaremetalServer, FirstContact, failed};
 use super::wire::{Server, ServerPatch};
 use crate::echo::{self, Family};
@@ -20,9 +21,13 @@ use crate::stub;
 
 /// What the store knows of the contact with one server.
 #[derive(Debug, PartialEq, Eq)]
-enum Known {
+pub(super) enum Known {
     /// Nothing, or something about an earlier machine of the node.
     Nothing,
+    /// An installation was asked for, so nothing on its disks is missed.
+    Installing,
+    /// From the rescue system a system was written, which admits these networks on port 22 (none: everybody).
+    Written(Vec<IpNet>),
     /// The machine was asked for its own key; the answer is not known.
     Asked,
     /// Its own key.
@@ -31,19 +36,23 @@ enum Known {
 
 /// What the entry says: how far the contact is, and which installation was asked for last.
 #[derive(Debug, PartialEq, Eq)]
-struct Entry<'a> {
-    known: Known,
-    installation: Option<&'a str>,
+pub(super) struct Entry<'a> {
+    pub(super) known: Known,
+    pub(super) installation: Option<&'a str>,
 }
 
-/// Reads the entry: `installing <server> [installation]`, `asked <server> [installation]` or `ssh-ed25519 <key> <server> [installation]`. The id ties it to this
+/// Reads the entry: `installing <server> [installation]`, `written <server> <installation> [network ...]`, `asked <server> [installation]` or `ssh-ed25519 <key> <server> [installation]`. The id ties it to this
 /// server, not to the node.
-fn read<'a>(entry: &'a str, server: &str) -> Entry<'a> {
+pub(super) fn read<'a>(entry: &'a str, server: &str) -> Entry<'a> {
     let words: Vec<&str> = entry.split_whitespace().collect();
     let (known, rest) = match &words[..] {
-        ["installing", id, rest @ ..] if *id == server => (Known::Nothing, rest),
+        ["installing", id, rest @ ..] if *id == server => (Known::Installing, rest),
+        ["written", id, rest @ ..] if *id == server => {
+            let networks = rest.iter().skip(1).filter_map(|word| word.parse().ok());
+            (Known::Written(networks.collect()), rest)
+        }
         ["asked", id, rest @ ..] if *id == server => (Known::Asked, rest),
-        ["installing" | "asked", ..] => (Known::Nothing, &[][..]),
+        ["installing" | "written" | "asked", ..] => (Known::Nothing, &[][..]),
         [_, _, id, rest @ ..] if *id == server => (Known::Key, rest),
         _ => (Known::Nothing, &[][..]),
     };
@@ -117,9 +126,7 @@ pub(super) async fn reach(
     let store = cx.provider.store()?;
     let current = contact.host_key_current.text();
     let name = Name::parse(current).map_err(|error| store_failed("use", current, &error.into()))?;
-    let entry = store.get(&name).await;
-    let entry = entry.map_err(|error| store_failed("read", current, &error))?;
-    let text = entry.map_or_else(String::new, |entry| entry.value.expose().clone());
+    let text = noted(cx, contact).await?;
     let before = read(&text, id);
     if before.known == Known::Key {
         return Ok(Reached::Yes);
@@ -153,7 +160,11 @@ pub(super) async fn reach(
     let first = policy.clone().at_most(pace(LONG.as_secs()));
     let mut session = ssh::meet(cx, &dialer, &target, &first, asked).await;
     if let Err(WaitError::TimedOut(_)) = session {
-        if let Some(elsewhere) = elsewhere(environment, address, server).await {
+        let admits = match &before.known {
+            Known::Written(admits) => admits,
+            _ => &server.user_data.admits,
+        };
+        if let Some(elsewhere) = elsewhere(environment, address, admits).await {
             return Ok(Reached::Elsewhere(elsewhere));
         }
         session = ssh::meet(cx, &dialer, &target, &policy, asked).await;
@@ -182,10 +193,13 @@ pub(super) async fn reach(
     Ok(Reached::Yes)
 }
 
-/// Whether the machine admits another address than the one this run is seen under. The user data says so, which goes at the first contact: a machine that
-/// was reached before is never taken for one that cannot be.
-async fn elsewhere(environment: &Environment, address: &str, server: &Server) -> Option<Elsewhere> {
-    let admits = &server.user_data.admits;
+/// Whether the machine admits another address than the one this run is seen under. The user data says so, or what was noted in the rescue system; both go at the
+/// first contact: a machine that was reached before is never taken for one that cannot be.
+async fn elsewhere(
+    environment: &Environment,
+    address: &str,
+    admits: &[IpNet],
+) -> Option<Elsewhere> {
     if admits.is_empty() {
         return None;
     }
@@ -222,26 +236,30 @@ pub(super) async fn way(
     }))
 }
 
-/// The user data holds keys and every reader of the project can read it: it goes as soon as it has done its work.
+/// The user data holds keys and every reader of the project can read it: it goes as soon as it has done its work. So does the word that the machine was never used.
 pub(super) async fn burn(
+    cx: &Cx<'_>,
     scaleway: &Scaleway,
     state: &BaremetalServer,
     server: &Server,
 ) -> Result<(), Diagnostics> {
-    if !server.user_data.is_there {
+    let mut patch = ServerPatch::default();
+    if server.user_data.is_there {
+        patch.user_data = Some(String::new());
+    }
+    if server.tags.contains(UNUSED) {
+        patch.tags = Some(state.all_tags(&state.marks(cx.provider)?));
+    }
+    if patch.is_empty() {
         return Ok(());
     }
-    let patch = ServerPatch {
-        user_data: Some(String::new()),
-        ..ServerPatch::default()
-    };
     let answer = scaleway
         .client
         .patch_server(state.zone.text(), &server.id, &patch)
         .await;
     answer
         .map(drop)
-        .map_err(|error| failed("empty the user data of", &server.id, &error))
+        .map_err(|error| failed("take the installation's traces from", &server.id, &error))
 }
 
 /// Puts an installation that is asked for next in place of what the store knows of the machine.
@@ -251,12 +269,29 @@ pub(super) async fn note_installation(
     server: &str,
     installation: &str,
 ) -> Result<(), Diagnostics> {
+    note(cx, contact, format!("installing {server} {installation}")).await
+}
+
+/// Puts that in place of what the store knows of the machine.
+pub(super) async fn note(
+    cx: &Cx<'_>,
+    contact: &FirstContact,
+    text: String,
+) -> Result<(), Diagnostics> {
     let entry = contact.host_key_current.text();
     let name = Name::parse(entry).map_err(|error| store_failed("use", entry, &error.into()))?;
-    let text = Secret::new(format!("installing {server} {installation}"));
-    let put = cx.provider.store()?.put(&name, &text).await;
+    let put = cx.provider.store()?.put(&name, &Secret::new(text)).await;
     put.map(drop)
         .map_err(|error| store_failed("write", entry, &error))
+}
+
+/// What the store has about the machine, as it stands there; empty for nothing.
+pub(super) async fn noted(cx: &Cx<'_>, contact: &FirstContact) -> Result<String, Diagnostics> {
+    let entry = contact.host_key_current.text();
+    let name = Name::parse(entry).map_err(|error| store_failed("use", entry, &error.into()))?;
+    let found = cx.provider.store()?.get(&name).await;
+    let found = found.map_err(|error| store_failed("read", entry, &error))?;
+    Ok(found.map_or_else(String::new, |found| found.value.expose().clone()))
 }
 
 /// Whether a run that broke off asked for this very installation.
@@ -266,12 +301,8 @@ pub(super) async fn was_asked_for(
     server: &str,
     installation: &str,
 ) -> Result<bool, Diagnostics> {
-    let entry = contact.host_key_current.text();
-    let name = Name::parse(entry).map_err(|error| store_failed("use", entry, &error.into()))?;
-    let found = cx.provider.store()?.get(&name).await;
-    let found = found.map_err(|error| store_failed("read", entry, &error))?;
-    Ok(found
-        .is_some_and(|found| read(found.value.expose(), server).installation == Some(installation)))
+    let text = noted(cx, contact).await?;
+    Ok(read(&text, server).installation == Some(installation))
 }
 
 #[cfg(test)]
@@ -290,12 +321,18 @@ mod tests {
             "ssh-ed25519 AAAA s-2",
             "asked s-2",
             "asked",
-            "installing s-1 f00d",
             "installing s-2 s-1",
+            "written s-2 f00d 203.0.113.5/32",
         ] {
             assert_eq!(known(other), Known::Nothing, "{other}");
         }
+        assert_eq!(known("installing s-1 f00d"), Known::Installing);
+        assert_eq!(known("written s-1 f00d"), Known::Written(Vec::new()));
+        let networks = ["203.0.113.5/32", "2001:db8::/48"].map(|text| text.parse().unwrap());
+        let written = "written s-1 f00d 203.0.113.5/32 2001:db8::/48";
+        assert_eq!(known(written), Known::Written(networks.to_vec()));
         for entry in [
+            written,
             "installing s-1 f00d",
             "asked s-1 f00d",
             "ssh-ed25519 AAAA s-1 f00d",

@@ -11,6 +11,7 @@ use super::accessories;
 use super::contact::{Reached, burn, note_installation, reach, was_asked_for};
 use super::order;
 use super::poll::{Pace, Waited, wait_installed};
+use super::rescue;
 use super::server::model::{BaremetalServer, failed};
 use super::server::{seen::is_label, wait_gone};
 use super::wire::{Server, ServerPatch};
@@ -163,11 +164,33 @@ async fn steps(
         let Some(contact) = state.first_contact.known().cloned() else {
             return Ok(());
         };
+        if state.is_by_rescue() {
+            let place = rescue::Place {
+                cx,
+                scaleway,
+                contact: &contact,
+                state,
+            };
+            if let Some(reason) = Box::pin(place.install(task.config, &server)).await? {
+                failure(cx, scaleway, task.config, state, &server, &reason).await?;
+                continue;
+            }
+        } else if server.tags.contains(order::UNUSED) && server.install.is_none() {
+            let reason = "it was ordered bare";
+            reinstall(cx, scaleway, task.config, state, reason).await?;
+            since = Since::again();
+            continue;
+        }
         match reach(cx, scaleway, state, &contact, &server).await? {
-            Reached::Yes => return Ok(burn(scaleway, state, &server).await?),
+            Reached::Yes => return Ok(burn(cx, scaleway, state, &server).await?),
             Reached::Unclear => {}
             Reached::Elsewhere(elsewhere) => {
-                let data = task.config.user_data_wo.known();
+                let data = if state.is_by_rescue() {
+                    &task.config.rescue_script_wo
+                } else {
+                    &task.config.user_data_wo
+                };
+                let data = data.known();
                 if !data.is_some_and(|data| elsewhere.is_mended_by(data.expose())) {
                     return Err(Stop::NotReady(NotReady(elsewhere.to_string())));
                 }
@@ -218,7 +241,9 @@ async fn adjust(
     state: &BaremetalServer,
     server: Server,
 ) -> Result<Server, Diagnostics> {
-    let wanted = state.all_tags(&state.marks(cx.provider)?);
+    let mut wanted = state.all_tags(&state.marks(cx.provider)?);
+    // It goes at the first contact and no sooner.
+    wanted.extend(server.tags.get(order::UNUSED).cloned());
     // The API's own labels are neither sent nor missed.
     let present = server
         .tags
@@ -303,6 +328,10 @@ async fn install(
             Waited::Failed { server, reason } => {
                 state.see(&server);
                 cx.save(state);
+                // An installation of Scaleway's that is not wanted any more may have failed: what is written from the rescue system needs none of it.
+                if state.is_by_rescue() && server.status == "ready" {
+                    return Ok(server);
+                }
                 // A later run is the operator's word to try again: once, so that a machine that cannot be installed ends the run.
                 let again = since.ordered.is_none()
                     && state.on_create_failure.text() != "delete"
@@ -331,7 +360,11 @@ async fn failure(
     let (zone, id) = (state.zone.text(), &server.id);
     let retried = cx.private().retried;
     match state.on_create_failure.text() {
-        "retry" if !retried && server.install_status() == "error" && server.status == "ready" => {
+        "retry"
+            if !retried
+                && server.status == "ready"
+                && (server.install_status() == "error" || state.is_by_rescue()) =>
+        {
             cx.private().retried = true;
             reinstall(cx, scaleway, config, state, reason).await
         }
@@ -382,7 +415,7 @@ async fn again_as_asked(
     reason: &str,
 ) -> Result<Since, Diagnostics> {
     let choice = state.choose(scaleway, config).await?;
-    let wanted = state.install(config, &choice.os.id);
+    let wanted = state.install(config, choice.os.as_ref());
     let asked = match state.first_contact.known() {
         Some(contact) => {
             let name = state.installation(&wanted);
@@ -421,9 +454,13 @@ async fn install_again(
     let (zone, id) = (state.zone.text(), state.id.text());
     let failed = |error: &Error| failed("reinstall", id, error);
     let choice = state.choose(scaleway, config).await?;
-    let install = state.install(config, &choice.os.id);
+    let install = state.install(config, choice.os.as_ref());
     if let Some(contact) = state.first_contact.known() {
         note_installation(cx, contact, id, &state.installation(&install)).await?;
+    }
+    if state.is_by_rescue() {
+        // What was noted is what the next step goes by.
+        return Ok(());
     }
     if let Some(data) = config.user_data_wo.known() {
         let patch = ServerPatch {

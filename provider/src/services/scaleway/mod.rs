@@ -13,6 +13,7 @@ pub mod offer;
 pub mod order;
 pub mod os;
 pub mod poll;
+mod rescue;
 pub mod server;
 pub mod ssh_key;
 pub mod wire;

@@ -62,11 +62,20 @@ impl Marks {
     }
 }
 
-/// Whether a tag is one of the three marks.
+/// A mark that goes again: the server was ordered bare, and no system of ours has run on it. It is the proof that nothing is lost when its disks are written, and
+/// comes with the order itself, so that a run that broke off behind it leaves no server that nobody dares to touch.
+pub const UNUSED: &str = "strata-install=rescue";
+
+/// Whether a tag is one of the marks.
 pub fn is_mark(tag: &str) -> bool {
-    ["strata-cluster=", "strata-owner=", "strata-node="]
-        .iter()
-        .any(|mark| tag.starts_with(mark))
+    [
+        "strata-cluster=",
+        "strata-owner=",
+        "strata-node=",
+        "strata-install=",
+    ]
+    .iter()
+    .any(|mark| tag.starts_with(mark))
 }
 
 /// What [`place`] came to.

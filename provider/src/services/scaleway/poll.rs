@@ -165,6 +165,11 @@ pub fn interval(since_order: Duration, usual: Duration) -> Duration {
     }
 }
 
+/// When a bare machine should be delivered, counted from the order.
+pub fn usual_delivery(fast: bool) -> Duration {
+    Duration::from_secs(if fast { 10 } else { 300 })
+}
+
 /// When an installation should be over, counted from the order: nine of ten recorded ones of the offer were, or of its family.
 pub fn usual(offer: &str, fast: bool) -> Duration {
     Duration::from_secs(match offer {
@@ -276,6 +281,8 @@ pub fn verdict(server: &Server) -> Option<Result<(), String>> {
             Some(Err(format!("its status is `{}`", server.status)))
         }
         ("ready", "completed") => Some(Ok(())),
+        // Ordered bare: it is ours, and there is nothing more to wait for.
+        ("ready", _) if server.install.is_none() => Some(Ok(())),
         _ => None,
     }
 }
@@ -294,6 +301,12 @@ mod tests {
         assert_eq!(verdict(&server("ordered", "to_install")), None);
         assert_eq!(verdict(&server("a new word", "to_install")), None);
         assert_eq!(verdict(&server("ready", "completed")), Some(Ok(())));
+        let bare = |status| Server {
+            install: None,
+            ..server(status, "")
+        };
+        assert_eq!(verdict(&bare("ordered")), None);
+        assert_eq!(verdict(&bare("ready")), Some(Ok(())));
         for (status, install) in [
             ("ready", "error"),
             ("locked", "to_install"),

@@ -2,7 +2,7 @@
 //!
 //! Once the server exists, "not finished" is never an error: create returns it with `ready = false` and a warning, and the next apply goes on in
 //! place, since an error would taint it and a taint orders it again (FN2). What converging means is in `converge`; ordering once, in `order`.
-//! What a plan says is in `server/plan`. Not handled: rescue. Sessions with the machine itself are in `bmc`.
+//! What a plan says is in `server/plan`. Installing from the rescue system is in `rescue`. Sessions with the machine itself are in `bmc`.
 
 mod choice;
 mod installing;
@@ -21,7 +21,7 @@ use self::model::{Private, failed};
 use super::contact;
 use super::converge::{self, Task};
 use super::order::{self, Marks, Placed};
-use super::poll::usual;
+use super::poll::{usual, usual_delivery};
 use super::wire::{NewServer, ServerPatch, USER_DATA_LIMIT};
 use crate::http::client::Error;
 use crate::provider::{Scaleway, Strata, store_failed};
@@ -58,6 +58,7 @@ impl Resource for BaremetalServer {
                 format!("`{tag}` is a mark, which the provider sets itself."),
             ));
         }
+        installing::check_way(config, found);
         if config
             .description
             .known()
@@ -101,8 +102,8 @@ impl Resource for BaremetalServer {
             project_id: scaleway.project(planned.project_id.known())?,
             name: name.clone(),
             description: planned.description.text().to_owned(),
-            tags: planned.all_tags(&marks),
-            install: planned.install(&config, &choice.os.id),
+            tags: planned.ordered_tags(&marks),
+            install: (choice.os.as_ref()).map(|os| planned.install(&config, Some(os))),
             option_ids: planned.ordered_options(&choice.offer)?,
             protected: planned.protected == Attr::Known(true),
             user_data: config.user_data_wo.known().cloned(),
@@ -144,7 +145,11 @@ impl Resource for BaremetalServer {
             let mut private = cx.private();
             private.protected = new.protected;
             private.fast = choice.offer.installs_fast();
-            private.usual_seconds = usual(&choice.offer.name, private.fast).as_secs();
+            let usual = match &choice.os {
+                Some(_) => usual(&choice.offer.name, private.fast),
+                None => usual_delivery(private.fast),
+            };
+            private.usual_seconds = usual.as_secs();
         }
         let placed = match placed {
             Placed::Made(server, answered) => {

@@ -195,6 +195,13 @@ impl Server {
             .map_or("", |install| install.status.as_str())
     }
 
+    /// Who logs in to the rescue system, while it runs.
+    pub fn rescue_user(&self) -> Option<&str> {
+        let rescue = self.rescue_server.as_ref()?;
+        let runs = self.boot_type == "rescue" && self.status == "ready";
+        runs.then_some(rescue.user.as_str())
+    }
+
     /// Whether it is on its way out.
     pub fn is_leaving(&self) -> bool {
         self.status == "deleting"
@@ -243,8 +250,9 @@ pub struct NewServer {
     pub description: String,
     /// Our tags and marks.
     pub tags: BTreeSet<String>,
-    /// What to install.
-    pub install: NewInstall,
+    /// What to install; none is a bare machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub install: Option<NewInstall>,
     /// Options to switch on at delivery.
     pub option_ids: Vec<String>,
     /// Refuse deletion.
@@ -339,11 +347,11 @@ mod tests {
             name: "n".into(),
             description: String::new(),
             tags: BTreeSet::new(),
-            install: NewInstall {
+            install: Some(NewInstall {
                 os_id: "o".into(),
                 password: Some(Secret::new("p4ss".into())),
                 ..NewInstall::default()
-            },
+            }),
             option_ids: Vec::new(),
             protected: false,
             user_data: Some(Secret::new("#!/bin/bash".into())),
@@ -358,12 +366,8 @@ mod tests {
             (&"p4ss".into(), &serde_json::Value::Null)
         );
         assert!(!format!("{server:?}").contains("p4ss"));
-        server.user_data = None;
-        assert!(
-            serde_json::to_value(&server)
-                .unwrap()
-                .get("user_data")
-                .is_none()
-        );
+        (server.user_data, server.install) = (None, None);
+        let bare = serde_json::to_value(&server).unwrap();
+        assert_eq!((bare.get("user_data"), bare.get("install")), (None, None));
     }
 }

@@ -30,6 +30,29 @@ run "a_failed_creation_keeps_the_machine" {
   }
 }
 
+run "from_the_rescue_system_nothing_else_is_installed" {
+  command = plan
+
+  variables {
+    server = { zone = "fr-par-2", offer = "EM-A115X-SSD", ssh_key_id = "key", install = "rescue" }
+  }
+
+  assert {
+    condition     = strata_scaleway_baremetal_server.this.install == "rescue" && strata_scaleway_baremetal_server.this.os == null
+    error_message = "A machine that is written from the rescue system is ordered without a system."
+  }
+}
+
+run "a_way_to_install_that_nobody_knows_is_refused" {
+  command = plan
+
+  variables {
+    server = { zone = "fr-par-2", offer = "EM-A115X-SSD", ssh_key_id = "key", install = "pxe" }
+  }
+
+  expect_failures = [var.server]
+}
+
 run "a_role_of_another_world_is_refused" {
   command = plan
 

@@ -178,12 +178,12 @@ pub(super) async fn order(
         name: format!("home-{name}"),
         description: String::new(),
         tags: BTreeSet::new(),
-        install: NewInstall {
+        install: Some(NewInstall {
             os_id: os.id.clone(),
             hostname: name.into(),
             ssh_key_ids: BTreeSet::from([key]),
             ..NewInstall::default()
-        },
+        }),
         option_ids: Vec::new(),
         protected: false,
         user_data: Some(Secret::new(script.unwrap())),

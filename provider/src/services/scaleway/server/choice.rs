@@ -13,7 +13,8 @@ use crate::services::scaleway::os;
 /// What is ordered.
 pub(in crate::services::scaleway) struct Choice {
     pub(in crate::services::scaleway) offer: Offer,
-    pub(in crate::services::scaleway) os: Os,
+    /// None: the machine is ordered bare.
+    pub(in crate::services::scaleway) os: Option<Os>,
 }
 
 impl BaremetalServer {
@@ -25,10 +26,15 @@ impl BaremetalServer {
     ) -> Result<Choice, Diagnostics> {
         let zone = self.zone.require("zone")?;
         let offer = self.offer(scaleway).await?;
+        if self.is_by_rescue() {
+            keys_are_given(config, "The rescue system")?;
+            return Ok(Choice { offer, os: None });
+        }
         let systems = scaleway.client.systems(zone).await;
         let systems = systems.map_err(|error| self.unlisted(&error))?;
         let os = os::named(&systems, zone, self.os.require("os")?, "os")?.clone();
         fits(&offer, &os, config)?;
+        let os = Some(os);
         Ok(Choice { offer, os })
     }
 
@@ -74,6 +80,15 @@ fn unknown(zone: &str, period: &str, wanted: &str, offers: &[Offer]) -> Diagnost
         Path::of("offer"),
         format!("Zone {zone} has no {period} offer `{wanted}`. It has: {names}."),
     )
+}
+
+/// The rescue system takes keys alone.
+fn keys_are_given(config: &BaremetalServer, whom: &str) -> Result<(), Diagnostics> {
+    if config.ssh_key_ids.known().is_some_and(BTreeSet::is_empty) {
+        let text = format!("{whom} needs an SSH key.");
+        return Err(Diagnostics::invalid(Path::of("ssh_key_ids"), text));
+    }
+    Ok(())
 }
 
 /// What Scaleway would refuse, or take and never act on.

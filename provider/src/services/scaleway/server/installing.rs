@@ -10,8 +10,11 @@ use strata_framework::{Attr, Diagnostics, Path};
 use super::choice::Choice;
 use super::model::{BaremetalServer, failed};
 use crate::provider::{Scaleway, texts};
+use crate::services::scaleway::catalogue::Os;
 use crate::services::scaleway::wire::NewInstall;
 
+/// The word for an installation from the rescue system.
+pub(super) const RESCUE: &str = "rescue";
 /// The word for Scaleway's own way to divide disks.
 const DEFAULT: &str = "default";
 
@@ -174,6 +177,54 @@ pub(super) fn check_partitioning(text: &String) -> Result<(), String> {
     Ok(())
 }
 
+/// What goes with one way to install, and with the other not.
+pub(super) fn check_way(config: &BaremetalServer, found: &mut Diagnostics) {
+    let by_rescue = match &config.install {
+        Attr::Unknown => return,
+        install => install.known().is_some_and(|way| way == RESCUE),
+    };
+    let mut refuse = |attribute: &str, text: &str| {
+        found.merge(Diagnostics::invalid(Path::of(attribute), text));
+    };
+    if !by_rescue {
+        if config.os.is_null() {
+            refuse("os", "Needed with `install = \"cloud-init\"`, the default.");
+        }
+        if !config.rescue_script_wo.is_null() {
+            refuse("rescue_script_wo", "Runs with `install = \"rescue\"` only.");
+        }
+        return;
+    }
+    if config.rescue_script_wo.is_null() {
+        refuse(
+            "rescue_script_wo",
+            "Needed with `install = \"rescue\"`: nothing else would install a system.",
+        );
+    }
+    if config.first_contact.is_null() {
+        refuse(
+            "first_contact",
+            "Needed with `install = \"rescue\"`: with its key the rescue system is entered.",
+        );
+    }
+    for (attribute, is_given) in [
+        ("os", !config.os.is_null()),
+        ("user_data_wo", !config.user_data_wo.is_null()),
+        ("partitioning", !config.partitioning.is_null()),
+        ("user", !config.user.is_null()),
+        ("password_wo", !config.password_wo.is_null()),
+        ("service_user", !config.service_user.is_null()),
+        ("service_password_wo", !config.service_password_wo.is_null()),
+    ] {
+        if is_given {
+            refuse(
+                attribute,
+                "Is Scaleway's installer's, which `install = \"rescue\"` leaves out.",
+            );
+        }
+    }
+}
+
 impl BaremetalServer {
     fn partitioning_schema(&self) -> Option<serde_json::Value> {
         let text = self.partitioning.known().filter(|text| *text != DEFAULT)?;
@@ -190,7 +241,9 @@ impl BaremetalServer {
             return Ok(());
         };
         let refuse = |text: String| Err(Diagnostics::invalid(Path::of("partitioning"), text));
-        let (offer, os) = (&choice.offer, &choice.os);
+        let (offer, Some(os)) = (&choice.offer, &choice.os) else {
+            return Ok(());
+        };
         if !offer.installs_fast() || !os.custom_partitioning_supported {
             return refuse(format!(
                 "The disks of offer {} with {} can only be divided in Scaleway's own way.",
@@ -220,10 +273,19 @@ impl BaremetalServer {
         }
     }
 
-    /// The body of an installation. `config` has what is write-only.
-    pub(in crate::services::scaleway) fn install(&self, config: &Self, os_id: &str) -> NewInstall {
+    /// Whether the system is installed from the rescue system.
+    pub(in crate::services::scaleway) fn is_by_rescue(&self) -> bool {
+        self.install.text() == RESCUE
+    }
+
+    /// The body of an installation; from the rescue system it is only what names it. `config` has what is write-only.
+    pub(in crate::services::scaleway) fn install(
+        &self,
+        config: &Self,
+        os: Option<&Os>,
+    ) -> NewInstall {
         NewInstall {
-            os_id: os_id.to_owned(),
+            os_id: os.map_or_else(|| RESCUE.to_owned(), |os| os.id.clone()),
             hostname: self
                 .hostname
                 .known()

@@ -10,7 +10,7 @@ use super::installing::check_partitioning;
 use super::networks::{Attachment, PrivateNetwork};
 use super::options::ServerOption;
 use crate::provider::{Strata, texts};
-use crate::services::scaleway::order::Marks;
+use crate::services::scaleway::order::{Marks, UNUSED};
 use crate::services::scaleway::poll::usual;
 
 /// A Scaleway Elastic Metal server.
@@ -21,6 +21,9 @@ use crate::services::scaleway::poll::usual;
 /// Create waits until the operating system is installed and, with `first_contact`, until the machine answers SSH with the expected host
 /// key. A wait that does not end in time is no error, since an error would taint the server and a taint orders another one: the server is
 /// kept with `ready = false`, and the next apply goes on waiting.
+///
+/// With `install = "rescue"` the same holds for the machine in the rescue system: whatever run comes next goes on where the last one was. Between the order and the
+/// first contact the server carries the tag `strata-install=rescue`, which says that its disks hold nothing that could be lost.
 ///
 /// Options, private networks, reverse names and the change from hourly to monthly billing happen in place, each alone. An installation wipes the
 /// disks, so what acts at installation only (system, keys, passwords, partitioning, user data) never starts one by itself: say so with
@@ -40,6 +43,9 @@ use crate::services::scaleway::poll::usual;
 /// - "server ... belongs to a cluster of the same name with another owner": another estate uses this cluster's name; nothing was ordered.
 /// - "carries our marks for node ... but is ... of offer": a server of this node exists with another offer; delete it or change the offer.
 /// - "It is not known whether a server was ordered": no reply came three times; the next apply looks for it by its marks.
+/// - "The rescue system of ... was believed" (warning): the fingerprint of the host key that answered, which nobody could check.
+/// - "no system of ours was ever seen on it" (in `last_seen`): it was ordered bare, and neither its tags nor the store say that nothing is lost with its disks; another
+///   `reinstall` installs it.
 /// - "Cannot adopt server": `STRATA_ADOPT` is set and no server carries the marks; nothing was ordered.
 /// - "installing another system wipes its disks": change `reinstall` as well, or put `os` into `reinstall_on`.
 /// - "is out of stock in zone": no machine of the offer is left; nothing was ordered.
@@ -79,9 +85,15 @@ pub struct BaremetalServer {
     /// Offer, by name (`EM-I215E-NVME`) or id. Its price and stock are Scaleway's; low stock is a warning at plan.
     #[schema(required, replace)]
     pub(in crate::services::scaleway) offer: Attr<String>,
+    /// How a system gets onto the disks. `cloud-init`: Scaleway installs `os`, whose cloud-init runs `user_data_wo`. `rescue`: the server is ordered bare and started
+    /// in Scaleway's rescue system, where `rescue_script_wo` runs as root over SSH; then it starts from its disks. That saves the time of the first system, and needs no
+    /// offer that takes user data; but nobody can know the rescue system's host key, so whoever answers is believed (trusted on first use). Acts at installation only.
+    #[schema(default = "cloud-init", one_of("cloud-init", "rescue"), recorded)]
+    pub(in crate::services::scaleway) install: Attr<String>,
     /// Operating system to install, by name and version (`Ubuntu 22.04`) or id. A later change wipes the disks, so it is refused unless
-    /// `reinstall` changes with it or `reinstall_on` names it.
-    #[schema(required)]
+    /// `reinstall` changes with it or `reinstall_on` names it. Needed with `install = "cloud-init"`. Without it
+    /// Scaleway installs nothing, which is what `install = "rescue"` wants.
+    #[schema(optional)]
     pub(in crate::services::scaleway) os: Attr<String>,
     /// Ids of the SSH keys that the installation puts onto the server, e.g. `[strata_scaleway_ssh_key.operator.id]`. Acts at installation only.
     #[schema(required, recorded)]
@@ -90,6 +102,11 @@ pub struct BaremetalServer {
     /// it the system is installed as it is.
     #[schema(optional, write_only, sensitive)]
     pub(in crate::services::scaleway) user_data_wo: Attr<Secret<String>>,
+    /// Script that installs the system from the rescue system, as the function `flatcar_install_script` makes it with `from = "rescue"`. It runs as root, once, and again
+    /// whenever the server is installed again; nothing may be lost when it is broken off and runs from its beginning. Needed with `install = "rescue"`, together
+    /// with `first_contact`; never compared. Without it `install` has to be `cloud-init`.
+    #[schema(optional, write_only, sensitive)]
+    pub(in crate::services::scaleway) rescue_script_wo: Attr<Secret<String>>,
     /// Version of the user data: any number. Another one sends `user_data_wo` to Scaleway again, where it waits for the next installation. Without it user data is sent with
     /// the order and with installations only; so it is with `first_contact`, after which it is overwritten.
     #[schema(optional, range(0..))]
@@ -188,7 +205,7 @@ pub struct BaremetalServer {
     /// State of the delivery, e.g. `ready`.
     #[schema(computed, keep_prior)]
     pub(in crate::services::scaleway) status: Attr<String>,
-    /// State of the installation, e.g. `completed`.
+    /// State of Scaleway's installation, e.g. `completed`. Null when the server was ordered bare.
     #[schema(computed, keep_prior)]
     pub(in crate::services::scaleway) install_status: Attr<String>,
     /// Whether the server is installed and, with `first_contact`, was reached. While false, every plan shows an update: the wait goes on.
@@ -295,6 +312,12 @@ impl BaremetalServer {
             owner: provider.owner()?.to_owned(),
             node: self.node.require("node")?.clone(),
         })
+    }
+
+    /// What an order carries: a bare machine also says that it was never used.
+    pub(in crate::services::scaleway) fn ordered_tags(&self, marks: &Marks) -> BTreeSet<String> {
+        let unused = self.is_by_rescue().then(|| UNUSED.to_owned());
+        self.all_tags(marks).into_iter().chain(unused).collect()
     }
 
     /// Our tags and the marks: what a PATCH sends.

@@ -23,9 +23,21 @@ pub(super) async fn of_new(
     if state.project_id.is_unknown() && config.project_id.is_null() {
         state.project_id = cx.provider.scaleway().await?.project(None)?.into();
     }
-    let told = [&state.zone, &state.offer, &state.os];
+    if state.install.is_unknown() {
+        return Ok(());
+    }
+    let mut told = vec![&state.zone, &state.offer];
+    if !state.is_by_rescue() {
+        told.push(&state.os);
+    }
     if told.iter().any(|attribute| attribute.known().is_none()) {
         return Ok(());
+    }
+    if state.is_by_rescue() {
+        cx.warn(Diagnostics::warning(
+            format!("Server \"{}\" is installed from the rescue system", state.name.text()),
+            "Nobody can know the host key of that: it is trusted on first use. Somebody on the way could pose as the machine, and would be taken for it from then on.",
+        ));
     }
     let scaleway = cx.provider.scaleway().await?;
     let choice = state.choose(scaleway, config).await?;
@@ -89,8 +101,7 @@ pub(super) async fn of_present(
     if state.monthly != prior.monthly && !prior.monthly.is_null() {
         change_billing(cx, prior, state).await?;
     }
-    let is_other_os =
-        state.os != prior.os && !state.os.is_unknown() && !state.os_is(prior, cx).await;
+    let is_other_os = state.is_other_os(prior) && !state.os_is(prior, cx).await;
     let reason = state.reinstalls(prior, is_other_os);
     if is_other_os && reason.is_none() {
         return Err(Diagnostics::invalid(
@@ -224,9 +235,15 @@ impl BaremetalServer {
             .any(|system| system.id == *installed && system.is_called(self.os.text()))
     }
 
+    /// Whether another system is asked for in words; from or to a system of one's own it is a matter of the next installation.
+    fn is_other_os(&self, prior: &Self) -> bool {
+        let both = self.os.known().zip(prior.os.known());
+        both.is_some_and(|(now, prior)| now != prior)
+    }
+
     /// Why an update installs the system again, if it does: the same answer as at plan.
     pub(super) async fn reinstalls_in_update(&self, prior: &Self, cx: &Cx<'_>) -> Option<String> {
-        let is_other_os = self.os != prior.os && !self.os_is(prior, cx).await;
+        let is_other_os = self.is_other_os(prior) && !self.os_is(prior, cx).await;
         self.reinstalls(prior, is_other_os)
     }
 }

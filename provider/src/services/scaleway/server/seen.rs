@@ -19,27 +19,25 @@ impl BaremetalServer {
         self.ipv4 = server.ipv4().map(|address| address.to_string()).into();
         self.ipv6 = server.ipv6().map(|address| address.to_string()).into();
         self.status = Attr::Known(server.status.clone());
-        self.install_status = Attr::Known(server.install_status().to_owned());
+        let install = server.install.as_ref();
+        self.install_status = install.map(|install| install.status.clone()).into();
         self.offer_id = Attr::Known(server.offer_id.clone());
         if !server.project_id.is_empty() {
             self.project_id = Attr::Known(server.project_id.clone());
         }
-        self.os_id = server
-            .install
-            .as_ref()
-            .map(|install| install.os_id.clone())
-            .into();
+        self.os_id = install.map(|install| install.os_id.clone()).into();
         self.owner = Marks::of(server).map(|marks| marks.owner).into();
         if !server.domain.is_empty() {
             self.domain = Attr::Known(server.domain.clone());
         }
         if self.ready != Attr::Known(true) {
             self.ready = Attr::Known(false);
-            self.last_seen = Attr::Known(format!(
-                "status {}, installation {}",
-                server.status,
-                server.install_status()
-            ));
+            self.last_seen = Attr::Known(match install {
+                Some(install) => {
+                    format!("status {}, installation {}", server.status, install.status)
+                }
+                None => format!("status {}, nothing installed by Scaleway", server.status),
+            });
         }
     }
 

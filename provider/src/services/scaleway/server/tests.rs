@@ -315,9 +315,14 @@ async fn stopping_a_run_keeps_the_server_and_the_next_apply_goes_on() {
     assert_eq!(prior.id, state.id);
     let limits = Limits::within(Duration::from_secs(3));
     let third = Harness::new(world.provider("estate-1").await).with(limits);
-    let resumed = BaremetalServer::update(&third.cx(), config.clone(), prior, planned.state)
-        .await
-        .unwrap();
+    let resumed = Box::pin(BaremetalServer::update(
+        &third.cx(),
+        config.clone(),
+        prior,
+        planned.state,
+    ))
+    .await
+    .unwrap();
     assert_eq!(resumed.id, state.id);
     assert_eq!(servers(&world).await.len(), 1);
 }
@@ -349,10 +354,14 @@ async fn a_failed_installation_is_kept_retried_or_deleted_as_asked() {
                 // The next run installs it again and orders nothing.
                 let next = self::process(&world, "estate-1").await;
                 let (prior, planned) = plan(&next, &config, &state).await;
-                let resumed =
-                    BaremetalServer::update(&next.cx(), config.clone(), prior, planned.state)
-                        .await
-                        .unwrap();
+                let resumed = Box::pin(BaremetalServer::update(
+                    &next.cx(),
+                    config.clone(),
+                    prior,
+                    planned.state,
+                ))
+                .await
+                .unwrap();
                 assert_eq!((resumed.ready, resumed.id), (Attr::Known(true), state.id));
             }
             "retry" => {
@@ -394,9 +403,14 @@ async fn foreign_tags_are_drift_and_are_removed_in_place() {
         prior.tags,
         Attr::Known(BTreeSet::from(["mine".to_owned(), "theirs".to_owned()]))
     );
-    let next = BaremetalServer::update(&second.cx(), config.clone(), prior, planned.state)
-        .await
-        .unwrap();
+    let next = Box::pin(BaremetalServer::update(
+        &second.cx(),
+        config.clone(),
+        prior,
+        planned.state,
+    ))
+    .await
+    .unwrap();
     assert_eq!(next.ready, Attr::Known(true));
     let third = process(&world, "estate-1").await;
     let (prior, planned) = plan(&third, &config, &next).await;
@@ -673,9 +687,14 @@ async fn a_host_key_lost_with_its_run_is_made_again_by_a_reinstallation() {
     state.ready = Attr::Known(false);
     let second = process(&world, "estate-1").await;
     let (prior, planned) = plan(&second, &config, &state).await;
-    let next = BaremetalServer::update(&second.cx(), config.clone(), prior, planned.state)
-        .await
-        .unwrap();
+    let next = Box::pin(BaremetalServer::update(
+        &second.cx(),
+        config.clone(),
+        prior,
+        planned.state,
+    ))
+    .await
+    .unwrap();
     assert_eq!(
         (next.ready, &next.id),
         (Attr::Known(true), &state.id),
@@ -956,6 +975,9 @@ async fn creations_at_the_same_moment_that_answer_500_are_ordered_once_each() {
 
 #[path = "tests/again.rs"]
 mod again;
+
+#[path = "tests/rescue.rs"]
+mod rescue;
 
 #[path = "tests/thousand.rs"]
 mod thousand;

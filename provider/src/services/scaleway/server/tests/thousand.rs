@@ -26,7 +26,6 @@ async fn a_thousand_servers_are_refreshed_by_the_pages_of_their_listings() {
     let offer = &offers.iter().find(|offer| offer.name == OFFER).unwrap().id;
     let systems = scaleway.client.systems(ZONE).await.unwrap();
     let os = systems.iter().find(|os| os.is_called("Ubuntu 22.04"));
-    let os = &os.unwrap().id;
     let (project, config) = (&project, &config);
     let made = futures::stream::iter(0..1000).map(|index| async move {
         let marks = Marks {
@@ -40,7 +39,7 @@ async fn a_thousand_servers_are_refreshed_by_the_pages_of_their_listings() {
             name: format!("home-w-{index}"),
             description: String::new(),
             tags: marks.tags().into(),
-            install: config.install(config, os),
+            install: Some(config.install(config, os)),
             option_ids: Vec::new(),
             protected: false,
             user_data: None,
