@@ -6,11 +6,14 @@
 //! operator's side is the provider with the dialer of the real world. Needs root, and the packages openssh-server, sudo, nftables, iproute2 and util-linux.
 //!
 //! Not real: systemd (`systemctl` and `systemd-run` beside this file stand in, with a real process as timer), and Kubernetes: the lab's API server answers on the
-//! node's port 6443, and the door's pod is run by `nsenter` into the node's namespaces (`site.rs`).
+//! node's port 6443, and the door's pod is run by `nsenter` into the node's namespaces (`machines.rs`). Nor kubeadm and etcd: stand-ins check and leave the files that
+//! the real ones do, and ask the test for the cluster.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod machines;
 mod node;
+mod nodes;
 mod rooms;
 mod site;
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Makes of a fresh mount namespace what Ignition makes of a machine, as far as strata-node and sshd look at it. Nothing outside of the namespace is written.
-# Usage: node.sh PLACE     PLACE has strata-node, open.nft, host-key, host-key.pub, authorized_keys, systemctl, systemd-run.
+# Usage: node.sh PLACE     PLACE has strata-node, open.nft, host-key, host-key.pub, authorized_keys, name, names (what a DNS server would say), and the stand-ins.
 set -euo pipefail
 
 # Anywhere else it would overwrite the machine it runs on.
@@ -20,9 +20,12 @@ mkdir -p /run/sshd /etc/strata/nft /opt/strata/bin
 rm -rf /etc/ssh
 mkdir -p /etc/ssh
 
-hostname cp-1
+name=$(<"$place/name")
+hostname "$name"
 ip link set lo up
-echo '127.0.0.1 localhost cp-1' >/etc/hosts
+echo "127.0.0.1 localhost $name" >/etc/hosts
+cat "$place/names" >>/etc/hosts
+echo "$place" >/run/strata-place
 echo 'core:x:500:500::/:/bin/bash' >>/etc/passwd
 echo 'core:x:500:' >>/etc/group
 echo 'core:*:19000:0:99999:7:::' >>/etc/shadow
@@ -43,7 +46,7 @@ PrintMotd no
 PrintLastLog no
 END
 
-install -m 755 "$place/systemctl" "$place/systemd-run" /usr/local/sbin
+for program in systemctl systemd-run kubeadm crictl journalctl ask-test; do install -m 755 "$place/$program" /usr/local/sbin; done
 install -m 755 "$place/strata-node" /opt/strata/bin/strata-node
 install -m 600 "$place/open.nft" /etc/strata/nft/open.nft
 # What others have in the kernel, and what must stay.

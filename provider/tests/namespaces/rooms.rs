@@ -20,7 +20,11 @@ pub(crate) const OPERATOR6: &str = "fd77::1";
 pub(crate) const NODE4: &str = "10.77.0.2";
 /// The same.
 pub(crate) const NODE6: &str = "fd77::2";
-/// The operator's end of the cable.
+/// Where the second node is.
+pub(crate) const SECOND4: &str = "10.77.0.3";
+/// The same.
+pub(crate) const SECOND6: &str = "fd77::3";
+/// The switch that all nodes hang on, which is the operator's interface as well.
 pub(crate) const CABLE: &str = "operator0";
 
 /// What a test has around it.
@@ -147,34 +151,45 @@ impl Room {
 
     /// Starts the node, which finds what it needs in the shared folder, and connects it.
     pub(crate) fn node(&self) -> Node {
-        let log = std::fs::File::create(self.place.join("node.log")).unwrap();
-        let mut unshare = tokio::process::Command::from(again(&self.test, "node", &self.place));
+        run("ip", &["link", "set", "lo", "up"]);
+        run("ip", &["link", "add", CABLE, "type", "bridge"]);
+        for address in [OPERATOR4, OPERATOR6] {
+            run("ip", &assign(address, CABLE));
+        }
+        run("ip", &["link", "set", CABLE, "up"]);
+        self.node_at(&self.place, [NODE4, NODE6])
+    }
+
+    /// Starts one more, which has a folder of its own in the shared one.
+    pub(crate) fn node_at(&self, place: &Path, addresses: [&str; 2]) -> Node {
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.place.join("node.log"))
+            .unwrap();
+        let mut unshare = tokio::process::Command::from(again(&self.test, "node", place));
         let child = unshare
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
             .unwrap();
-        let ready = self.place.join("node-ready");
+        let ready = place.join("node-ready");
         within(Duration::from_secs(20), "the node to start", || {
             ready.exists().then_some(())
         });
         let node = Node {
             process: child_of(child.id().unwrap()),
         };
-        run("ip", &["link", "set", "lo", "up"]);
         let process = node.process.to_string();
+        let port = format!("port{process}");
+        let end = ["peer", "name", "node0", "netns", &process];
         run(
             "ip",
-            &[
-                "link", "add", CABLE, "type", "veth", "peer", "name", "node0", "netns", &process,
-            ],
+            &[&["link", "add", &port, "type", "veth"][..], &end].concat(),
         );
-        for address in [OPERATOR4, OPERATOR6] {
-            run("ip", &assign(address, CABLE));
-        }
-        run("ip", &["link", "set", CABLE, "up"]);
-        for address in [NODE4, NODE6] {
+        run("ip", &["link", "set", &port, "master", CABLE, "up"]);
+        for address in addresses {
             node.run(&[&["ip"][..], &assign(address, "node0")].concat());
         }
         node.run(&["ip", "link", "set", "node0", "up"]);
@@ -201,6 +216,11 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// Before there is one.
+    pub(crate) fn none() -> Self {
+        Self { process: 0 }
+    }
+
     /// A command with all of the node's namespaces: what a privileged pod with `nsenter --target 1` gets.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("nsenter");

@@ -1,22 +1,14 @@
-//! What a test works on: keys and rules as layers 00 and 01 make them, the provider that knows them, a node, and the lab's API server for the cluster.
+//! What a test works on: keys and rules as layers 00 and 01 make them, the provider that knows them, and machines (`machines.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
 use std::net::IpAddr;
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair};
 use russh::keys::{Algorithm, PrivateKey, ssh_key::LineEnding};
 use serde_json::json;
 use strata_framework::{Attr, Diagnostics, Limits};
-use strata_lab::calls::Calls;
-use strata_lab::clock::Clock;
-use strata_lab::fault::Faults;
-use strata_lab::kubernetes::ControlPlane;
-use strata_lab::kubernetes::agent::{Agent, Bootstrap, NodeSpec, PodOutcome};
 use strata_provider::access::Access;
 use strata_provider::environment::Environment;
 use strata_provider::firewall::{Api, Rules, Ssh as SshRule};
@@ -34,13 +26,13 @@ use strata_provider::services::lockdown::probe::{self, Seen};
 use strata_provider::services::lockdown::proof::Proof;
 use strata_provider::ssh::{HostKey, Session, Target};
 use strata_provider::store::Name;
-use tokio::net::UnixListener;
 
-use super::rooms::{NODE4, NODE6, Node, OPERATOR4, OPERATOR6, Room};
+use super::machines::{Machine, Machines};
+use super::rooms::{NODE4, NODE6, Node, OPERATOR4, OPERATOR6, Room, SECOND4, SECOND6};
 
 /// The node's only name.
 pub(crate) const NAME: &str = "cp-1";
-const ENDPOINT: &str = "api.home.example.org";
+pub(crate) const ENDPOINT: &str = "api.home.example.org";
 const HOST_KEY: &str = "nodes/cp-1/host-key-current";
 
 /// The provider on the operator's machine, and what a layer would pass to it.
@@ -58,29 +50,8 @@ pub(crate) struct Site {
     pub(crate) node: Node,
     pub(crate) host_key: HostKey,
     pub(crate) private_key: Secret<String>,
-    plane: Arc<ControlPlane>,
-}
-
-/// A kubelet as far as the door needs one: it runs the pod's command in the node's namespaces.
-struct Kubelet(Node);
-
-impl Agent for Kubelet {
-    fn run(&self, command: Vec<String>) -> Pin<Box<dyn Future<Output = PodOutcome> + Send + '_>> {
-        let words: Vec<&str> = command.iter().map(String::as_str).collect();
-        let mut command = tokio::process::Command::from(self.0.command(&words));
-        Box::pin(async move {
-            let output = command.output().await.expect("nsenter starts");
-            let log = [output.stdout, output.stderr].concat();
-            PodOutcome {
-                exit_code: output.status.code().unwrap_or(137),
-                log: String::from_utf8_lossy(&log).into_owned(),
-            }
-        })
-    }
-
-    fn is_alive(&self) -> bool {
-        true
-    }
+    pub(crate) pki: Pki,
+    pub(crate) machines: Machines,
 }
 
 pub(crate) fn key() -> PrivateKey {
@@ -226,7 +197,7 @@ impl Operator {
         }
     }
 
-    async fn put(&self, name: &str, value: &str) {
+    pub(crate) async fn put(&self, name: &str, value: &str) {
         let name = Name::parse(name).unwrap();
         let value = Secret::new(value.to_owned());
         let store = self.strata.store().unwrap();
@@ -237,24 +208,7 @@ impl Operator {
 impl Site {
     /// A node with the open rules, and a cluster that it is the only member of.
     pub(crate) async fn at(room: &Room) -> Self {
-        let (host, login, pki) = (key(), key(), Pki::generate().unwrap());
-        for (name, content) in [
-            ("host-key", private(&host)),
-            ("host-key.pub", public(&host)),
-            ("authorized_keys", public(&login)),
-            ("open.nft", open_rules()),
-            ("strata-node", STRATA_NODE.to_owned()),
-            ("10-strata.conf", SSHD.to_owned()),
-            ("systemctl", include_str!("systemctl").to_owned()),
-            ("systemd-run", include_str!("systemd-run").to_owned()),
-        ] {
-            let end = if content.ends_with('\n') { "" } else { "\n" };
-            std::fs::write(room.place.join(name), content + end).unwrap();
-        }
-        let operator = Operator::at(&room.place);
-        operator.put("ssh/operator", &private(&login)).await;
-        operator.put("pki", pki.to_text().expose()).await;
-        operator.put(HOST_KEY, &public(&host)).await;
+        let site = Self::bare(room).await;
         let member = Marker {
             role: "control-plane".into(),
             address: NODE4.parse().unwrap(),
@@ -262,17 +216,86 @@ impl Site {
             lock: None,
             window: None,
         };
-        let store = operator.strata.store().unwrap();
+        let store = site.operator.strata.store().unwrap();
         marker::write(&*store, NAME, &member).await.unwrap();
-        let node = room.node();
-        let plane = serve_api(&pki, &room.place.join("api.sock"), node.clone());
-        Self {
+        site.machines.make_cluster(&site.pki.files());
+        site.machines.serve(NAME);
+        site
+    }
+
+    /// A node with the open rules, and nothing on it.
+    pub(crate) async fn bare(room: &Room) -> Self {
+        let (host, login, pki) = (key(), key(), Pki::generate().unwrap());
+        let operator = Operator::at(&room.place);
+        operator.put("ssh/operator", &private(&login)).await;
+        operator.put("pki", pki.to_text().expose()).await;
+        let mut site = Self {
             operator,
-            node,
+            node: Node::none(),
             host_key: HostKey::parse(&public(&host)).unwrap(),
             private_key: Secret::new(private(&login)),
-            plane,
+            pki,
+            machines: Machines::default(),
+        };
+        site.furnish(&room.place, NAME, &host, &public(&login))
+            .await;
+        site.node = room.node();
+        site.add(NAME, NODE4, &room.place, site.node.clone());
+        site
+    }
+
+    /// One more machine, with a folder of its own.
+    pub(crate) async fn second(&self, room: &Room, name: &str) -> Node {
+        let place = room.place.join(name);
+        std::fs::create_dir(&place).unwrap();
+        let login = PrivateKey::from_openssh(self.private_key.expose()).unwrap();
+        self.furnish(&place, name, &key(), &public(&login)).await;
+        let node = room.node_at(&place, [SECOND4, SECOND6]);
+        self.add(name, SECOND4, &place, node.clone());
+        node
+    }
+
+    fn add(&self, name: &str, address: &str, place: &Path, node: Node) {
+        let machine = Machine {
+            name: name.to_owned(),
+            address: address.parse().unwrap(),
+            place: place.to_owned(),
+            node,
+        };
+        self.machines.add(machine);
+    }
+
+    /// What a machine finds at its first boot.
+    async fn furnish(&self, place: &Path, name: &str, host: &PrivateKey, login: &str) {
+        for (file, content) in [
+            ("host-key", private(host)),
+            ("host-key.pub", public(host)),
+            ("authorized_keys", login.to_owned()),
+            ("open.nft", open_rules()),
+            ("strata-node", STRATA_NODE.to_owned()),
+            ("10-strata.conf", SSHD.to_owned()),
+            ("name", name.to_owned()),
+            // On the first itself the name is left to the provider.
+            (
+                "names",
+                if name == NAME {
+                    String::new()
+                } else {
+                    format!("{NODE4} {ENDPOINT}")
+                },
+            ),
+            ("systemctl", include_str!("systemctl").to_owned()),
+            ("systemd-run", include_str!("systemd-run").to_owned()),
+            ("kubeadm", include_str!("kubeadm").to_owned()),
+            ("crictl", include_str!("crictl").to_owned()),
+            ("journalctl", include_str!("journalctl").to_owned()),
+            ("ask-test", include_str!("ask-test").to_owned()),
+        ] {
+            let end = if content.ends_with('\n') { "" } else { "\n" };
+            std::fs::write(place.join(file), content + end).unwrap();
         }
+        let entry = format!("nodes/{name}/host-key-current");
+        self.operator.put(&entry, &public(host)).await;
     }
 
     /// Where sshd is, and the key it must have.
@@ -294,7 +317,7 @@ impl Site {
             "metadata": { "name": "web", "namespace": "default" },
             "spec": { "type": "NodePort", "ports": ports },
         });
-        self.plane.create(service).unwrap();
+        self.machines.cluster().create(service).unwrap();
     }
 
     /// A session over IPv4.
@@ -308,70 +331,4 @@ impl Site {
     pub(crate) async fn port22(&self) -> Seen {
         probe::port(&Dialer::direct(), NODE4.parse().unwrap(), 22).await
     }
-}
-
-/// The lab's API server on a socket that the node passes 6443 on to, with a CNI whose image the door needs.
-fn serve_api(pki: &Pki, socket: &Path, node: Node) -> Arc<ControlPlane> {
-    let file = |wanted: &str| {
-        let files = pki.files();
-        let found = files.into_iter().find(|(name, _)| *name == wanted);
-        found.unwrap().1.expose().clone()
-    };
-    let bootstrap = Bootstrap {
-        cluster_name: "home".into(),
-        version: "v1.34.2".into(),
-        endpoint: format!("{ENDPOINT}:6443"),
-        pod_subnet: "10.244.0.0/16".into(),
-        service_subnet: "10.96.0.0/12".into(),
-        dns_domain: "cluster.local".into(),
-        ca_crt: file("ca.crt"),
-        ca_key: file("ca.key"),
-        sa_key: file("sa.key"),
-        cluster_configuration: "kind: ClusterConfiguration\n".into(),
-        kubelet_configuration: "kind: KubeletConfiguration\n".into(),
-        anonymous_cluster_info: true,
-    };
-    let clock = Clock::new(20.0);
-    let plane =
-        ControlPlane::bootstrap(clock, Calls::default(), Faults::default(), bootstrap).unwrap();
-    let authority =
-        Issuer::from_ca_cert_pem(&pki.ca_crt, KeyPair::from_pem(&file("ca.key")).unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let mut serving = CertificateParams::new(vec![ENDPOINT.to_owned()]).unwrap();
-    serving.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    let chain = serving.signed_by(&key, &authority).unwrap().pem();
-    let server = plane.server(NAME, &chain, &key.serialize_pem()).unwrap();
-    let spec = NodeSpec {
-        name: NAME.into(),
-        address: NODE4.parse().unwrap(),
-        control_plane: true,
-        version: "v1.34.2".into(),
-        os_image: "a network namespace".into(),
-        labels: std::collections::BTreeMap::new(),
-        taints: None,
-    };
-    plane.register_node(spec, Arc::new(Kubelet(node)));
-    let labels = json!({ "k8s-app": "cilium" });
-    plane
-        .create(json!({
-            "apiVersion": "apps/v1", "kind": "DaemonSet",
-            "metadata": { "name": "cilium", "namespace": "kube-system", "labels": labels },
-            "spec": { "selector": { "matchLabels": labels }, "template": {
-                "metadata": { "labels": labels },
-                "spec": { "tolerations": [{ "operator": "Exists" }],
-                    "containers": [{ "name": "cilium-agent", "image": "quay.io/cilium/cilium:v1.18.4" }] },
-            } },
-        }))
-        .unwrap();
-    let listener = UnixListener::bind(socket).unwrap();
-    tokio::spawn(async move {
-        while let Ok((mut socket, _)) = listener.accept().await {
-            let (mut near, far) = tokio::io::duplex(64 * 1024);
-            tokio::spawn(server.answer()(far));
-            tokio::spawn(async move {
-                let _ended = tokio::io::copy_bidirectional(&mut socket, &mut near).await;
-            });
-        }
-    });
-    plane
 }
