@@ -14,6 +14,7 @@ mod faults;
 mod harness;
 mod loss;
 mod mutations;
+mod node_rescue;
 mod rescue_install;
 mod rollback;
 mod sealing;

@@ -22,7 +22,7 @@ pub(crate) async fn run(options: &NodeOptions) -> anyhow::Result<Outcome> {
         NodeAction::Replace(options) => replace::run(options).await,
         NodeAction::Reboot(options) => reboot::run(options).await,
         NodeAction::SshOpen(options) => window::run(options).await,
-        NodeAction::Rescue(options) => rescue::run(options).await,
+        NodeAction::Rescue(options) => Box::pin(rescue::run(options)).await,
     }
 }
 

@@ -34,6 +34,8 @@ use crate::{
 
 /// For each of the two boots.
 const PATIENCE: Duration = Duration::from_mins(20);
+/// How often a boot is asked for whose answer was lost and that did not come about.
+const BOOTS: u32 = 3;
 
 pub(super) async fn run(options: &NodeRescueOptions) -> anyhow::Result<Outcome> {
     let Some(session) = Session::open(&options.common)? else {
@@ -96,7 +98,10 @@ pub(super) async fn run(options: &NodeRescueOptions) -> anyhow::Result<Outcome> 
         private_key: Secret::new(window::entry(&*store, key).await?),
         host_key: window::entry(&*store, &host_key_entry(name)).await?,
     };
-    way.walk().await?;
+    let outcome = way.walk().await?;
+    if outcome != Outcome::Done {
+        return Ok(outcome);
+    }
     let command = window::ssh(&session, &world, name, address, key).await?;
     session.console.add("look", &command);
     session.console.add("lock it again", &session.again("up"));
@@ -120,42 +125,89 @@ struct Way<'a> {
 }
 
 impl Way<'_> {
-    async fn walk(&self) -> anyhow::Result<()> {
+    async fn walk(&self) -> anyhow::Result<Outcome> {
         self.boot("rescue").await?;
-        // Both arms are cancel-safe: what is broken off in the rescue system is forgotten with it.
-        let inside = tokio::select! {
-            inside = self.unlock() => inside,
-            interrupted = tokio::signal::ctrl_c() => {
-                interrupted.context("listening for Ctrl-C")?;
-                Err(anyhow::anyhow!("interrupted"))
-            }
-        };
+        let inside = self.until_interrupted(self.unlock()).await;
+        // Whatever happened in there, it is not left there.
         let back = self.boot("normal").await;
-        if let Err(error) = inside {
-            let state = match back {
-                Ok(()) => "its own system is booting again, with the rules it had".to_owned(),
-                Err(error) => format!("and it is still in the rescue system: {error:#}"),
-            };
-            return Err(error.context(format!("{}: {state}", self.node)));
+        match (inside, back) {
+            (Ok(Some(())), Ok(())) => {}
+            (Ok(None), Ok(())) => {
+                self.session.say(
+                    "rescue",
+                    format!(
+                        "interrupted; {} boots its own system again. If the locked rules were gone already, its port 22 is open to the operators of its first boot: {} locks it",
+                        self.node,
+                        self.session.again("up")
+                    ),
+                );
+                return Ok(Outcome::Interrupted);
+            }
+            (Ok(_), Err(error)) => {
+                return Err(error.context(format!("{} is still in the rescue system", self.node)));
+            }
+            (Err(error), back) => {
+                let state = match back {
+                    Ok(()) => "its own system is booting again, with the rules it had".to_owned(),
+                    Err(error) => format!("and it is still in the rescue system: {error:#}"),
+                };
+                return Err(error.context(format!("{}: {state}", self.node)));
+            }
         }
-        back?;
-        self.come_back().await
+        match self.until_interrupted(self.come_back()).await? {
+            Some(()) => Ok(Outcome::Done),
+            None => Ok(Outcome::Interrupted),
+        }
     }
 
+    /// `None`: Ctrl-C came first. From the first such wait on, nothing else in this process hears one.
+    async fn until_interrupted(
+        &self,
+        work: impl Future<Output = anyhow::Result<()>>,
+    ) -> anyhow::Result<Option<()>> {
+        // Both arms are cancel-safe: what is broken off in the rescue system is forgotten with it, and what looks at Flatcar only looks.
+        tokio::select! {
+            done = work => done.map(Some),
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted.context("listening for Ctrl-C")?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// An answer that is lost is settled by a look: the node must not stay where nobody meant it to be.
     async fn boot(&self, kind: &str) -> anyhow::Result<()> {
         let keys = match kind {
             "rescue" => vec![self.key_id.to_owned()],
             _ => Vec::new(),
         };
-        let asked = self
-            .scaleway
-            .api()
-            .reboot_server(self.zone, self.id, kind, &keys)
-            .await;
-        asked.with_context(|| format!("booting {} ({kind})", self.node))?;
-        self.session
-            .say("rescue", format!("{} boots: {kind}", self.node));
-        Ok(())
+        let mut lost = None;
+        for _ in 0..BOOTS {
+            let asked = self
+                .scaleway
+                .api()
+                .reboot_server(self.zone, self.id, kind, &keys)
+                .await;
+            match asked {
+                Ok(_) => lost = None,
+                Err(error) if error.is_lost() => lost = Some(error),
+                Err(error) => {
+                    return Err(error).with_context(|| format!("booting {} ({kind})", self.node));
+                }
+            }
+            if lost.is_none()
+                || self
+                    .server()
+                    .await
+                    .is_ok_and(|server| server.boot_type == kind)
+            {
+                self.session
+                    .say("rescue", format!("{} boots: {kind}", self.node));
+                return Ok(());
+            }
+        }
+        let error = lost.map_or_else(|| anyhow::anyhow!("no answer"), anyhow::Error::from);
+        Err(error.context(format!("booting {} ({kind})", self.node)))
     }
 
     /// At the pace of the lab, where there is one.
