@@ -280,6 +280,10 @@ impl Project {
         Some(Lab { description })
     }
 
+    pub(crate) fn has_lab(&self, cluster: &str) -> bool {
+        self.try_lab(cluster).is_some()
+    }
+
     /// The lab that bootstrap.sh started for a cluster.
     pub(crate) fn lab(&self, cluster: &str) -> Lab {
         self.try_lab(cluster)
@@ -438,6 +442,35 @@ impl Lab {
             String::from_utf8_lossy(&output.stdout)
         );
         output.stdout
+    }
+
+    /// A call of the user's own to the simulated Proxmox, below `/api2/json`, with the certificate unlooked at.
+    pub(crate) fn proxmox(&self, method: &str, path: &str) -> Value {
+        let variables = self.environment();
+        let output = Command::new("curl")
+            .args(["--silent", "--show-error", "--fail-with-body", "--insecure"])
+            .args(["--max-time", "30", "--noproxy", "*", "-X", method])
+            .args([
+                "-H",
+                &format!(
+                    "Authorization: PVEAPIToken={}",
+                    variables["PROXMOX_VE_API_TOKEN"]
+                ),
+            ])
+            .arg(format!(
+                "{}/api2/json/{path}",
+                variables["PROXMOX_VE_ENDPOINT"]
+            ))
+            .output()
+            .expect("curl starts");
+        assert!(
+            output.status.success(),
+            "{method} {path}: {} {}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let answer: Value = serde_json::from_slice(&output.stdout).expect("Proxmox answers JSON");
+        answer["data"].clone()
     }
 
     pub(crate) fn calls(&self) -> BTreeMap<String, u64> {

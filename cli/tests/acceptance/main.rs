@@ -18,6 +18,7 @@ mod node_rescue;
 mod rescue_install;
 mod rollback;
 mod sealing;
+mod table;
 mod talos;
 mod talos_lockdown;
 mod wrong_files;
