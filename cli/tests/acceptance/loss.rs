@@ -62,9 +62,9 @@ fn newcomer(first: &Project) -> Guest {
     Guest(second)
 }
 
-fn forget_state(project: &Project) {
+pub(crate) fn forget_state(project: &Project, name: &str) {
     for layer in LAYERS {
-        let state = format!("terraform/{layer}/terraform.tfstate.d/{NAME}");
+        let state = format!("terraform/{layer}/terraform.tfstate.d/{name}");
         fs::remove_dir_all(project.path().join(state)).unwrap();
     }
 }
@@ -205,7 +205,7 @@ fn a_new_laptop(first: &Project, kit: &Path) {
 fn a_lost_state(first: &Project, lab: &Lab, file: &Path) {
     let path = file.to_str().unwrap();
     let before = untouched(lab);
-    forget_state(first);
+    forget_state(first, NAME);
     first
         .bootstrap(&["-c", path, "--yes"])
         .expect_code(2)

@@ -20,5 +20,8 @@ mod rollback;
 mod sealing;
 mod table;
 mod talos;
+mod talos_cold;
+mod talos_day_two;
+mod talos_faults;
 mod talos_lockdown;
 mod wrong_files;

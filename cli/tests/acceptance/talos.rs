@@ -13,7 +13,33 @@ fn example(project: &Project) -> String {
     std::fs::read_to_string(file).unwrap()
 }
 
-fn machine<'a>(estate: &'a Value, node: &str) -> &'a Value {
+/// A cluster of three control planes at most and workers, by name, fast enough for tests.
+pub(crate) fn cluster_text(name: &str, nodes: &[&str]) -> String {
+    use std::fmt::Write as _;
+    let mut text = format!(
+        "strata: 1\nname: {name}\nlab: {{speed: 300}}\nplatform: {{proxmox: {{url: \"https://pve1.strata.test:8006\"}}}}\nendpoint: {{address: 192.0.2.10}}\nnetwork: {{nodes: 192.0.2.0/24}}\nnodes:\n"
+    );
+    for node in nodes {
+        let (role, number) = match node.split_once('-') {
+            Some(("cp", number)) => ("control-plane", format!("1{number}")),
+            Some((_, number)) => ("worker", format!("2{number}")),
+            None => panic!("{node} has no number"),
+        };
+        writeln!(
+            text,
+            "  {node}: {{role: {role}, host: pve1, address: 192.0.2.{number}/24}}"
+        )
+        .unwrap();
+    }
+    text
+}
+
+/// The virtual machines that there are.
+pub(crate) fn vms(estate: &Value) -> Vec<Value> {
+    estate["proxmox"]["vms"].as_array().unwrap().clone()
+}
+
+pub(crate) fn machine<'a>(estate: &'a Value, node: &str) -> &'a Value {
     let machines = estate["talos"]["machines"].as_array().unwrap();
     machines
         .iter()
@@ -21,17 +47,33 @@ fn machine<'a>(estate: &'a Value, node: &str) -> &'a Value {
         .unwrap_or_else(|| panic!("no machine is {node}: {estate:#}"))
 }
 
+/// One etcd: made on one machine, and never again once it had a member. Until then a machine may take the same order twice, when a reply was lost.
+pub(crate) fn assert_one_etcd(estate: &Value) {
+    let clusters = estate["clusters"].as_array().unwrap();
+    assert_eq!(clusters.len(), 1, "{clusters:#?}");
+    let journal = estate["talos"]["journal"].as_array().unwrap();
+    let (mut makers, mut is_made) = (std::collections::BTreeSet::new(), false);
+    for event in journal {
+        is_made |= event["event"] == "etcd member";
+        if event["event"] == "bootstrap" {
+            assert!(!is_made, "etcd was made again: {journal:#?}");
+            makers.insert(event["node"].as_str().unwrap());
+        }
+    }
+    assert_eq!(makers.len(), 1, "{makers:?}");
+}
+
 /// What happened since an entry of the journal.
-fn since(estate: &Value, from: usize) -> Vec<Value> {
+pub(crate) fn since(estate: &Value, from: usize) -> Vec<Value> {
     estate["talos"]["journal"].as_array().unwrap()[from..].to_vec()
 }
 
-fn length(lab: &Lab) -> usize {
+pub(crate) fn length(lab: &Lab) -> usize {
     lab.estate()["talos"]["journal"].as_array().unwrap().len()
 }
 
 /// Of every moment that the lab wrote down: more than half of the voters lived.
-fn assert_quorum(events: &[Value]) {
+pub(crate) fn assert_quorum(events: &[Value]) {
     let mut seen = 0;
     for event in events {
         let (Some(voters), Some(alive)) =
