@@ -10,7 +10,10 @@ use std::time::Duration;
 use aho_corasick::AhoCorasick;
 
 use crate::day_two::cluster_text;
-use crate::harness::{Project, Ran};
+use crate::harness::{Lab, Project, Ran};
+use crate::talos;
+
+const NAME: &str = "canary";
 
 /// The forms in which a secret could hide.
 fn forms(secret: &str) -> Vec<(String, Vec<u8>)> {
@@ -136,8 +139,12 @@ fn entries(project: &Project, cluster: &str) -> BTreeMap<String, serde_json::Val
         for name in store.list("").await.unwrap() {
             let entry = store.get(&name).await.unwrap().unwrap();
             let text = entry.value.expose();
+            // The bundle of Talos is YAML; so is a key in PEM, which must keep its lines.
             let value = serde_json::from_str(text)
-                .unwrap_or_else(|_| serde_json::Value::String(text.clone()));
+                .or_else(|_| serde_yaml_ng::from_str(text))
+                .ok()
+                .filter(|value: &serde_json::Value| !value.is_string())
+                .unwrap_or_else(|| serde_json::Value::String(text.clone()));
             entries.insert(name.as_str().to_owned(), value);
         }
         entries
@@ -161,8 +168,10 @@ fn leaves(name: &str, value: &serde_json::Value, secrets: &mut BTreeMap<String, 
                 secrets.insert(format!("{name}#{index}"), line.trim().to_owned());
             }
         }
+        // Certificates in the bundle are base64 of PEM; the ids of clusters are no secrets.
         serde_json::Value::Object(members) => members
             .iter()
+            .filter(|(key, _)| *key != "crt" && *key != "id")
             .for_each(|(key, value)| leaves(&format!("{name}.{key}"), value, secrets)),
         _ => {}
     }
@@ -206,10 +215,75 @@ fn lines(all: &BTreeSet<Vec<u8>>) -> Vec<u8> {
         .collect()
 }
 
+/// Answers, by what was asked.
+type Told = Vec<(String, Vec<u8>)>;
+
+/// What is different from platform to platform.
+struct Case {
+    /// The cluster, and the same with one more worker.
+    text: String,
+    wider: String,
+    /// A type that the TRACE log must name; else the search would prove nothing.
+    resource: &'static str,
+    /// Credentials of the lab's own, by variable.
+    credentials: &'static [&'static str],
+    /// What the platform tells of its machines, by name.
+    told: fn(&Lab) -> Told,
+}
+
 #[test]
 fn no_secret_of_a_run_is_found_anywhere_it_must_not_be() {
+    let nodes = [
+        ("cp-1", "control-plane"),
+        ("w-1", "worker"),
+        ("w-2", "worker"),
+    ];
+    search(&Case {
+        text: cluster_text(NAME, &nodes[..2]),
+        wider: cluster_text(NAME, &nodes),
+        resource: "strata_scaleway_baremetal_server",
+        credentials: &["SCW_SECRET_KEY", "CLOUDFLARE_API_TOKEN"],
+        told: |lab| {
+            let listed = lab.scaleway("GET", "servers?page_size=100");
+            assert!(String::from_utf8_lossy(&listed).contains("canary-cp-1"));
+            vec![("GET /servers".into(), listed)]
+        },
+    });
+}
+
+/// The bundle of Talos, the keys and tokens in it, the value of the CSI driver's token, the credential of Proxmox; also not in what Proxmox keeps of a machine.
+#[test]
+fn no_secret_of_a_run_of_talos_is_found_anywhere_it_must_not_be() {
+    let nodes = ["cp-1", "w-1", "w-2"];
+    search(&Case {
+        text: talos::cluster_text(NAME, &nodes[..2]),
+        wider: talos::cluster_text(NAME, &nodes),
+        resource: "strata_talos_machine",
+        credentials: &["PROXMOX_VE_API_TOKEN"],
+        told: |lab| {
+            let mut told = vec![("GET /estate".to_owned(), lab.estate_bytes())];
+            for path in [
+                "cluster/resources",
+                "nodes/pve1/tasks",
+                "nodes/pve1/storage/local/content",
+            ] {
+                let answer = lab.proxmox("GET", path).to_string();
+                told.push((format!("GET {path}"), answer.into_bytes()));
+            }
+            for vm in talos::vms(&lab.estate()) {
+                let path = format!("nodes/pve1/qemu/{}/config", vm["vmid"]);
+                let answer = lab.proxmox("GET", &path).to_string();
+                assert!(answer.contains("strata-node-"), "{answer}");
+                told.push((format!("GET {path}"), answer.into_bytes()));
+            }
+            told
+        },
+    });
+}
+
+fn search(case: &Case) {
     let mut project = Project::new();
-    let name = "canary";
+    let name = NAME;
     let logs = project.path().join("trace");
     fs::create_dir(&logs).unwrap();
     project.variable("TF_LOG", "TRACE");
@@ -220,10 +294,7 @@ fn no_secret_of_a_run_is_found_anywhere_it_must_not_be() {
         "CLOUDFLARE_API_TOKEN",
         "canary-cloudflare-token-0123456789abcdef",
     );
-    let file = project.cluster_file(
-        name,
-        &cluster_text(name, &[("cp-1", "control-plane"), ("w-1", "worker")]),
-    );
+    let file = project.cluster_file(name, &case.text);
     let path = file.to_str().unwrap().to_owned();
     let (stop, seen) = (
         Arc::new(AtomicBool::new(false)),
@@ -245,17 +316,7 @@ fn no_secret_of_a_run_is_found_anywhere_it_must_not_be() {
     // From here on a terraform runs by hand, with the variables that its user takes from the lab.
     let mut environments = std::mem::take(&mut seen.lock().unwrap().environments);
     // A saved plan with something in it: a second worker, not applied.
-    project.cluster_file(
-        name,
-        &cluster_text(
-            name,
-            &[
-                ("cp-1", "control-plane"),
-                ("w-1", "worker"),
-                ("w-2", "worker"),
-            ],
-        ),
-    );
+    project.cluster_file(name, &case.wider);
     assert!(!project.changes(name, &file, "01-infrastructure").is_empty());
     stop.store(true, Ordering::Relaxed);
     watcher.join().unwrap();
@@ -283,11 +344,11 @@ fn no_secret_of_a_run_is_found_anywhere_it_must_not_be() {
         shown.keys()
     );
     let lab = project.lab(name);
-    for variable in ["SCW_SECRET_KEY", "CLOUDFLARE_API_TOKEN"] {
-        secrets.insert(
-            format!("lab {variable}"),
-            lab.environment()[variable].clone(),
-        );
+    for variable in case.credentials {
+        // Of `user!name=value` the value.
+        let credential = lab.environment()[*variable].clone();
+        let value = credential.rsplit('=').next().unwrap_or_default();
+        secrets.insert(format!("lab {variable}"), value.to_owned());
     }
     secrets.insert("passphrase of the kit".into(), passphrase.into());
     // What the user sets is in the user's environment; that apart, none of them may be in any.
@@ -324,7 +385,7 @@ fn no_secret_of_a_run_is_found_anywhere_it_must_not_be() {
     let trace =
         fs::read_to_string(logs.join("terraform.log")).expect("terraform wrote its TRACE log");
     assert!(
-        trace.contains("strata_scaleway_baremetal_server") && trace.len() > 100_000,
+        trace.contains(case.resource) && trace.len() > 100_000,
         "{} bytes of TRACE",
         trace.len()
     );
@@ -367,9 +428,7 @@ fn no_secret_of_a_run_is_found_anywhere_it_must_not_be() {
     places.push((ENVIRONMENTS.into(), environments));
     places.push(("the kit".into(), fs::read(&kit).unwrap()));
     places.push(("what `kit` says".into(), written.text().into_bytes()));
-    let listed = lab.scaleway("GET", "servers?page_size=100");
-    assert!(String::from_utf8_lossy(&listed).contains("canary-cp-1"));
-    places.push(("GET /servers".into(), listed));
+    places.extend((case.told)(&lab));
 
     // All of them in one pass over each place: there are thousands.
     let mut needles = vec![(
