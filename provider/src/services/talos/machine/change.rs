@@ -216,7 +216,7 @@ impl Changer<'_> {
             .ways
             .access
             .policy(what, Duration::from_secs(2), Duration::from_secs(5))
-            .at_most(self.ways.access.pace(CALM).max(Duration::from_secs(5)));
+            .at_most(self.ways.access.pace(CALM).max(Duration::from_secs(20)));
         let calm = wait(&self.limits, &policy, async || {
             let seen = control_planes(self.ways, &self.machine.control_planes.or_default()).await;
             match quorum::may_pause(&seen, self.name()) {
