@@ -111,6 +111,7 @@ const PLACES: [&str; 10] = [
     "kubernetes",
     "proxmox",
     "factory",
+    "headscale",
     "machine",
     "talos",
 ];
@@ -211,7 +212,7 @@ async fn change_estate(
                     client_secret_uses?, refuses_address?, lockout_threshold?, lockout_seconds?, lockout_reset_seconds?}}, \
                     {\"restrict_identity\": [{deny: [describe, read_value, create, edit, delete], environment?, path?}]}, \
                     {\"delete_vm\": vmid}, {\"change_vm\": {vmid, option, value}}, {\"delete_file\": {host, volume}}, {\"connect_host\": {host, online}}, \
-                    \"renew_certificate\"";
+                    \"renew_certificate\", {\"set_headscale_version\": \"0.26\"}, {\"add_vpn_node\": name}, {\"delete_vpn_node\": name}, {\"delete_vpn_user\": name}, \"expire_vpn_api_key\"";
     let change: Change = parse_body(&body, accepted)?;
     control.estate.change(change)?;
     Ok(Json(json!({ "changed": true })))

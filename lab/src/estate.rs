@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::cloudflare::Cloudflare;
+use crate::headscale::{self, Headscale};
 use crate::infisical::{Denial, Infisical, Login};
 use crate::metal::Metal;
 use crate::network::Network;
@@ -34,6 +35,8 @@ pub struct Estate {
     pub s3: S3,
     /// Proxmox.
     pub proxmox: Proxmox,
+    /// Headscale.
+    pub headscale: Headscale,
     /// The machine network.
     pub network: Network,
     /// Machines of Scaleway.
@@ -129,6 +132,16 @@ pub enum Change {
     },
     /// Proxmox serves a new certificate of the same CA.
     RenewCertificate,
+    /// Headscale becomes another release, like `0.26`.
+    SetHeadscaleVersion(String),
+    /// A machine of somebody else, by its name, comes into the VPN.
+    AddVpnNode(String),
+    /// A node leaves the VPN, by its name.
+    DeleteVpnNode(String),
+    /// The time of Headscale's API key is over.
+    ExpireVpnApiKey,
+    /// A user of Headscale goes.
+    DeleteVpnUser(String),
 }
 
 /// Why a change did not happen.
@@ -181,6 +194,7 @@ impl Estate {
             "vault": self.vault.estate(),
             "s3": self.s3.estate(),
             "proxmox": self.proxmox.estate(),
+            "headscale": self.headscale.estate(),
         })
     }
 
@@ -293,6 +307,33 @@ impl Estate {
             Change::RenewCertificate => {
                 let renewed = self.proxmox.rotate();
                 renewed.map_err(|error| ChangeError::Certificate(error.to_string()))
+            }
+            Change::SetHeadscaleVersion(text) => match headscale::Version::parse(&text) {
+                Some(version) => {
+                    self.headscale.set_version(version);
+                    Ok(())
+                }
+                None => Err(ChangeError::Nothing {
+                    what: "release of Headscale",
+                    name: text,
+                    known: "0.26 to 0.30".into(),
+                }),
+            },
+            Change::AddVpnNode(name) => {
+                self.headscale.add_foreign(&name);
+                Ok(())
+            }
+            Change::DeleteVpnNode(name) => {
+                let done = self.headscale.delete_node(&name);
+                nothing("node of the VPN", name, done)
+            }
+            Change::ExpireVpnApiKey => {
+                self.headscale.expire_api_key();
+                Ok(())
+            }
+            Change::DeleteVpnUser(name) => {
+                self.headscale.delete_user(&name);
+                Ok(())
             }
         }
     }

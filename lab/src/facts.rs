@@ -12,7 +12,7 @@ pub struct Unseen {
 }
 
 /// Invented behaviours.
-pub const UNSEEN: [Unseen; 45] = [
+pub const UNSEEN: [Unseen; 48] = [
     Unseen {
         service: "scaleway",
         behaviour: "a page past the end is an empty list; page_size over 100 is taken as 100",
@@ -192,6 +192,18 @@ pub const UNSEEN: [Unseen; 45] = [
     Unseen {
         service: "factory",
         behaviour: "images are a few bytes that say what they are; a host can download from the Image Factory only",
+    },
+    Unseen {
+        service: "headscale",
+        behaviour: "machines register inside the lab; the protocol between them and the server, policies, routes and logins by browser are not there",
+    },
+    Unseen {
+        service: "headscale",
+        behaviour: "before 0.30 deleting a node that is not there is 404 code 5; sentences of refusals are close to Headscale's and not its own",
+    },
+    Unseen {
+        service: "headscale",
+        behaviour: "a second node of a name gets one with eight hexadecimal digits behind it; addresses are given in the order of registration",
     },
 ];
 

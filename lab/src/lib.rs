@@ -10,6 +10,7 @@ pub mod control;
 pub mod estate;
 pub mod facts;
 pub mod fault;
+pub mod headscale;
 pub mod infisical;
 pub mod kubernetes;
 pub mod machine;
@@ -38,6 +39,7 @@ use crate::cloudflare::Cloudflare;
 use crate::control::Control;
 use crate::estate::Estate;
 use crate::fault::Faults;
+use crate::headscale::Headscale;
 use crate::infisical::Infisical;
 use crate::machine::Machines;
 use crate::metal::Metal;
@@ -79,6 +81,7 @@ pub struct Lab {
     clock: Clock,
     network: Network,
     talos: TalosMachines,
+    headscale: Headscale,
     stop: CancellationToken,
 }
 
@@ -137,6 +140,9 @@ impl Lab {
         let s3 = S3::new(storage.clone());
 
         let factory = Factory::default();
+        let vpn_key = format!("hskey-api-{}-{}", random_text(12), random_text(64));
+        let headscale = Headscale::new(clock.clone(), vpn_key.clone());
+        talos.connect_vpn(headscale.clone(), factory.clone());
         let proxmox_token = Uuid::new_v4().to_string();
         let proxmox = Proxmox::new(
             clock.clone(),
@@ -160,6 +166,7 @@ impl Lab {
         let s3_listener = bind("S3", 0).await?;
         let proxmox_listener = bind("Proxmox", 0).await?;
         let factory_listener = bind("the Image Factory", 0).await?;
+        let headscale_listener = bind("Headscale", 0).await?;
         let proxy_listener = bind("the proxy", 0).await?;
         let url = |listener: &tokio::net::TcpListener| {
             anyhow::Ok(format!(
@@ -168,6 +175,7 @@ impl Lab {
             ))
         };
         factory.set_url(&url(&factory_listener)?);
+        headscale.set_url(&url(&headscale_listener)?);
         let environment = Arc::new(environment(
             &options,
             &credentials,
@@ -212,6 +220,9 @@ impl Lab {
                 ("PROXMOX_VE_API_TOKEN", Proxmox::credential(&proxmox_token)),
                 ("STRATA_PROXMOX_CA", proxmox.ca().to_owned()),
                 ("STRATA_TALOS_FACTORY", url(&factory_listener)?),
+                ("HEADSCALE_URL", url(&headscale_listener)?),
+                ("HEADSCALE_API_KEY", vpn_key),
+                ("HEADSCALE_USER", headscale::USER.to_owned()),
                 ("STRATA_LAB_PROXY", url(&proxy_listener)?),
             ],
         ));
@@ -249,6 +260,11 @@ impl Lab {
             proxmox::factory_router(factory, meter("factory")),
             stop.clone(),
         );
+        serve::spawn(
+            headscale_listener,
+            headscale::router(headscale.clone(), meter("headscale")),
+            stop.clone(),
+        );
         proxy::spawn(proxy_listener, network.clone(), stop.clone());
         let estate = Estate {
             scaleway,
@@ -257,6 +273,7 @@ impl Lab {
             vault,
             s3,
             proxmox,
+            headscale: headscale.clone(),
             network: network.clone(),
             metal,
             talos: talos.clone(),
@@ -274,6 +291,7 @@ impl Lab {
             clock,
             network,
             talos,
+            headscale,
             stop,
         })
     }
@@ -296,6 +314,11 @@ impl Lab {
     /// The Talos machines, for tests that are their hypervisor.
     pub fn talos(&self) -> &TalosMachines {
         &self.talos
+    }
+
+    /// The VPN's server, for tests that are its administrator.
+    pub fn headscale(&self) -> &Headscale {
+        &self.headscale
     }
 
     /// The machine network, for tests that put hosts of their own on it.

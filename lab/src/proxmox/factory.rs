@@ -104,6 +104,20 @@ impl Factory {
         known.schematics.get(schematic).cloned()
     }
 
+    /// Name of a file with its schematic whole: people shorten it, and what was imported knows it all the same.
+    pub(crate) fn name_of(&self, file: &str) -> String {
+        let known = self.0.lock().expect("no panic while held");
+        let words = file.split('-').map(|word| {
+            let is_start = word.len() >= 12 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let mut whole = known.schematics.keys().filter(|id| id.starts_with(word));
+            match (is_start, whole.next(), whole.next()) {
+                (true, Some(id), None) => id,
+                _ => word,
+            }
+        });
+        words.collect::<Vec<_>>().join("-")
+    }
+
     /// Schematics, for `GET /estate`.
     pub fn estate(&self) -> Value {
         let known = self.0.lock().expect("no panic while held");

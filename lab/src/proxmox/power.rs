@@ -209,9 +209,13 @@ fn agent(proxmox: &Proxmox, call: &Call) -> Result<Vec<(String, std::net::IpAddr
     }
     let addresses = proxmox.0.machines.addresses(&vm.key(vmid));
     // The agent is an extension of the system's image.
-    let schematic = vm.image.as_deref().and_then(|image| {
-        let parts = image.split(['-', '.']);
-        parts.into_iter().find(|part| part.len() == 64)
+    let image = vm
+        .image
+        .as_deref()
+        .map(|name| proxmox.0.factory.name_of(name));
+    let schematic = image.as_deref().and_then(|image| {
+        let mut parts = image.split(['-', '.']);
+        parts.find(|part| part.len() == 64)
     });
     let extensions = schematic.and_then(|schematic| proxmox.0.factory.extensions(schematic));
     let has_agent = extensions.is_some_and(|names| {

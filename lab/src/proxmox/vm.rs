@@ -342,7 +342,7 @@ impl Proxmox {
             mac: vm.mac(),
             memory_mib: vm.number("memory", 512),
             disk_bytes: vm.disk_bytes(),
-            image: vm.image.clone(),
+            image: vm.image.as_deref().map(|name| self.0.factory.name_of(name)),
             cidata,
         }
     }

@@ -13,7 +13,7 @@ use super::config::Config;
 use super::machine::{Machine, Mode};
 use super::member;
 use super::pki::{Authority, Subject, server_names};
-use super::validate;
+use super::{validate, vpn};
 use crate::fault::Action;
 
 /// Firmware, boot loader, kernel.
@@ -36,6 +36,7 @@ pub(super) async fn boot(machine: &Arc<Machine>) {
     machine.events.sequence("", "initialize", Step::Stop);
     machine.events.sequence("", "boot", Step::Start);
     machine.activate(config);
+    vpn::start(machine);
     trust(machine).await;
     machine.note("API up");
     machine.pass(4).await;

@@ -59,6 +59,7 @@ fn one(machine: &Arc<Machine>) -> Value {
         value["boot_id"] = json!(run.boot_id);
         value["addresses"] = json!(run.addresses);
         value["virtual_addresses"] = json!(run.virtual_addresses);
+        value["vpn_addresses"] = json!(run.vpn);
         value["trouble"] = json!(run.trouble);
         value["staged"] = json!(run.active.is_some() && run.active.as_ref() != stored);
     }

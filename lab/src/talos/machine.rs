@@ -40,6 +40,8 @@ pub(super) struct Disk {
     pub(super) configuration: Option<Arc<Config>>,
     /// The data of etcd: which cluster, and which member of it.
     pub(super) etcd: Option<Membership>,
+    /// The state of the extension `tailscale`: the machine's key in its VPN.
+    pub(super) vpn: Option<String>,
 }
 
 /// A member's data directory.
@@ -98,6 +100,8 @@ pub(super) struct Run {
     /// On the network, in this order.
     pub(super) addresses: Vec<IpNet>,
     pub(super) virtual_addresses: BTreeSet<IpAddr>,
+    /// Its addresses in the VPN.
+    pub(super) vpn: Vec<IpAddr>,
     pub(super) founding: Option<Founding>,
     pub(super) uploaded: Option<Vec<u8>>,
     /// The container runtime works.
@@ -294,6 +298,7 @@ impl Machine {
     /// Cuts the power. False when there was none.
     pub(super) fn switch_off(&self) -> bool {
         let name = self.name();
+        super::vpn::stop(self);
         let Some(run) = self.state().run.take() else {
             return false;
         };
@@ -330,6 +335,7 @@ impl Run {
             hostname: String::new(),
             addresses: Vec::new(),
             virtual_addresses: BTreeSet::new(),
+            vpn: Vec::new(),
             founding: None,
             uploaded: None,
             cri: false,

@@ -29,11 +29,12 @@ mod service;
 mod state_routes;
 mod tls;
 mod validate;
+mod vpn;
 mod yaml;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ipnet::{IpNet, Ipv4Net};
 use serde_json::Value;
@@ -42,11 +43,14 @@ use self::cluster::Cluster;
 use self::estate::Entry;
 use self::machine::Machine;
 use self::plug::Plug;
+use self::vpn::Vpn;
 use crate::calls::Calls;
 use crate::clock::Clock;
 use crate::fault::Faults;
+use crate::headscale::Headscale;
 use crate::kubernetes::ControlPlane;
 use crate::network::Network;
+use crate::proxmox::Factory;
 
 /// Where DHCP begins to hand out addresses.
 const LEASES: [u8; 4] = [192, 0, 2, 200];
@@ -106,6 +110,7 @@ struct Fleet {
     /// Leases of DHCP by machine.
     leases: Mutex<Vec<String>>,
     journal: Mutex<Vec<Entry>>,
+    vpn: OnceLock<Vpn>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -197,7 +202,13 @@ impl TalosMachines {
             virtual_addresses: Mutex::default(),
             leases: Mutex::default(),
             journal: Mutex::default(),
+            vpn: OnceLock::new(),
         }))
+    }
+
+    /// From now on machines whose image holds the extension `tailscale` can log in.
+    pub fn connect_vpn(&self, headscale: Headscale, factory: Factory) {
+        let _already = self.0.vpn.set(Vpn { headscale, factory });
     }
 
     fn get(&self, vm: &str) -> Option<Arc<Machine>> {

@@ -203,6 +203,7 @@ pub(super) fn reset(api: &Api, request: &wire::ResetRequest) -> Result<String, S
             }
             if wipe.data {
                 state.disk.etcd = None;
+                state.disk.vpn = None;
             }
             Ok(())
         }

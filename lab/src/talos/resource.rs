@@ -276,6 +276,15 @@ fn runtime(machine: &Machine, shelf: &mut Shelf) {
         &json!({"image": "0", "metadata": {"name": "schematic", "version": image.schematic,
             "author": "Image Factory", "description": "Virtual extension which specifies the schematic ID for this image built with Image Factory."}}),
     );
+    for (index, extension) in super::vpn::extensions(machine).iter().enumerate() {
+        let name = extension.rsplit('/').next().unwrap_or_default();
+        shelf.put(
+            "runtime",
+            "ExtensionStatuses.runtime.talos.dev",
+            &(index + 1).to_string(),
+            &json!({"image": format!("{name}.sqsh"), "metadata": {"name": name, "version": "simulated"}}),
+        );
+    }
     shelf.put(
         "runtime",
         "PlatformMetadatas.talos.dev",
@@ -382,7 +391,8 @@ fn network(machine: &Machine, shelf: &mut Shelf) {
     let held = machine
         .with(|run| run.virtual_addresses.clone())
         .unwrap_or_default();
-    addresses.extend(held.into_iter().map(IpNet::from));
+    let vpn = machine.with(|run| run.vpn.clone()).unwrap_or_default();
+    addresses.extend(held.into_iter().chain(vpn).map(IpNet::from));
     for (id, addresses) in [
         ("default", &first),
         ("current", &addresses),
