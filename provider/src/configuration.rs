@@ -11,13 +11,14 @@ use strata_framework::{Attr, Diagnostics, Schema};
 /// # Credentials
 ///
 /// They are never attributes. The first of these has it: the store entry that the provider block names (`secret_key_entry`,
-/// `api_token_entry`); the environment; the vendor's configuration file; the usual store entry. With `TF_LOG_PROVIDER=info` the log says which.
+/// `api_token_entry`, `api_key_entry`); the environment; the vendor's configuration file; the usual store entry. With `TF_LOG_PROVIDER=info` the log says which.
 ///
 /// | for | variables, the first that is set | usual store entry | must be allowed to |
 /// | --- | --- | --- | --- |
 /// | Scaleway | `SCW_SECRET_KEY`, `SCW_TOKEN`, `SCALEWAY_TOKEN`, `SCALEWAY_ACCESS_KEY` (a UUID); else `secret_key` of Scaleway's configuration file (`SCW_CONFIG_PATH`, `SCW_PROFILE`) | `scaleway/secret-key` | what the pages of the resources say |
 /// | Cloudflare | `CLOUDFLARE_API_TOKEN`, `CF_API_TOKEN` | `cloudflare/api-token` | what the page of `strata_dns_record` says |
 /// | Proxmox | `PROXMOX_VE_API_TOKEN`: `user@realm!name=value` | `proxmox/api_token` | what the pages of the resources say |
+/// | Headscale | `HEADSCALE_API_KEY`, `HEADSCALE_CLI_API_KEY` | `headscale/api_key` | everything: Headscale has no lesser keys |
 ///
 /// Object storage for snapshots takes both halves of its key from one source: `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` (with `AWS_SESSION_TOKEN`, if the
 /// key is temporary), else the profile `AWS_PROFILE` (`default`) of AWS' files, else the store entries `s3/access-key-id` and `s3/secret-access-key`.
@@ -91,6 +92,9 @@ pub struct Configuration {
     /// Where DNS is at Cloudflare. Only for clusters with a zone there, and only where the environment does not say it.
     #[schema(optional)]
     pub cloudflare: Attr<CloudflareConfiguration>,
+    /// The VPN's server. Only for clusters with `vpn`, and only where the environment does not say it.
+    #[schema(optional)]
+    pub headscale: Attr<HeadscaleConfiguration>,
     /// Where Proxmox VE is. Only for clusters with machines there.
     #[schema(optional)]
     pub proxmox: Attr<ProxmoxConfiguration>,
@@ -202,6 +206,15 @@ pub struct CloudflareConfiguration {
     /// Id of the account whose zones are meant, for a token that sees several accounts. Default: `CLOUDFLARE_ACCOUNT_ID`, else `CF_ACCOUNT_ID`.
     #[schema(optional)]
     pub account_id: Attr<String>,
+}
+
+/// Headscale.
+#[derive(Schema, Clone, Debug)]
+pub struct HeadscaleConfiguration {
+    /// Name of the store entry that holds the API key, e.g. `team/headscale`; then nothing else is looked at. Default: the environment, else the entry
+    /// `headscale/api_key`; in the lab always the lab's own.
+    #[schema(optional)]
+    pub api_key_entry: Attr<String>,
 }
 
 /// Proxmox VE.

@@ -67,6 +67,14 @@ pub const S3_SECRET: Credential = Credential {
     accepts: |_| true,
 };
 
+/// Key of Headscale's API. Its own command line knows it by the second name.
+pub const HEADSCALE: Credential = Credential {
+    service: "Headscale",
+    variables: &["HEADSCALE_API_KEY", "HEADSCALE_CLI_API_KEY"],
+    entry: "headscale/api_key",
+    accepts: |_| true,
+};
+
 /// Where a credential was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {

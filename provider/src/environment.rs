@@ -21,7 +21,7 @@ use crate::secret::Secret;
 pub const LAB_URL: &str = "STRATA_LAB_URL";
 
 /// Of the process's variables only these are kept, and only outside the lab.
-const PREFIXES: [&str; 10] = [
+const PREFIXES: [&str; 11] = [
     "AWS_",
     "SCW_",
     "SCALEWAY_",
@@ -30,6 +30,7 @@ const PREFIXES: [&str; 10] = [
     "VAULT_",
     "INFISICAL_",
     "PROXMOX_VE_",
+    "HEADSCALE_",
     "STRATA_ECHO_",
     "STRATA_TALOS_",
 ];

@@ -14,6 +14,7 @@ pub mod environment;
 pub mod expiry;
 pub mod firewall;
 pub mod functions;
+pub mod headscale;
 pub mod http;
 pub mod kubernetes;
 #[cfg(test)]

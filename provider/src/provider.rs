@@ -12,9 +12,10 @@
 //! cx.provider.scaleway().await?               client, shared poll, ids adopted in this process
 //! cx.provider.cloudflare().await?             client
 //! cx.provider.proxmox().await?                client, shared listing, delivery of images
+//! cx.provider.headscale(url).await?           client, shared listing
 //! ```
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -24,11 +25,12 @@ use tokio::sync::OnceCell;
 use crate::access::Shared;
 use crate::configuration::unknown;
 pub use crate::configuration::{
-    CloudflareConfiguration, Configuration, ProxmoxConfiguration, ScalewayConfiguration,
-    SnapshotConfiguration, StoreConfiguration,
+    CloudflareConfiguration, Configuration, HeadscaleConfiguration, ProxmoxConfiguration,
+    ScalewayConfiguration, SnapshotConfiguration, StoreConfiguration,
 };
 use crate::credential::{self, Credential};
 use crate::environment::{Environment, OnDemand};
+use crate::headscale::{self, Headscale};
 use crate::http::client::{Client as Http, Settings};
 use crate::proxmox::Proxmox;
 use crate::proxmox::connect::{Trust, connect, in_lab};
@@ -112,6 +114,7 @@ pub struct Strata {
     scaleway: OnceCell<Scaleway>,
     cloudflare: OnceCell<cloudflare::client::Client>,
     proxmox: OnceCell<Proxmox>,
+    headscale: tokio::sync::Mutex<HashMap<String, Arc<Headscale>>>,
     shared: Shared,
     only_adopts: bool,
 }
@@ -145,6 +148,7 @@ impl Provider for Strata {
             scaleway: OnceCell::new(),
             cloudflare: OnceCell::new(),
             proxmox: OnceCell::new(),
+            headscale: tokio::sync::Mutex::default(),
             shared: Shared::default(),
             only_adopts,
         })
@@ -449,6 +453,24 @@ impl Strata {
             .await
     }
 
+    /// Headscale at an address.
+    pub async fn headscale(&self, url: &str) -> Result<Arc<Headscale>, Diagnostics> {
+        let mut known = self.headscale.lock().await;
+        if let Some(client) = known.get(url) {
+            return Ok(Arc::clone(client));
+        }
+        let environment = self.environment().await?;
+        let block = self.configuration.headscale.known();
+        let named = self::known(block.map(|block| &block.api_key_entry));
+        let token = self.credential(&credential::HEADSCALE, named).await?;
+        let client = headscale::connect(environment, url, token).map_err(|error| {
+            Diagnostics::failed("use", "credential", "HEADSCALE_API_KEY", &error)
+        })?;
+        let client = Arc::new(client);
+        known.insert(url.to_owned(), Arc::clone(&client));
+        Ok(client)
+    }
+
     /// Where the API is and whose certificates it has. The address of the cluster file would be a real one; the lab has its own.
     fn proxmox_place(&self, environment: &Environment) -> Result<(String, Trust), Diagnostics> {
         let nowhere = || {
@@ -544,6 +566,7 @@ pub(crate) mod tests {
             store: Attr::Known(store),
             scaleway: Attr::Null,
             cloudflare: Attr::Null,
+            headscale: Attr::Null,
             proxmox: Attr::Null,
             snapshots: Attr::Null,
         }

@@ -25,4 +25,7 @@ resource "strata_talos_machine" "controller" {
     vm_id  = strata_proxmox_vm.controller.vm_id
     images = "local"
   }
+
+  # With the extension `tailscale` in its image:
+  # vpn = { headscale = { url = "https://hs.example.org", user = "k8s" } }
 }

@@ -114,6 +114,7 @@ impl Operator {
             store: Attr::Known(store),
             scaleway: Attr::Null,
             cloudflare: Attr::Null,
+            headscale: Attr::Null,
             proxmox: Attr::Null,
             snapshots: Attr::Null,
         };

@@ -132,6 +132,10 @@ fn message(body: &str) -> String {
             .unwrap_or_default();
         return format!(": {}{details}", message.trim_end());
     }
+    // RFC 9457.
+    if let Some(detail) = json.get("detail").and_then(|detail| detail.as_str()) {
+        return format!(": {}", detail.trim_end());
+    }
     if let Some(errors) = json
         .get("errors")
         .and_then(|errors| errors.as_array())

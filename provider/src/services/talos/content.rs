@@ -172,6 +172,37 @@ impl Content {
         changed
     }
 
+    /// The document of this kind and name.
+    pub fn document(&self, kind: &str, name: &str) -> Option<&Document> {
+        self.0
+            .iter()
+            .find(|document| is_called(document, kind, name))
+    }
+
+    /// The same without the document of this kind and name.
+    #[must_use]
+    pub fn without_document(&self, kind: &str, name: &str) -> Self {
+        let mut changed = self.clone();
+        changed
+            .0
+            .retain(|document| !is_called(document, kind, name));
+        changed
+    }
+
+    /// The same with this document, in the place of one of its kind and name.
+    #[must_use]
+    pub fn with_document(&self, document: Document) -> Self {
+        let text = |key: &str| {
+            document
+                .get(key)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
+        let mut changed = self.without_document(text("kind"), text("name"));
+        changed.0.push(document);
+        changed
+    }
+
     fn at(&self, place: &str) -> Option<&Value> {
         let (kind, path) = split(place);
         let document = self.0.iter().find(|document| is_of(document, kind))?;
@@ -230,6 +261,11 @@ fn split(place: &str) -> (Option<&str>, Vec<&str>) {
 
 fn is_of(document: &Document, kind: Option<&str>) -> bool {
     document.get("kind").and_then(Value::as_str) == kind
+}
+
+fn is_called(document: &Document, kind: &str, name: &str) -> bool {
+    let text = |key: &str| document.get(key).and_then(Value::as_str);
+    text("kind") == Some(kind) && text("name") == Some(name)
 }
 
 fn called(document: &Document) -> Option<String> {

@@ -11,6 +11,7 @@ use strata_framework::{Diagnostics, Limits, Probe, WaitError, chain, wait};
 
 use super::TalosMachine;
 use super::change::Changer;
+use super::vpn::{self, Joiner, Outcome};
 use crate::marker::{self, Marker};
 use crate::provider::{Strata, store_failed};
 use crate::proxmox::{Cidata, Delivered, Guest, Marks};
@@ -35,6 +36,7 @@ pub(super) struct Contact {
     pub(super) schematic: Option<String>,
     pub(super) uuid: String,
     pub(super) addresses: BTreeSet<String>,
+    pub(super) vpn: Outcome,
 }
 
 impl BringUp<'_> {
@@ -77,7 +79,7 @@ impl BringUp<'_> {
                 return Ok(Err(waited.to_string()));
             }
         };
-        let contact = look(&client).await.map_err(|error| self.failed(&error))?;
+        let mut contact = look(&client).await.map_err(|error| self.failed(&error))?;
         // Its image holds all secrets of the cluster: it goes before anything else is done.
         if let Some(guest) = &guest {
             let withdrawn = self
@@ -96,6 +98,17 @@ impl BringUp<'_> {
             })?;
         }
         self.mark().await?;
+        let joiner = Joiner {
+            provider: self.provider,
+            ways: self.ways,
+            limits: self.limits.clone(),
+            machine: self.machine,
+        };
+        contact.vpn = Box::pin(joiner.run(&client)).await;
+        if matches!(contact.vpn, Outcome::Waiting(_) | Outcome::Failed(_)) {
+            // The rest of its configuration comes when it is in: the document without a key is what tells that it is.
+            return Ok(Ok(contact));
+        }
         let changer = Changer {
             ways: self.ways,
             limits: self.limits.clone(),
@@ -143,7 +156,7 @@ impl BringUp<'_> {
                 self.name()
             ),
             network_config: network_config(self.content),
-            user_data: self.content.text(),
+            user_data: vpn::before(self.content, self.machine).text(),
         };
         let proxmox = self.provider.proxmox().await?;
         let delivered = proxmox.deliver(&self.limits, guest, &cidata).await;
@@ -208,7 +221,8 @@ impl BringUp<'_> {
                     self.name()
                 );
             }
-            client.apply(&self.content.text(), Mode::Auto, false).await
+            let text = vpn::before(self.content, self.machine).text();
+            client.apply(&text, Mode::Auto, false).await
         };
         match handed.await {
             Ok(_) => Probe::NotYet("it has its configuration".into()),
@@ -273,6 +287,7 @@ async fn look(client: &Client) -> Result<Contact, talos::Error> {
             .flatten()
             .filter_map(|address| own_address(address.as_str()?))
             .collect(),
+        vpn: Outcome::Unwanted,
     })
 }
 

@@ -54,6 +54,7 @@ pub(super) async fn leave(
             }
         }
     }
+    warnings.merge(Box::pin(super::vpn::leave(provider, machine)).await);
     provider.shared().forget_nodes();
     let left = marker::remove(&*store, name)
         .await

@@ -8,6 +8,8 @@ mod change;
 mod fingerprints;
 mod firewall;
 mod leave;
+mod membership;
+mod vpn;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +20,8 @@ use strata_framework::{
 
 use self::bring_up::{BringUp, Contact};
 pub use self::firewall::MachineFirewall;
+use self::vpn::Outcome;
+pub use self::vpn::{HeadscaleLogin, MachineVpn};
 use super::content::{self, Content};
 use super::ways::Ways;
 use crate::access::UNSEEN;
@@ -41,15 +45,20 @@ use crate::talos::{self, Trust};
 ///
 /// The rules of `firewall` are tried for five minutes before they are stored. When nobody gets in from here meanwhile, the machine takes them back by itself.
 ///
+/// With `vpn` the machine logs in at a VPN's server. A key for one use, which ends after ten minutes, is made when the machine waits for it, goes to it over its own API,
+/// and is taken off it when it has registered. A machine that registered needs no other, also after a reboot or an upgrade; one that was wiped gets a new key, and its former
+/// entry goes. Entries of others are never touched, whatever their names.
+///
 /// A node that is destroyed leaves: a control plane only if the rest of etcd keeps its majority, after a snapshot of etcd that is kept in the project.
 /// Under the tear-down of the whole cluster a machine on Proxmox is only forgotten, since it is deleted anyway; another one is wiped, and then waits in
 /// maintenance for whoever comes.
 ///
 /// # Permissions
 ///
-/// - In the store: read of the secrets and of the fingerprints' key, read of `claim/init`, write of `nodes/<name>/member`.
+/// - In the store: read of the secrets and of the fingerprints' key, read of `claim/init`, write of `nodes/<name>/member` and, with `vpn`, of `nodes/<name>/vpn`.
 /// - At the machine: none to grant. From the secrets the provider signs itself a client certificate with role `os:admin` that lives one hour, so whoever can
 ///   read the store entry can do everything on every node.
+/// - At Headscale, with `vpn`: an API key (there are no lesser ones), from `HEADSCALE_API_KEY` or the store entry `headscale/api_key`.
 /// - At Proxmox, with `proxmox`: what `strata_proxmox_vm` needs, and upload to the storage of `images`.
 ///
 /// # Errors
@@ -62,6 +71,9 @@ use crate::talos::{self, Trust};
 /// - "Cannot close machine ...": with the rules of `firewall` nobody gets in from here; the machine takes them back.
 /// - "Cannot remove machine ...": etcd would lose its majority, or nobody answers who could tell.
 /// - "Cannot adopt machine ...": `STRATA_ADOPT` is set and no node of the cluster answers at the address.
+/// - "Machine ... is not in the VPN yet" (warning): it has not registered, or Headscale does not answer; the message says what was seen last.
+/// - "Cannot join VPN of machine ...": Headscale has no such user, or refuses the API key.
+/// - "Machine ... is still known to the VPN" (warning): Headscale did not answer while the machine went.
 /// - "Machine ... reboots" (warning, at plan): which paths need it.
 ///
 /// # Import
@@ -109,6 +121,9 @@ pub struct TalosMachine {
     /// Who reaches the machine over the network. Without it its firewall is left as it is; when it is taken out, our rules are taken off the machine.
     #[schema(optional)]
     pub firewall: Attr<MachineFirewall>,
+    /// The VPN that the machine is in. Its image needs the extension `siderolabs/tailscale`. Without it nothing is registered, and what was registered goes.
+    #[schema(optional)]
+    pub vpn: Attr<MachineVpn>,
     /// IP addresses of all control planes by node name, e.g. `{ cp-1 = "192.0.2.11" }`.
     #[schema(required, recorded)]
     pub control_planes: Attr<BTreeMap<String, String>>,
@@ -133,6 +148,12 @@ pub struct TalosMachine {
     /// IP addresses of the machine at the first contact, the virtual one left out.
     #[schema(computed, keep_prior)]
     pub addresses: Attr<BTreeSet<String>>,
+    /// Number of the machine's node in Headscale; null without `vpn`, and while it has not registered: then every plan shows an update.
+    #[schema(computed, keep_prior)]
+    pub vpn_node_id: Attr<String>,
+    /// Addresses of the machine in the VPN; null likewise.
+    #[schema(computed, keep_prior)]
+    pub vpn_addresses: Attr<BTreeSet<String>>,
     /// Whether there was contact with the cluster's own certificates. While false, every plan shows an update: the wait goes on.
     #[schema(computed, keep_prior)]
     pub ready: Attr<bool>,
@@ -185,11 +206,16 @@ impl TalosMachine {
         self.ready.known() == Some(&true)
     }
 
-    fn content(&self) -> Result<Content, Diagnostics> {
+    /// What the machine shall have, with what `vpn` adds.
+    async fn content(&self, provider: &Strata) -> Result<Content, Diagnostics> {
         let text = self.configuration_wo.require("configuration_wo")?;
-        Content::parse(text.expose()).map_err(|error| {
+        let content = Content::parse(text.expose()).map_err(|error| {
             Diagnostics::invalid(Path::of("configuration_wo"), format!("{error}."))
-        })
+        })?;
+        match vpn::place(provider, self).await? {
+            Some(place) => vpn::complete(&content, &place, self),
+            None => Ok(content),
+        }
     }
 
     /// What was seen at contact.
@@ -208,7 +234,7 @@ impl TalosMachine {
         before: &Attr<MachineFirewall>,
         mut planned: Self,
     ) -> Result<Self, Diagnostics> {
-        let content = config.content()?;
+        let content = config.content(cx.provider).await?;
         let node = planned.node.require("node")?.clone();
         let is_new = planned.id.is_unknown();
         let ways = Ways::of(cx.provider, planned.secrets.require("secrets")?).await?;
@@ -223,9 +249,11 @@ impl TalosMachine {
         planned.id.fill(node.clone());
         let made = fingerprints::record(cx.provider, &content).await?;
         match seen {
-            Ok(contact) => {
+            Ok(mut contact) => {
+                let vpn = std::mem::replace(&mut contact.vpn, Outcome::Unwanted);
                 planned.fill(contact);
                 planned.configuration_paths.fill(made);
+                planned.enter(cx, vpn, is_new)?;
                 let rules = planned.firewall.known();
                 let settled = match (rules, before.known()) {
                     (Some(rules), _) => firewall::close(&ways, &cx.limits(), &planned, rules).await,
@@ -263,6 +291,8 @@ impl TalosMachine {
                     text.fill(Attr::Null);
                 }
                 planned.addresses.fill(Attr::Null);
+                planned.vpn_node_id.fill(Attr::Null);
+                planned.vpn_addresses.fill(Attr::Null);
                 planned.configuration_paths.fill(Attr::Null);
             }
         }
@@ -419,6 +449,7 @@ impl Resource for TalosMachine {
             return Ok(planned);
         };
         Self::guard_contract(prior, &planned.state)?;
+        Self::guard_vpn(prior, &planned.state)?;
         // Not `replace` in the schema: after an import the number is not known yet, and learning it must not replace a serving node.
         if let (Some(before), Attr::Known(now)) = (prior.proxmox.known(), &planned.state.proxmox)
             && before.vm_id != now.vm_id
@@ -426,8 +457,11 @@ impl Resource for TalosMachine {
             planned.replace.push(Path::of("proxmox").attribute("vm_id"));
         }
         let configuration = &change.config().configuration_wo;
-        let paths = match configuration.known() {
-            Some(text) => match Content::parse(text.expose()) {
+        let paths = match configuration
+            .known()
+            .filter(|_| vpn::is_known(change.config()))
+        {
+            Some(_) => match change.config().content(cx.provider).await {
                 Ok(content) => match fingerprints::known(cx.provider, &content).await {
                     Ok(Some(paths)) => Attr::Known(paths),
                     Ok(None) => Attr::Unknown,
@@ -436,16 +470,18 @@ impl Resource for TalosMachine {
                         prior.configuration_paths.clone()
                     }
                 },
-                Err(error) => {
-                    return Err(Diagnostics::invalid(
-                        Path::of("configuration_wo"),
-                        format!("{error}."),
-                    ));
-                }
+                Err(found) => return Err(found),
             },
             None => Attr::Unknown,
         };
         planned.state.configuration_paths = paths;
+        if planned.state.vpn.is_null() {
+            planned.state.vpn_node_id = Attr::Null;
+            planned.state.vpn_addresses = Attr::Null;
+        } else if prior.vpn_node_id.is_null() || !prior.is_ready() {
+            planned.state.vpn_node_id = Attr::Unknown;
+            planned.state.vpn_addresses = Attr::Unknown;
+        }
         planned.state.ready = if prior.is_ready() {
             prior.ready.clone()
         } else {
@@ -460,7 +496,7 @@ impl Resource for TalosMachine {
     }
 
     async fn create(cx: &Of<'_, Self>, config: Self, planned: Self) -> Result<Self, Diagnostics> {
-        Self::converge(cx, &config, &Attr::Null, planned).await
+        Box::pin(Self::converge(cx, &config, &Attr::Null, planned)).await
     }
 
     async fn read(cx: &Of<'_, Self>, prior: Self) -> Result<Found<Self>, Diagnostics> {
@@ -470,7 +506,10 @@ impl Resource for TalosMachine {
             Err(found) => return Ok(Found::Unknown(found.left(UNSEEN))),
         };
         match Self::observe(cx, &ways, prior.clone()).await {
-            Ok(seen) => Ok(Found::Present(seen)),
+            Ok(mut seen) => {
+                Self::observe_vpn(cx, &mut seen).await;
+                Ok(Found::Present(seen))
+            }
             Err(error) if error.is_stranger() => {
                 cx.warn(
                     Diagnostics::warning(
@@ -511,7 +550,15 @@ impl Resource for TalosMachine {
         prior: Self,
         planned: Self,
     ) -> Result<Self, Diagnostics> {
-        Self::converge(cx, &config, &prior.firewall, planned).await
+        let leaves = planned.vpn.is_null() && !prior.vpn.is_null();
+        let made = Box::pin(Self::converge(cx, &config, &prior.firewall, planned)).await?;
+        if leaves {
+            let warnings = Box::pin(vpn::leave(cx.provider, &prior)).await;
+            if !warnings.is_empty() {
+                cx.warn(warnings);
+            }
+        }
+        Ok(made)
     }
 
     async fn delete(cx: &Of<'_, Self>, prior: Self) -> Result<(), Diagnostics> {
@@ -545,6 +592,7 @@ impl Resource for TalosMachine {
             proxmox: Attr::Null,
             trust: Attr::Null,
             firewall: Attr::Null,
+            vpn: Attr::Null,
             control_planes: Attr::Null,
             cluster: Attr::Null,
             configuration_paths: Attr::Null,
@@ -552,6 +600,8 @@ impl Resource for TalosMachine {
             schematic: Attr::Null,
             uuid: Attr::Null,
             addresses: Attr::Null,
+            vpn_node_id: Attr::Null,
+            vpn_addresses: Attr::Null,
             ready: Attr::Null,
             timeouts: Attr::Null,
         })

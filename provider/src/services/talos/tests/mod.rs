@@ -5,3 +5,4 @@ mod health;
 mod life;
 mod site;
 mod upgrade;
+mod vpn;

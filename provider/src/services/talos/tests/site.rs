@@ -4,11 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join_all;
-use serde_json::{Value, json};
-use strata_framework::{Attr, Diagnostics, Found, Harness, Limits, Resource as _};
-use strata_lab::talos::PowerOn;
-
+use super::vpn::hardware;
 use crate::lab_test::World;
 use crate::provider::Strata;
 use crate::secret::Secret;
@@ -20,6 +16,9 @@ use crate::services::talos::ways::Ways;
 use crate::store::Name;
 use crate::talos::Client;
 use crate::talos_secrets::TalosSecrets;
+use futures::future::join_all;
+use serde_json::{Value, json};
+use strata_framework::{Attr, Diagnostics, Found, Harness, Limits, Resource as _};
 
 pub(super) const SCHEMATIC: &str =
     "376567988ad370138ad8b2698212367b8edcb69b5fd68c80be1f2ec7d603b4ba";
@@ -30,6 +29,8 @@ pub(super) struct Site {
     pub(super) world: World,
     pub(super) process: Harness<Strata>,
     pub(super) addresses: BTreeMap<String, String>,
+    /// Number and image by name.
+    images: BTreeMap<String, (usize, String)>,
     secrets: String,
     /// Of Talos, as the machines were made.
     version: String,
@@ -41,35 +42,20 @@ fn vm(index: usize) -> String {
 
 /// Machines of these names in maintenance, with this version of Talos.
 pub(super) async fn site(names: &[&str], version: &str) -> Site {
+    site_of(names, version).await
+}
+
+/// The same, perhaps without machines as yet.
+pub(super) async fn site_of(names: &[&str], version: &str) -> Site {
     let world = World::start().await;
-    let machines = world.lab.talos().clone();
-    let mut addresses = BTreeMap::new();
-    for (index, name) in names.iter().enumerate() {
-        machines.power_on(PowerOn {
-            vm: vm(index),
-            name: (*name).to_owned(),
-            uuid: format!("00000000-0000-4000-8000-{index:012}"),
-            mac: format!("BC:24:11:00:00:{index:02X}"),
-            memory_mib: 4096,
-            disk_bytes: 40 << 30,
-            image: Some(format!("talos-{SCHEMATIC}-{version}-nocloud-amd64.qcow2")),
-            cidata: None,
-        });
-        let address = loop {
-            if let Some((_, address, _)) = machines.addresses(&vm(index)).first() {
-                break address.to_string();
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        };
-        addresses.insert((*name).to_owned(), address);
-    }
     let process = Harness::shared(Arc::new(world.provider("estate-1").await))
         .with(Limits::within(Duration::from_mins(4)));
     let secrets = TalosSecrets::generate().unwrap().to_text();
     let site = Site {
         world,
         process,
-        addresses,
+        addresses: BTreeMap::new(),
+        images: BTreeMap::new(),
         secrets: secrets.expose().clone(),
         version: version.into(),
     };
@@ -79,10 +65,50 @@ pub(super) async fn site(names: &[&str], version: &str) -> Site {
         .put(&entry, &Secret::new(site.secrets.clone()))
         .await
         .unwrap();
-    site
+    site.with(names, SCHEMATIC, version).await
 }
 
 impl Site {
+    /// With machines whose image is of this schematic.
+    pub(super) async fn with(mut self, names: &[&str], schematic: &str, version: &str) -> Self {
+        for (index, name) in names.iter().enumerate() {
+            let image = format!("talos-{schematic}-{version}-nocloud-amd64.qcow2");
+            self.images.insert((*name).to_owned(), (index, image));
+            let address = self.power_on(name).await;
+            self.addresses.insert((*name).to_owned(), address);
+        }
+        self
+    }
+
+    pub(super) fn vm(&self, name: &str) -> String {
+        vm(self.images[name].0)
+    }
+
+    /// Switches a machine on, with a new disk if it has none; gives its address.
+    pub(super) async fn power_on(&self, name: &str) -> String {
+        let (index, image) = self.images[name].clone();
+        let machines = self.world.lab.talos();
+        machines.power_on(hardware(&vm(index), index, name, image));
+        loop {
+            if let Some((_, address, _)) = machines.addresses(&vm(index)).first() {
+                break address.to_string();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The same provider with less time.
+    pub(super) fn hasty(&self, time: Duration) -> Harness<Strata> {
+        let provider = self.process.cx::<TalosMachine>().provider;
+        Harness::shared(Arc::clone(provider)).with(Limits::within(time))
+    }
+
+    /// The provider of a later run, whose lists are fresh.
+    pub(super) async fn restarted(&self) -> Harness<Strata> {
+        Harness::shared(Arc::new(self.world.provider("estate-1").await))
+            .with(Limits::within(Duration::from_mins(4)))
+    }
+
     pub(super) fn provider(&self) -> &Strata {
         self.process.cx::<TalosMachine>().provider
     }
@@ -155,6 +181,7 @@ impl Site {
             proxmox: Attr::Null,
             trust: first_use.into(),
             firewall: Attr::Null,
+            vpn: Attr::Null,
             control_planes: self.control_planes().into(),
             cluster: "home".into(),
             id: Attr::Unknown,
@@ -163,6 +190,8 @@ impl Site {
             schematic: Attr::Unknown,
             uuid: Attr::Unknown,
             addresses: Attr::Unknown,
+            vpn_node_id: Attr::Unknown,
+            vpn_addresses: Attr::Unknown,
             ready: Attr::Unknown,
             timeouts: Attr::Null,
         }
@@ -204,7 +233,15 @@ impl Site {
     }
 
     pub(super) async fn read(&self, prior: &TalosMachine) -> TalosMachine {
-        match TalosMachine::read(&self.process.cx(), prior.clone())
+        self.read_with(&self.process, prior).await
+    }
+
+    pub(super) async fn read_with(
+        &self,
+        process: &Harness<Strata>,
+        prior: &TalosMachine,
+    ) -> TalosMachine {
+        match TalosMachine::read(&process.cx(), prior.clone())
             .await
             .unwrap()
         {
