@@ -4,6 +4,7 @@ mod archive;
 mod operator;
 mod proxmox;
 mod scaleway;
+mod vpn;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -93,6 +94,7 @@ pub(crate) async fn run(
         check_cloudflare(project, cluster, environment, &mut preflight).await;
     }
     archive::check(project, cluster, environment, &mut preflight).await;
+    vpn::check(project, cluster, environment, &mut preflight).await;
     // Only machines with SSH admit nobody but the operator.
     if cluster.spec.access.operators_auto && cluster.spec.distribution.kubeadm.is_some() {
         let missing = !preflight.missing.is_empty();

@@ -102,7 +102,7 @@ async fn faults(State(control): State<Control>) -> Json<Vec<Fault>> {
 }
 
 /// Where faults can be.
-const PLACES: [&str; 10] = [
+const PLACES: [&str; 11] = [
     "scaleway",
     "cloudflare",
     "infisical",

@@ -36,6 +36,11 @@ output "join_info" {
   value       = one([for info in module.join_info : { ca_hash = info.ca_hash, expires_at = info.expires_at }])
 }
 
+output "vpn_addresses" {
+  description = "Addresses of each node in the VPN; empty without one."
+  value       = { for name, machine in module.talos_machine : name => machine.vpn_addresses if machine.vpn_addresses != null }
+}
+
 output "csi_secret" {
   description = "Sealed configuration of Proxmox' CSI driver, to be committed where GitOps reads; null elsewhere."
   value       = one(module.csi_secret[*].manifest)

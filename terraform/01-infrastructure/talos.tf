@@ -9,6 +9,9 @@ locals {
     for who in local.cluster.access.api : who == "nodes" ? local.inside : who == "operators" ? local.cluster.access.operators : [who]
   ]))
 
+  # Its client is an extension of the image.
+  vpn = local.talos == null ? null : local.cluster.access.vpn
+
   # Patch files lie beside the cluster file.
   patches = {
     for name, node in local.talos_nodes : name => [
@@ -23,7 +26,7 @@ module "talos_image" {
 
   talos = {
     version    = local.talos.version
-    extensions = local.talos.extensions
+    extensions = setunion(local.talos.extensions, local.vpn == null ? [] : ["tailscale"])
   }
 
   hosts   = toset([for node in local.talos_nodes : node.host])
@@ -83,6 +86,7 @@ module "talos_machine" {
   }
 
   secrets = local.auth.pki
+  vpn     = local.vpn
 
   network = {
     address     = each.value.address

@@ -24,4 +24,5 @@ mod talos_cold;
 mod talos_day_two;
 mod talos_faults;
 mod talos_lockdown;
+mod talos_vpn;
 mod wrong_files;

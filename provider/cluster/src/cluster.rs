@@ -324,6 +324,8 @@ pub struct Access {
     pub proof: String,
     /// Teleport, if access goes through it.
     pub teleport: Option<Teleport>,
+    /// The VPN that the nodes join.
+    pub vpn: Option<Vpn>,
     /// Networks that may use SSH until lockdown, without `auto`.
     pub operators: Vec<String>,
     /// Whether this machine's addresses are operators too (`auto`).
@@ -345,6 +347,24 @@ pub struct Teleport {
     pub proxy: String,
     /// Name of the cluster there.
     pub cluster: String,
+}
+
+/// The VPN that every node joins: `access.vpn`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Vpn {
+    /// Headscale.
+    pub headscale: Headscale,
+}
+
+/// Where nodes log in, and as whom: `access.vpn.headscale`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Headscale {
+    /// Address; none in the lab, which has its own.
+    pub url: Option<String>,
+    /// User; likewise.
+    pub user: Option<String>,
+    /// Tags of the nodes.
+    pub tags: Vec<String>,
 }
 
 /// Operating system updates: `updates`.

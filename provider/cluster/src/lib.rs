@@ -19,8 +19,8 @@ mod walk;
 use std::collections::BTreeMap;
 
 pub use cluster::{
-    Access, Cluster, Cni, DiskLike, Distribution, Dns, Endpoint, Kubeadm, Lab, Network, Node,
-    Platform, Proxmox, Record, Scaleway, Store, Talos, Timeouts, Updates, to_json,
+    Access, Cluster, Cni, DiskLike, Distribution, Dns, Endpoint, Headscale, Kubeadm, Lab, Network,
+    Node, Platform, Proxmox, Record, Scaleway, Store, Talos, Timeouts, Updates, Vpn, to_json,
 };
 pub use edit::{EditError, NewNode, add_node, remove_node};
 pub use explain::{FieldDoc, explain, fields, json_schema, markdown};

@@ -44,6 +44,7 @@ patterns! {
     DOMAIN: "a domain name with at least two parts, in small letters", "api.home.example.org", r"^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])$";
     HOST: "a name or an IP", "k8s.example.org", r"^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$";
     HOST_PORT: "host:port", "teleport.example.org:443", r"^[a-z0-9][a-z0-9.-]{0,252}:[0-9]{1,5}$";
+    VPN_TAG: "a tag", "tag:k8s", r"^tag:[a-z0-9-]{1,60}$";
     RECORD_NAME: "a record's name relative to the zone (`@` is the zone itself)", "www", r"^(?:@|(?:\*|[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?)(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?)*)$";
     BUCKET: "a place in a bucket, s3://bucket/prefix", "s3://example-backup/prod", r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[A-Za-z0-9][A-Za-z0-9._-]*)*$";
     URL: "a URL with http, https or ssh", "https://example.org", r"^(?:https?|ssh)://[^\s/]+\S*$";

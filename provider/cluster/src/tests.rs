@@ -347,6 +347,13 @@ fn wrong_files_are_refused_with_code_line_and_field() {
             "gitops",
         ),
         (
+            "a VPN with kubeadm",
+            base("access: {vpn: headscale}\n"),
+            "CFG-06",
+            11,
+            "access.vpn",
+        ),
+        (
             "later: private",
             base("network: {private: true}\n"),
             "CFG-08",

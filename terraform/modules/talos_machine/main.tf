@@ -44,6 +44,7 @@ resource "strata_talos_machine" "this" {
   configuration_wo = local.configuration
   control_planes   = var.cluster.control_planes
   firewall         = var.firewall
+  vpn              = var.vpn
 
   proxmox = {
     host   = var.machine.host

@@ -12,6 +12,11 @@ output "address" {
 
 # ---- read by people ----
 
+output "vpn_addresses" {
+  description = "Addresses of the machine in the VPN; null without one."
+  value       = strata_talos_machine.this.vpn_addresses
+}
+
 output "ready" {
   description = "Whether the machine answered with a certificate of this cluster. False after an interrupted delivery: the next apply goes on waiting."
   value       = strata_talos_machine.this.ready

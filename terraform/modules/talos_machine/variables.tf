@@ -92,3 +92,15 @@ variable "firewall" {
   })
   default = null
 }
+
+variable "vpn" {
+  description = "The VPN that the machine joins, for example { headscale = { url = \"https://hs.example.org\", user = \"k8s\" } }, tags besides. Null: none. In the lab url and user may be null."
+  type = object({
+    headscale = object({
+      url  = optional(string)
+      user = optional(string)
+      tags = optional(set(string), [])
+    })
+  })
+  default = null
+}

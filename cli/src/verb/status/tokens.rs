@@ -1,10 +1,12 @@
 //! When the credentials end that open platform, DNS and store (FN15), as far as each API tells. What does not end has no row.
 
+use anyhow::Context as _;
 use jiff::Timestamp;
 use serde::Deserialize;
 use strata_provider::{
-    credential::CLOUDFLARE,
+    credential::{CLOUDFLARE, HEADSCALE},
     environment::Environment,
+    headscale::{self, Place},
     http::client::{Client as Http, Settings},
     store::Store,
 };
@@ -38,13 +40,25 @@ pub(super) async fn rows(session: &Session, world: &World) -> Vec<Expiry> {
         let (what, end) = platform.ok()?.end_of_credential(environment).await;
         row(what, end)
     };
-    let (platform, cloudflare, kept) = tokio::join!(platform, cloudflare, store.credential_end());
+    let vpn = async {
+        let login = &session.cluster.spec.access.vpn.as_ref()?.headscale;
+        let place = Place::of(environment, login.url.as_deref(), login.user.as_deref())?;
+        row(
+            "Headscale API key",
+            headscale(environment, &*store, &place).await,
+        )
+    };
+    let (platform, cloudflare, vpn, kept) =
+        tokio::join!(platform, cloudflare, vpn, store.credential_end());
     let kept = match kept {
         Ok(None) => None,
         Ok(Some(ending)) => row(ending.what, Ok(Some(ending.at))),
         Err(error) => row("credential of the store", Err(error.into())),
     };
-    [platform, cloudflare, kept].into_iter().flatten().collect()
+    [platform, cloudflare, vpn, kept]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// `None`: it does not end.
@@ -86,6 +100,20 @@ async fn cloudflare(
     let client = Http::new(environment.dialer().clone(), settings)?;
     let verified: Verified = client.get("user/tokens/verify").tries(1).send().await?;
     Ok(verified.result.expires_on)
+}
+
+/// Every key of Headscale ends, after 90 days where nobody said otherwise: one that the server does not show was not seen.
+async fn headscale(
+    environment: &Environment,
+    store: &dyn Store,
+    place: &Place,
+) -> anyhow::Result<Option<Timestamp>> {
+    let (token, _) = HEADSCALE.find(environment, None, store).await?;
+    let client = headscale::connect(environment, &place.url, token.clone())?;
+    let end = client.end_of_api_key(&token).await?;
+    Ok(Some(end.context(
+        "Headscale does not list the key that it was asked with",
+    )?))
 }
 
 #[cfg(test)]

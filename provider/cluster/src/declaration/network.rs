@@ -245,17 +245,33 @@ pub(super) static ACCESS: &[Field] = &[
             common: &[],
         },
         "no VPN",
-        "Access through a VPN.",
+        "The VPN that every node joins: its client comes with the image, as an extension.",
     )
-    .later(),
+    .only(&["talos"]),
 ];
 
 pub(super) static VPN: &[Field] = &[defaulted(
     "headscale",
     Record(&[
-        required("url", URL, "Address."),
-        required("user", WORD, "User."),
+        optional(
+            "url",
+            URL,
+            "the lab's own; required elsewhere",
+            "Address of the server, as nodes and this machine reach it.",
+        ),
+        optional(
+            "user",
+            WORD,
+            "the lab's own; required elsewhere",
+            "User that the nodes belong to; it must exist.",
+        ),
+        defaulted(
+            "tags",
+            List(&One(Scalar::Form(&form::VPN_TAG))),
+            "[]",
+            "Tags that a node gets when it registers.",
+        ),
     ]),
     "{}",
-    "Headscale.",
+    "A server of Headscale; each node gets a key of its own, for one use.",
 )];

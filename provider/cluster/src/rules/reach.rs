@@ -184,6 +184,7 @@ impl Rules<'_> {
         }
         self.api();
         self.talos_api();
+        self.vpn();
         if self.text("/access/proof") == Some("teleport")
             && self.normal["access"]["teleport"].is_null()
         {
@@ -213,6 +214,26 @@ impl Rules<'_> {
             .flatten()
             .filter_map(|word| word.as_str().map(str::to_owned))
             .collect()
+    }
+
+    fn vpn(&mut self) {
+        if self.normal["access"]["vpn"].is_null() || self.is_lab() {
+            return;
+        }
+        for (field, example) in [("url", "https://hs.example.org"), ("user", "k8s")] {
+            let path = format!("access.vpn.headscale.{field}");
+            if self
+                .text(&format!("/access/vpn/headscale/{field}"))
+                .is_none()
+            {
+                self.error(
+                    "ACC-06",
+                    &path,
+                    format!("nothing says which {field} nodes log in with"),
+                    format!("write for example headscale: {{{field}: {example}}}"),
+                );
+            }
+        }
     }
 
     fn api(&mut self) {

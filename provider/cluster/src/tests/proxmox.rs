@@ -52,6 +52,30 @@ fn virtual_machines_have_addresses_and_sizes() {
 }
 
 #[test]
+fn nodes_join_a_vpn_and_in_the_lab_it_is_the_labs() {
+    let vpn = |access: &str| {
+        good(&format!("{LAB}access: {{vpn: {access}}}\n"))
+            .access
+            .vpn
+    };
+    let short = vpn("headscale").expect("it is set").headscale;
+    assert_eq!((short.url, short.user, short.tags.len()), (None, None, 0));
+    let home = good(&format!(
+        "{HOME}access: {{vpn: {{headscale: {{url: \"https://hs.example.org\", user: k8s, tags: [\"tag:k8s\"]}}}}}}\n"
+    ));
+    let full = home.access.vpn.expect("it is set").headscale;
+    assert_eq!(
+        (full.url.as_deref(), full.user.as_deref(), full.tags),
+        (
+            Some("https://hs.example.org"),
+            Some("k8s"),
+            vec!["tag:k8s".to_owned()]
+        )
+    );
+    assert!(good(LAB).access.vpn.is_none());
+}
+
+#[test]
 fn pins_stand_in_for_the_authority() {
     let pin = "AB:".repeat(31) + "AB";
     let file = HOME.replace(
@@ -169,6 +193,20 @@ fn wrong_addresses_versions_and_hosts_are_refused() {
             "lab: true\ndistribution: {talos: {contract: v1.14}}",
             "CFG-04",
             "distribution.talos.contract",
+        ),
+        (
+            "a VPN without an address",
+            "lab: true",
+            "access: {vpn: {headscale: {user: k8s}}}",
+            "ACC-06",
+            "access.vpn.headscale.url",
+        ),
+        (
+            "a VPN without a user",
+            "lab: true",
+            "access: {vpn: {headscale: {url: \"https://hs.example.org\"}}}",
+            "ACC-06",
+            "access.vpn.headscale.user",
         ),
         (
             "kubeadm",

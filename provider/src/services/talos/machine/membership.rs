@@ -5,8 +5,33 @@ use strata_framework::{Attr, Diagnostics, Of, Path};
 use super::TalosMachine;
 use super::vpn::{self, Outcome};
 use crate::access::UNSEEN;
+use crate::provider::Strata;
+use crate::services::talos::content::Content;
 
 impl TalosMachine {
+    /// What the machine shall have, with what `vpn` adds.
+    pub(super) async fn content(&self, provider: &Strata) -> Result<Content, Diagnostics> {
+        let text = self.configuration_wo.require("configuration_wo")?;
+        let content = Content::parse(text.expose()).map_err(|error| {
+            Diagnostics::invalid(Path::of("configuration_wo"), format!("{error}."))
+        })?;
+        match vpn::place(provider, self).await? {
+            Some(place) => vpn::complete(&content, &place, self),
+            None => Ok(content),
+        }
+    }
+
+    /// What a plan says of it: a machine that is not in, or that is made anew, is told a number.
+    pub(super) fn plan_vpn(&mut self, prior: &Self) {
+        if self.vpn.is_null() {
+            self.vpn_node_id = Attr::Null;
+            self.vpn_addresses = Attr::Null;
+        } else if prior.vpn_node_id.is_null() || !prior.is_ready() {
+            self.vpn_node_id = Attr::Unknown;
+            self.vpn_addresses = Attr::Unknown;
+        }
+    }
+
     /// What became of the VPN. A machine that is not in yet is a node all the same: the next plan shows that it has no number there, and goes on.
     pub(super) fn enter(
         &mut self,

@@ -206,18 +206,6 @@ impl TalosMachine {
         self.ready.known() == Some(&true)
     }
 
-    /// What the machine shall have, with what `vpn` adds.
-    async fn content(&self, provider: &Strata) -> Result<Content, Diagnostics> {
-        let text = self.configuration_wo.require("configuration_wo")?;
-        let content = Content::parse(text.expose()).map_err(|error| {
-            Diagnostics::invalid(Path::of("configuration_wo"), format!("{error}."))
-        })?;
-        match vpn::place(provider, self).await? {
-            Some(place) => vpn::complete(&content, &place, self),
-            None => Ok(content),
-        }
-    }
-
     /// What was seen at contact.
     fn fill(&mut self, contact: Contact) {
         self.version.fill(contact.version);
@@ -475,13 +463,7 @@ impl Resource for TalosMachine {
             None => Attr::Unknown,
         };
         planned.state.configuration_paths = paths;
-        if planned.state.vpn.is_null() {
-            planned.state.vpn_node_id = Attr::Null;
-            planned.state.vpn_addresses = Attr::Null;
-        } else if prior.vpn_node_id.is_null() || !prior.is_ready() {
-            planned.state.vpn_node_id = Attr::Unknown;
-            planned.state.vpn_addresses = Attr::Unknown;
-        }
+        planned.state.plan_vpn(prior);
         planned.state.ready = if prior.is_ready() {
             prior.ready.clone()
         } else {

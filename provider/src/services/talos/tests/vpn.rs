@@ -33,7 +33,7 @@ async fn schematic(site: &Site) -> String {
 
 /// Machines whose image has the extension.
 async fn vpn_site(names: &[&str]) -> Site {
-    let site = site_of(&[], "").await;
+    let site = site_of(&[], "v1.13.9").await;
     let schematic = schematic(&site).await;
     site.with(names, &schematic, "v1.13.9").await
 }
