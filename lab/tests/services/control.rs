@@ -193,12 +193,15 @@ async fn the_estate_changes_only_when_something_changes() {
         change(json!({ "delete_server": server["id"] })).await,
         StatusCode::OK
     );
+    // Nobody wiped its disks, which came with what somebody else had written.
+    let machine = &before["machines"][0];
+    let left = json!({ "name": "bare", "server_id": machine["server_id"], "disks": machine["disks"] });
     assert_eq!(
         estate().await,
         json!({
-            "servers": [], "ssh_keys": [], "dns_records": [], "machines": before["machines"], "clusters": before["clusters"],
+            "servers": [], "ssh_keys": [], "dns_records": [], "machines": [], "clusters": before["clusters"],
             "talos": before["talos"], "proxmox": before["proxmox"], "infisical": { "folders": [], "secrets": [] }, "vault": [],
-            "left_behind": [], "s3": before["s3"],
+            "left_behind": [left], "s3": before["s3"], "headscale": before["headscale"],
         })
     );
 }
