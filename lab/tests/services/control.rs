@@ -195,7 +195,8 @@ async fn the_estate_changes_only_when_something_changes() {
     );
     // Nobody wiped its disks, which came with what somebody else had written.
     let machine = &before["machines"][0];
-    let left = json!({ "name": "bare", "server_id": machine["server_id"], "disks": machine["disks"] });
+    let left =
+        json!({ "name": "bare", "server_id": machine["server_id"], "disks": machine["disks"] });
     assert_eq!(
         estate().await,
         json!({
