@@ -1,13 +1,20 @@
-//! What the control planes say of etcd, all of them asked at once.
+//! What machines say: one of the configuration it has stored, all control planes at once of etcd.
 
 use std::collections::BTreeMap;
 
 use futures::StreamExt as _;
 use futures::stream::FuturesOrdered;
 
+use super::content::Content;
 use super::quorum::Seen;
 use super::ways::Ways;
 use crate::talos::{Client, Error};
+
+/// What a machine has stored. None when it does not say, or says what cannot be read.
+pub async fn stored(client: &Client) -> Result<Option<Content>, Error> {
+    let text = client.configuration(true).await?;
+    Ok(text.and_then(|text| Content::parse(text.expose()).ok()))
+}
 
 /// Asks every control plane; one that does not answer says nothing.
 pub async fn control_planes(ways: &Ways<'_>, nodes: &BTreeMap<String, String>) -> Vec<Seen> {

@@ -10,7 +10,8 @@ use super::TalosCluster;
 use super::health;
 use crate::kubernetes::version::Version;
 use crate::kubernetes::{self, node};
-use crate::services::talos::content::{CONTROL_PLANE, Content, KUBELET};
+use crate::services::talos::content::{CONTROL_PLANE, KUBELET};
+use crate::services::talos::look;
 use crate::services::talos::ways::Ways;
 use crate::talos::Error;
 use crate::talos::client::Mode;
@@ -178,10 +179,7 @@ impl<'a> Roll<'a> {
     async fn change(&self, name: &str, address: &str, places: &[&str]) -> Result<(), Diagnostics> {
         let changed = async {
             let client = self.ways.node(address).await?;
-            let Some(text) = client.configuration(true).await? else {
-                return Ok(());
-            };
-            let Ok(content) = Content::parse(text.expose()) else {
+            let Some(content) = look::stored(&client).await? else {
                 return Ok(());
             };
             let wanted = content.with_image(places, |image| tagged(image, self.wanted()));

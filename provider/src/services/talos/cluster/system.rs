@@ -11,8 +11,8 @@ use super::TalosCluster;
 use super::health;
 use crate::drain::drain;
 use crate::kubernetes::{self, node};
-use crate::services::talos::content::{Content, INSTALLER};
-use crate::services::talos::look::control_planes;
+use crate::services::talos::content::INSTALLER;
+use crate::services::talos::look::{self, control_planes};
 use crate::services::talos::quorum;
 use crate::services::talos::ways::Ways;
 use crate::talos::client::Mode;
@@ -327,10 +327,7 @@ impl<'a> Roll<'a> {
         let image = self.cluster.image();
         let noted = async {
             let client = self.ways.node(address).await?;
-            let Some(text) = client.configuration(true).await? else {
-                return Ok(());
-            };
-            let Ok(content) = Content::parse(text.expose()) else {
+            let Some(content) = look::stored(&client).await? else {
                 return Ok(());
             };
             let stands = INSTALLER.iter().find_map(|place| content.word(place));

@@ -9,7 +9,7 @@ use crate::claim;
 use crate::kubernetes::version::Version;
 use crate::provider::store_failed;
 use crate::services::talos::content::{self, Content};
-use crate::services::talos::look::control_planes;
+use crate::services::talos::look::{self, control_planes};
 use crate::services::talos::quorum;
 use crate::services::talos::ways::Ways;
 use crate::talos::client::Mode;
@@ -151,8 +151,7 @@ impl Changer<'_> {
             sent += 1;
             let what = format!("machine {} to say what it was told", self.name());
             let look = |client: Client| async move {
-                let stored = client.configuration(true).await?;
-                let stored = stored.and_then(|text| Content::parse(text.expose()).ok());
+                let stored = look::stored(&client).await?;
                 Ok(Probe::Done(
                     stored.is_some_and(|stored| stored.parts() == *wanted),
                 ))
@@ -242,8 +241,7 @@ impl Changer<'_> {
             {
                 return Ok(Probe::NotYet("it has not rebooted yet".into()));
             }
-            let stored = client.configuration(true).await?;
-            let stored = stored.and_then(|text| Content::parse(text.expose()).ok());
+            let stored = look::stored(&client).await?;
             if stored.is_none_or(|stored| stored.parts() != *wanted) {
                 return Ok(Probe::NotYet(
                     "it does not have the new configuration".into(),

@@ -10,6 +10,7 @@ use strata_framework::{Attr, Diagnostics, Limits, Schema, chain};
 
 use super::TalosMachine;
 use crate::services::talos::content::Content;
+use crate::services::talos::look;
 use crate::services::talos::patch::Document;
 use crate::services::talos::ways::Ways;
 use crate::talos::client::Mode;
@@ -106,8 +107,7 @@ pub(super) fn stands(stored: &Content, wanted: &[Document]) -> bool {
 /// What a machine has stored, and the connection it was read over.
 async fn stored(ways: &Ways<'_>, address: &str) -> Result<Option<(Client, Content)>, talos::Error> {
     let client = ways.node(address).await?;
-    let text = client.configuration(true).await?;
-    let stored = text.and_then(|text| Content::parse(text.expose()).ok());
+    let stored = look::stored(&client).await?;
     Ok(stored.map(|stored| (client, stored)))
 }
 

@@ -13,8 +13,7 @@ use crate::drain::drain;
 use crate::kubernetes::node;
 use crate::marker;
 use crate::provider::{Strata, store_failed};
-use crate::services::talos::content::Content;
-use crate::services::talos::look::control_planes;
+use crate::services::talos::look::{self, control_planes};
 use crate::services::talos::quorum;
 use crate::services::talos::snapshot;
 use crate::services::talos::ways::Ways;
@@ -209,12 +208,10 @@ impl Leaver<'_> {
                 let Ok(client) = self.ways.node(address).await else {
                     continue;
                 };
-                let Ok(Some(text)) = client.configuration(true).await else {
+                let Ok(Some(content)) = look::stored(&client).await else {
                     continue;
                 };
-                endpoint = Content::parse(text.expose())
-                    .ok()
-                    .and_then(|content| content.endpoint().map(str::to_owned));
+                endpoint = content.endpoint().map(str::to_owned);
                 if endpoint.is_some() {
                     break;
                 }

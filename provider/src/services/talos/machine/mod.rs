@@ -22,7 +22,8 @@ use self::bring_up::{BringUp, Contact};
 pub use self::firewall::MachineFirewall;
 use self::vpn::Outcome;
 pub use self::vpn::{HeadscaleLogin, MachineVpn};
-use super::content::{self, Content};
+use super::content;
+use super::look;
 use super::ways::Ways;
 use crate::access::UNSEEN;
 use crate::provider::Strata;
@@ -296,9 +297,7 @@ impl TalosMachine {
         let client = ways.node(prior.address.text()).await?;
         prior.version = client.version().await?.into();
         prior.schematic = client.schematic().await?.into();
-        let stored = client.configuration(true).await?;
-        let stored = stored.and_then(|text| Content::parse(text.expose()).ok());
-        if let Some(stored) = stored {
+        if let Some(stored) = look::stored(&client).await? {
             if let Some(rules) = prior.firewall.known()
                 && !firewall::stands(
                     &stored,

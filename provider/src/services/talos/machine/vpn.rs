@@ -23,6 +23,7 @@ use crate::headscale::{Error, Headscale, Minted, Node, Place, User};
 use crate::provider::Strata;
 use crate::secret::Secret;
 use crate::services::talos::content::Content;
+use crate::services::talos::look;
 use crate::services::talos::patch::Document;
 use crate::services::talos::ways::Ways;
 use crate::talos::Client;
@@ -230,9 +231,9 @@ impl Joiner<'_> {
         };
         let machine_failed =
             |error: crate::talos::Error| Stop::Wait(format!("the machine: {}", chain(&error)));
-        let stored = client.configuration(true).await.map_err(machine_failed)?;
-        let stored = stored
-            .and_then(|text| Content::parse(text.expose()).ok())
+        let stored = look::stored(client)
+            .await
+            .map_err(machine_failed)?
             .ok_or_else(|| Stop::Wait("the machine says no configuration".into()))?;
         let wanted = document(&place, &hostname(self.machine), None);
         let present = stored.document(KIND, NAME);
@@ -292,9 +293,7 @@ impl Joiner<'_> {
                 chain(&error)
             ))
         };
-        let stored = client.configuration(true).await.map_err(lost)?;
-        let stored = stored.and_then(|text| Content::parse(text.expose()).ok());
-        let Some(stored) = stored else {
+        let Some(stored) = look::stored(client).await.map_err(lost)? else {
             return Ok(());
         };
         let is_clean = stored
