@@ -26,7 +26,7 @@ TF       := env -u TF_WORKSPACE -u TF_DATA_DIR TF_CLI_CONFIG_FILE=$(CHECKS)/terr
 TRIPLE   := $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZ_SECONDS ?= 30
 
-.PHONY: help build test check fmt clippy docs docs-current unit acceptance shell terraform deny size tools install dev bench fuzz
+.PHONY: help build test check fmt clippy docs docs-current unit acceptance shell terraform deny size tools install dev bench fuzz chance
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -88,6 +88,11 @@ fuzz: ## Feed the decoders mutated values, each for FUZZ_SECONDS (30); what brea
 	    -artifact_prefix=target/fuzz/$$target- target/fuzz/corpus/$$target fuzz/corpus/$$target >target/fuzz/$$target.log 2>&1 || \
 	    { tail -n 60 target/fuzz/$$target.log; exit 1; }; \
 	  echo "$$target: $$(sed -n 's/^stat::number_of_executed_units: *//p' target/fuzz/$$target.log) inputs, no finding"; \
+	done
+
+chance: build ## Let the real terraform and ours judge other schemas and answers than `make test` does, ROUNDS (10) times 300; a seed replays a round
+	@for round in $$(seq $(or $(ROUNDS),10)); do \
+	  STRATA_SEED=$$((RANDOM << 15 | RANDOM)) cargo nextest run --workspace --no-capture -E 'test(verdicts_by_chance_are_cores)'; \
 	done
 
 deny: ## Licences, sources and duplicate versions of dependencies

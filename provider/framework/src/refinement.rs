@@ -6,7 +6,8 @@
 use rmp::decode::{self, Bytes};
 use rmp::encode;
 
-use crate::{Number, Value};
+use crate::check::distinct;
+use crate::{Number, Type, Value};
 
 /// Core cuts longer prefixes, and refuses a body of more than 1 KiB.
 const LONGEST_PREFIX: usize = 256;
@@ -58,12 +59,12 @@ impl Refinement {
         }
     }
 
-    /// Whether a value is one that this refinement allows. An unknown value may turn out to be.
-    pub fn admits(&self, value: &Value) -> bool {
-        let within = |count: usize| {
-            let count = u64::try_from(count).unwrap_or(u64::MAX);
-            self.shortest.is_none_or(|least| count >= least)
-                && self.longest.is_none_or(|most| count <= most)
+    /// Whether a value of this type is one that this refinement allows. An unknown value may turn out to be.
+    pub fn admits(&self, value: &Value, of: &Type) -> bool {
+        let within = |least: usize, most: usize| {
+            let count = |count| u64::try_from(count).unwrap_or(u64::MAX);
+            self.shortest.is_none_or(|shortest| count(most) >= shortest)
+                && self.longest.is_none_or(|longest| count(least) <= longest)
         };
         match value {
             Value::Unknown(_) => true,
@@ -92,9 +93,12 @@ impl Refinement {
                         });
                 above && below
             }
-            Value::List(elements) => within(elements.len()),
-            Value::Map(elements) => within(elements.len()),
-            Value::Dynamic(dynamic) => self.admits(&dynamic.value),
+            Value::List(elements) => {
+                let (least, most) = count(elements, of);
+                within(least, most)
+            }
+            Value::Map(elements) => within(elements.len(), elements.len()),
+            Value::Dynamic(dynamic) => self.admits(&dynamic.value, &dynamic.of),
             Value::Bool(_) => true,
         }
     }
@@ -159,6 +163,17 @@ impl Refinement {
     }
 }
 
+/// How many elements core will count: those of a set that are equal are one, and unknown ones may turn out to be.
+fn count(elements: &[Value], of: &Type) -> (usize, usize) {
+    let Type::Set(of) = of else {
+        return (elements.len(), elements.len());
+    };
+    let distinct = distinct(elements, of);
+    let known = distinct.iter().all(|element| element.is_wholly_known());
+    let least = if known { distinct.len() } else { 1 };
+    (least, distinct.len())
+}
+
 fn bound(input: &mut Bytes<'_>) -> Option<Bound> {
     if decode::read_array_len(input).ok()? != 2 {
         return None;
@@ -171,7 +186,7 @@ fn bound(input: &mut Bytes<'_>) -> Option<Bound> {
 #[cfg(test)]
 mod tests {
     use super::{Bound, Refinement};
-    use crate::{Number, Value};
+    use crate::{Number, Type, Value};
 
     fn number(text: &str) -> Number {
         Number::parse(text).expect("decimal")
@@ -233,20 +248,48 @@ mod tests {
             ("10.1", false),
             ("-3", false),
         ] {
-            assert_eq!(bounds.admits(&Value::Number(number(text))), fits, "{text}");
+            let value = Value::Number(number(text));
+            assert_eq!(bounds.admits(&value, &Type::Number), fits, "{text}");
         }
         let begins = Refinement::begins("id-");
-        assert!(begins.admits(&Value::String("id-1".to_owned())));
-        assert!(!begins.admits(&Value::String("x".to_owned())));
-        assert!(!begins.admits(&Value::Null));
-        assert!(begins.admits(&Value::UNKNOWN));
-        let long = Refinement {
-            shortest: Some(1),
+        let word = |word: &str| Value::String(word.to_owned());
+        assert!(begins.admits(&word("id-1"), &Type::String));
+        assert!(!begins.admits(&word("x"), &Type::String));
+        assert!(!begins.admits(&Value::Null, &Type::String));
+        assert!(begins.admits(&Value::UNKNOWN, &Type::String));
+    }
+
+    #[test]
+    fn elements_are_counted_as_core_counts_them() {
+        let two = Refinement {
+            shortest: Some(2),
             longest: Some(2),
             ..Refinement::default()
         };
-        assert!(!long.admits(&Value::List(vec![])));
-        assert!(long.admits(&Value::List(vec![Value::Null])));
+        let (list, set) = (
+            Type::List(Box::new(Type::String)),
+            Type::Set(Box::new(Type::String)),
+        );
+        let admits = |words: &[&str], of: &Type| {
+            let word = |word: &&str| match *word {
+                "?" => Value::UNKNOWN,
+                word => Value::String(word.to_owned()),
+            };
+            two.admits(&Value::List(words.iter().map(word).collect()), of)
+        };
+        for (words, in_list, in_set) in [
+            (&[][..], false, false),
+            (&["a"], false, false),
+            (&["a", "b"], true, true),
+            (&["a", "a"], true, false),
+            (&["a", "b", "a"], false, true),
+            (&["a", "b", "c"], false, false),
+            (&["?", "a", "b"], false, true),
+            (&["?"], false, false),
+        ] {
+            assert_eq!(admits(words, &list), in_list, "a list of {words:?}");
+            assert_eq!(admits(words, &set), in_set, "a set of {words:?}");
+        }
     }
 
     #[test]

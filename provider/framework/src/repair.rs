@@ -20,10 +20,12 @@ pub(crate) fn toward_plan(schema: &Schema, planned: &Value, new: &Value) -> Valu
 fn completed(planned: &Value, new: &Value, of: &Type) -> Value {
     match (planned, new, of) {
         (planned, new, of) if new.is_wholly_known() && fits(planned, new, of) => new.clone(),
-        (Value::Unknown(refinement), new, _) => {
+        (Value::Unknown(refinement), new, of) => {
             let known = nulled(new.clone());
             match refinement {
-                Some(promise) if !promise.admits(&known) && promise.admits(&Value::Null) => {
+                Some(promise)
+                    if !promise.admits(&known, of) && promise.admits(&Value::Null, of) =>
+                {
                     Value::Null
                 }
                 _ => known,

@@ -123,7 +123,7 @@ fn value(planned: &Value, new: &Value, of: &Type, path: &Path, found: &mut Found
     match (planned, new) {
         (Value::Unknown(None), _) => {}
         (Value::Unknown(Some(refinement)), new) => {
-            if !refinement.admits(new) {
+            if !refinement.admits(new, of) {
                 found.add(path, Law::Promise, &values);
             }
         }

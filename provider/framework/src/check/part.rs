@@ -86,7 +86,7 @@ pub(super) fn conforms(given: &Type, wanted: &Type) -> bool {
 }
 
 /// The elements of a set, each once: what travels may repeat one, and core merges it. Unknown ones stay apart.
-pub(super) fn distinct<'a>(elements: &'a [Value], of: &Type) -> Vec<&'a Value> {
+pub(crate) fn distinct<'a>(elements: &'a [Value], of: &Type) -> Vec<&'a Value> {
     let mut distinct: Vec<&Value> = Vec::new();
     for element in elements {
         if !(element.is_wholly_known() && distinct.iter().any(|other| equal(other, element, of))) {

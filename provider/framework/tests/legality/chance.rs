@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
-use std::time::SystemTime;
 
 use strata_framework::inside::{self, Law};
 use strata_framework::schema::{Attribute, Mode, Shape};
@@ -331,18 +330,12 @@ impl fmt::Debug for Words {
     }
 }
 
+/// The same cases in every run of the tests, so that what fails was changed; `make chance` looks for other ones.
 fn seed() -> u64 {
     let given = std::env::var("STRATA_SEED").ok();
-    let seed = given.map_or_else(
-        || {
-            SystemTime::UNIX_EPOCH
-                .elapsed()
-                .unwrap()
-                .subsec_nanos()
-                .into()
-        },
-        |text| text.parse().expect("STRATA_SEED is a number"),
-    );
+    let seed = given.map_or(565_302_667, |text| {
+        text.parse().expect("STRATA_SEED is a number")
+    });
     eprintln!("STRATA_SEED={seed} replays this run");
     seed
 }

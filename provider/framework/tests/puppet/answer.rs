@@ -287,7 +287,7 @@ fn filled(dice: &mut Dice, planned: &Value, of: &Type) -> Value {
             };
             if promise
                 .as_ref()
-                .is_none_or(|promise| promise.admits(&value))
+                .is_none_or(|promise| promise.admits(&value, of))
             {
                 break value;
             }
