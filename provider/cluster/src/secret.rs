@@ -27,7 +27,11 @@ static KNOWN: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
         ),
         (r"\bxox[abprs]-[A-Za-z0-9-]{10,}", "a Slack token"),
         (r"\btskey-[a-z]+-[A-Za-z0-9]{6,}", "a Tailscale key"),
-        (r"\bsk-[A-Za-z0-9_-]{20,}", "an API key"),
+        // A capital letter is in every real one, and in no name of a node.
+        (
+            r"\bsk-[a-z0-9_-]{0,30}[A-Z][A-Za-z0-9_-]{15,}",
+            "an API key",
+        ),
         (r"\bst\.[0-9a-f-]{8,}\.[0-9a-f]{16,}", "an Infisical token"),
         (r"://[^/\s:@]+:[^/\s@]+@", "a password in a URL"),
         (r"\$ANSIBLE_VAULT;", "an Ansible vault"),
@@ -158,6 +162,7 @@ mod tests {
             "https://user:hunter2@example.org/",
             "postgres://admin:pw@db/x",
             "mZ4uT8qLx0RvB2nWk7yHs3pDf6gJc9aE",
+            "sk-proj-4dKx9QmT2vLwZr7NcY1pBhG5",
         ];
         for text in secrets {
             assert!(suspected(text).is_some(), "{text}");
@@ -173,6 +178,7 @@ mod tests {
             "example-tfstate",
             "9f0e3f3f",
             "http://127.0.0.1:43117",
+            "sk-bratislava-rack-3-board-12",
         ];
         for text in ordinary {
             assert_eq!(suspected(text), None, "{text}");
