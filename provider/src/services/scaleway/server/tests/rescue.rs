@@ -6,6 +6,19 @@ use crate::services::scaleway::order::UNUSED;
 const REBOOT: &str = "POST /baremetal/v1/zones/{zone}/servers/{id}/reboot";
 const CURRENT: &str = "nodes/w-1/host-key-current";
 
+/// Somebody boots the machine into the rescue system, past the provider.
+async fn boot_into_rescue(process: &Process, config: &BaremetalServer, state: &BaremetalServer) {
+    let cx = process.cx::<BaremetalServer>();
+    let scaleway = cx.provider.scaleway().await.unwrap();
+    let keys = config.ssh_key_ids.known().unwrap();
+    let keys: Vec<String> = keys.iter().cloned().collect();
+    scaleway
+        .client
+        .reboot_server("fr-par-2", state.id.text(), "rescue", &keys)
+        .await
+        .unwrap();
+}
+
 /// The configuration as the layers write it with `install: rescue`, for a port 22 that admits these addresses alone.
 async fn by_rescue(process: &Process, operators: &[&str]) -> BaremetalServer {
     use crate::functions::flatcar_install_script::FlatcarInstallScript;
@@ -258,15 +271,6 @@ async fn what_a_broken_run_wrote_is_started_and_not_written_again() {
     assert_eq!(state.ready, Attr::Known(true), "{}", first.warnings());
 
     // A run that ended between the note and the start.
-    let cx = first.cx::<BaremetalServer>();
-    let scaleway = cx.provider.scaleway().await.unwrap();
-    let keys: Vec<String> = config
-        .ssh_key_ids
-        .known()
-        .into_iter()
-        .flatten()
-        .cloned()
-        .collect();
     let again = BaremetalServer {
         reinstall: "once".into(),
         ..config.clone()
@@ -281,11 +285,7 @@ async fn what_a_broken_run_wrote_is_started_and_not_written_again() {
     world.no_faults().await;
     let asked = entry(&broken).await;
     let name = asked.split_whitespace().nth(2).unwrap().to_owned();
-    scaleway
-        .client
-        .reboot_server("fr-par-2", state.id.text(), "rescue", &keys)
-        .await
-        .unwrap();
+    boot_into_rescue(&first, &config, &state).await;
     note(&broken, format!("written {} {name}", state.id.text())).await;
     world.calls("").await;
     let limits = Limits::within(Duration::from_secs(1));
@@ -374,20 +374,7 @@ async fn a_disk_in_use_is_not_written() {
     assert_eq!(state.ready, Attr::Known(true), "{}", first.warnings());
     // Somebody looks at the node's disk in the rescue system while it is to be installed again.
     let cx = first.cx::<BaremetalServer>();
-    let scaleway = cx.provider.scaleway().await.unwrap();
-    let keys: Vec<String> = config
-        .ssh_key_ids
-        .known()
-        .into_iter()
-        .flatten()
-        .cloned()
-        .collect();
-    let id = state.id.text();
-    scaleway
-        .client
-        .reboot_server("fr-par-2", id, "rescue", &keys)
-        .await
-        .unwrap();
+    boot_into_rescue(&first, &config, &state).await;
     let guest = crate::ssh::rescue::Guest {
         address: state.ipv4.text().to_owned(),
         user: "rescue".into(),
