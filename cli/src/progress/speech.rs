@@ -23,7 +23,7 @@ const SPEECH: [Speech; 14] = [
         begins: None,
         created: "store entries made: {}",
         adopted: "store entries taken over: {}",
-        updated: "store entries renewed: {}",
+        updated: "store entries updated: {}",
         deleted: "store entries deleted: {}",
     },
     Speech {
