@@ -5,6 +5,7 @@
 mod folder;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use strata_lab::{Lab, Options};
@@ -32,7 +33,7 @@ resource "strata_proxmox_image" "talos" {
   for_each  = toset(["pve1", "pve2"])
   host      = each.key
   url       = "https://factory.talos.dev/image/${strata_talos_schematic.this.id}/v1.13.9/nocloud-amd64.qcow2"
-  file_name = "talos-${strata_talos_schematic.this.id}-v1.13.9-nocloud-amd64.qcow2"
+  file_name = "talos-${strata_talos_schematic.this.id}-v1.13.9-7c1f0000-0000-4000-8000-000000000000.qcow2"
 }
 resource "strata_proxmox_vm" "node" {
   for_each = { for i in range(COUNT) : "w-${i}" => i % 2 == 0 ? "pve1" : "pve2" }
@@ -255,8 +256,57 @@ async fn machines_live_and_die_with_their_configuration() {
         .map(|vm| &vm["name"])
         .collect();
     assert_eq!(names.len(), 1, "only somebody else's is left: {names:?}");
-    // The images were adopted after the state was lost, so they stay.
-    assert_eq!(left["files"].as_array().unwrap().len(), 2);
+    // They were adopted after the state was lost, and are the estate's all the same.
+    assert_eq!(left["files"], json!([]));
+}
+
+/// An image with this name.
+fn image(file: &str) -> String {
+    format!(
+        r#"
+resource "strata_talos_schematic" "this" {{
+  extensions = ["qemu-guest-agent"]
+}}
+resource "strata_proxmox_image" "talos" {{
+  host      = "pve1"
+  url       = "https://factory.talos.dev/image/${{strata_talos_schematic.this.id}}/v1.13.9/nocloud-amd64.qcow2"
+  file_name = "{file}"
+}}
+"#
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_goes_with_the_estate_that_had_it_downloaded() {
+    let space = Workspace::start().await;
+    let files = async || space.estate().await["files"].as_array().unwrap().len();
+
+    // Downloaded, and Terraform never hears of it.
+    space.write(&image(
+        "talos-v1.13.9-7c1f0000-0000-4000-8000-000000000000.qcow2",
+    ));
+    let status = "GET /api2/json/nodes/{node}/tasks/{upid}/status";
+    space.fault(status, json!({"status": {"code": 403}})).await;
+    space.terraform(&["apply", "-auto-approve"]).expect(1);
+    while files().await == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let again = space.terraform(&["apply", "-auto-approve"]).expect(0);
+    again.says("its name says that it is this estate's");
+    space.is_settled();
+    space.terraform(&["destroy", "-auto-approve"]).expect(0);
+    assert_eq!(files().await, 0, "nobody else needs it");
+
+    // Somebody else's is taken as it is, and stays.
+    space.write(&image("talos-v1.13.9.qcow2"));
+    space.apply();
+    let state = space.folder.path().join("terraform.tfstate");
+    std::fs::remove_file(state).unwrap();
+    let found = space.terraform(&["apply", "-auto-approve"]).expect(0);
+    found.says("it stays when this resource is destroyed");
+    let kept = space.terraform(&["destroy", "-auto-approve"]).expect(0);
+    kept.says("Kept Proxmox image");
+    assert_eq!(files().await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -24,6 +24,8 @@ module "talos_image" {
   source = "../modules/talos_image"
   count  = local.talos == null ? 0 : 1
 
+  owner = local.auth.owner
+
   talos = {
     version    = local.talos.version
     extensions = setunion(local.talos.extensions, local.vpn == null ? [] : ["tailscale"])

@@ -134,7 +134,13 @@ fn two_runs_at_once_make_one_cluster_of_talos_whose_state_can_be_lost() {
     project
         .bootstrap(&["destroy", "-c", path, "--yes"])
         .expect_code(0);
-    assert_eq!(vms(&lab.estate()), Vec::<Value>::new());
+    let estate = lab.estate();
+    assert_eq!(vms(&estate), Vec::<Value>::new());
+    assert_eq!(
+        estate["proxmox"]["files"],
+        json!([]),
+        "the image was adopted"
+    );
 }
 
 /// The state alone is gone: nothing is made beside what is there, and it is taken over without being touched.

@@ -1,3 +1,11 @@
+# ---- estate ----
+
+variable "owner" {
+  description = "Id of the estate, for example \"7c1f0000-0000-4000-8000-000000000000\"."
+  type        = string
+  nullable    = false
+}
+
 # ---- platform ----
 
 variable "hosts" {

@@ -1,7 +1,8 @@
 //! `strata_proxmox_image`: a file that a host fetches onto a storage. API: <https://pve.proxmox.com/pve-docs/api-viewer/#/nodes/{node}/storage/{storage}/download-url>
 //!
-//! The host downloads, not this machine. A file of that name that is there already is adopted when its checksum is right or none is given, and is then
-//! not deleted with the resource.
+//! The host downloads, not this machine. A file of that name that is there already is adopted when its checksum is right or none is given. Files have
+//! no tags: whose they are is told by their name. One with the estate's id in it is this estate's, whichever run had it downloaded; any other one that
+//! was there before stays when the resource goes.
 
 use strata_framework::{Attr, Diagnostics, Found, Limit, Of, Resource, Schema, Timeouts};
 
@@ -16,7 +17,8 @@ const NOUN: &str = "Proxmox image";
 /// A disk or ISO image on a storage of a Proxmox host.
 ///
 /// The host downloads it from `url`. Machines copy what they import (`disk.import_from` of `strata_proxmox_vm`), so an image may be replaced or deleted
-/// while they run. A file of that name that is there already is adopted with a warning, and stays when the resource is destroyed.
+/// while they run. A file of that name that is there already is adopted with a warning. It stays when the resource is destroyed, unless its name
+/// holds the `owner` of the provider: then it is this estate's, downloaded by a run that was broken off or whose state is lost, and goes with the resource.
 ///
 /// # Permissions
 ///
@@ -47,7 +49,7 @@ pub struct Image {
     #[schema(required, replace_if = is_other)]
     url: Attr<String>,
     /// Name of the file, e.g. `talos-v1.13.9.qcow2`; its ending decides what it is: `.qcow2`, `.raw`, `.vmdk`, `.ova` are disks, `.iso` and `.img`
-    /// media. Put the version into it: one file never becomes another.
+    /// media. Put the version into it: one file never becomes another. Put the estate's id into it, and the file is known to be the estate's.
     #[schema(
         required,
         replace,
@@ -159,8 +161,16 @@ impl Resource for Image {
             }
         }
         if found.is_some() {
-            cx.private().found = true;
-            cx.warn(adopted(NOUN, &volume));
+            let owner = cx.provider.owner_if_known();
+            if owner.is_some_and(|owner| planned.file_name.text().contains(owner)) {
+                cx.warn(Diagnostics::warning(
+                    format!("Adopted {NOUN} \"{volume}\""),
+                    "It was there already, and its name says that it is this estate's.",
+                ));
+            } else {
+                cx.private().found = true;
+                cx.warn(adopted(NOUN, &volume));
+            }
         }
         let made = look(proxmox, &host, &volume)
             .await

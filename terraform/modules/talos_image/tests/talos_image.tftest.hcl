@@ -5,6 +5,7 @@ mock_provider "strata" {
 }
 
 variables {
+  owner   = "7c1f0000-0000-4000-8000-000000000000"
   hosts   = ["pve1", "pve2"]
   storage = "local"
   talos   = { version = "v1.13.9", extensions = ["qemu-guest-agent"] }
@@ -22,8 +23,8 @@ run "each_host_has_the_image_of_the_schematic" {
   }
 
   assert {
-    condition     = strata_proxmox_image.this["pve1"].file_name == "talos-376567988ad3-v1.13.9-nocloud-amd64.qcow2"
-    error_message = "Its name tells schematic and version, so two versions are two files."
+    condition     = strata_proxmox_image.this["pve1"].file_name == "talos-376567988ad3-v1.13.9-nocloud-amd64-7c1f0000-0000-4000-8000-000000000000.qcow2"
+    error_message = "Its name tells schematic, version and estate: two versions are two files, and so are two estates' images."
   }
 }
 
