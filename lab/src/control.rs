@@ -211,7 +211,7 @@ async fn change_estate(
                     {\"set_up_login\": {access_token_ttl?, access_token_max_ttl?, access_token_period?, access_token_uses?, client_secret_ttl?, \
                     client_secret_uses?, refuses_address?, lockout_threshold?, lockout_seconds?, lockout_reset_seconds?}}, \
                     {\"restrict_identity\": [{deny: [describe, read_value, create, edit, delete], environment?, path?}]}, \
-                    {\"delete_vm\": vmid}, {\"change_vm\": {vmid, option, value}}, {\"delete_file\": {host, volume}}, {\"connect_host\": {host, online}}, \
+                    {\"delete_vm\": vmid}, {\"make_template\": {vmid, host}}, {\"change_vm\": {vmid, option, value}}, {\"delete_file\": {host, volume}}, {\"connect_host\": {host, online}}, \
                     \"renew_certificate\", {\"set_headscale_version\": \"0.26\"}, {\"add_vpn_node\": name}, {\"delete_vpn_node\": name}, {\"delete_vpn_user\": name}, \"expire_vpn_api_key\"";
     let change: Change = parse_body(&body, accepted)?;
     control.estate.change(change)?;

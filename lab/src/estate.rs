@@ -107,6 +107,13 @@ pub enum Change {
     RestrictIdentity(Vec<Denial>),
     /// A virtual machine on Proxmox.
     DeleteVm(u32),
+    /// A template of a virtual machine on Proxmox, with a disk of 10 GiB, as somebody made it by hand.
+    MakeTemplate {
+        /// Its number.
+        vmid: u32,
+        /// Host.
+        host: String,
+    },
     /// An option of a virtual machine; an empty value takes it away.
     ChangeVm {
         /// Its number.
@@ -287,6 +294,10 @@ impl Estate {
             Change::DeleteVm(vmid) => {
                 let done = self.proxmox.vanish(vmid);
                 nothing("virtual machine", vmid.to_string(), done)
+            }
+            Change::MakeTemplate { vmid, host } => {
+                let done = self.proxmox.make_template(vmid, &host);
+                nothing("host, or free number", format!("{host} {vmid}"), done)
             }
             Change::ChangeVm {
                 vmid,

@@ -260,6 +260,51 @@ async fn machines_live_and_die_with_their_configuration() {
     assert_eq!(left["files"], json!([]));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_is_cloned_from_a_template() {
+    let space = Workspace::start().await;
+    let clone = |full: &str, size: usize| {
+        format!(
+            r#"
+resource "strata_proxmox_vm" "node" {{
+  node    = "w-1"
+  host    = "pve1"
+  name    = "home-w-1"
+  cores   = 2
+  memory  = 4096
+  clone   = {{ vm_id = 9000{full} }}
+  disk    = {{ storage = "local-lvm", size = {size} }}
+  network = {{ bridge = "vmbr0" }}
+}}
+"#
+        )
+    };
+    space.write(&clone("", 20));
+    let none = space.terraform(&["plan"]).expect(1);
+    none.says("Machine 9000 cannot be cloned as \"home-w-1\"");
+    let template = json!({"make_template": {"vmid": 9000, "host": "pve1"}});
+    space.change(template).await;
+
+    // The clone is made, and the run ends before it has tags.
+    let set = "PUT /api2/json/nodes/{node}/qemu/{vmid}/config";
+    space.fault(set, json!({"status": {"code": 403}})).await;
+    space.terraform(&["apply", "-auto-approve"]).expect(1);
+    let again = space.terraform(&["apply", "-auto-approve"]).expect(0);
+    again.says("1 added, 0 changed, 0 destroyed");
+    space.is_settled();
+    assert_eq!(space.estate().await["created"], 1, "cloned once");
+
+    // Another way to clone would have mattered then: it is written down, and nothing is made again.
+    space.write(&clone(", full = false", 30));
+    let grown = space.terraform(&["apply", "-auto-approve"]).expect(0);
+    grown.says("0 added, 1 changed, 0 destroyed");
+    space.is_settled();
+    space.terraform(&["destroy", "-auto-approve"]).expect(0);
+    let left = space.estate().await;
+    let left = left["vms"].as_array().unwrap();
+    assert_eq!(left.len(), 1, "the template: {left:?}");
+}
+
 /// An image with this name.
 fn image(file: &str) -> String {
     format!(

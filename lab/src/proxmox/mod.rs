@@ -207,6 +207,34 @@ impl Proxmox {
         gone.is_some()
     }
 
+    /// Makes a template by hand.
+    pub fn make_template(&self, vmid: u32, host: &str) -> bool {
+        if !HOSTS.contains(&host) || self.state().vms.contains_key(&vmid) {
+            return false;
+        }
+        let mut vm = Vm {
+            node: host.to_owned(),
+            template: true,
+            ..Vm::default()
+        };
+        let options = [
+            ("name", "base"),
+            ("tags", "golden"),
+            ("memory", "1024"),
+            ("scsihw", "virtio-scsi-single"),
+            ("scsi0", "local-lvm:10"),
+            ("net0", "virtio,bridge=vmbr0"),
+            ("boot", "order=scsi0"),
+        ];
+        for (name, value) in options {
+            let value = Self::settle_option(vmid, &mut vm, name, value);
+            vm.options
+                .insert(name.to_owned(), value.replace(":vm-", ":base-"));
+        }
+        self.state().vms.insert(vmid, vm);
+        true
+    }
+
     /// Sets an option behind everybody's back; an empty value takes it away.
     pub fn meddle(&self, vmid: u32, option: &str, value: &str) -> bool {
         let change = |vm: &mut Vm| {

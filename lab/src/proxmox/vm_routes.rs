@@ -340,22 +340,36 @@ pub(super) fn resize(proxmox: &Proxmox, call: &mut Call) -> Result<Value, Refusa
     Ok(proxmox.fork(call, work, effect, |_| {}))
 }
 
-/// `POST /nodes/{node}/qemu/{vmid}/clone`: a full one, on the same host.
+/// `POST /nodes/{node}/qemu/{vmid}/clone`. Disks are on storage of the host's own, so another host cannot be the target.
 pub(super) fn clone(proxmox: &Proxmox, call: &mut Call) -> Result<Value, Refusal> {
     let (vmid, vm) = proxmox.vm(call)?;
     let new = call.number::<u32>("newid")?;
     let new = new.ok_or_else(|| super::call::missing("newid"))?;
     let name = call.take("name");
+    let description = call.take("description");
     let pool = call.take("pool");
+    let target = call.take("target");
+    let storage = call.take("storage");
     let full = call.flag("full")?.unwrap_or(!vm.template);
-    if !full && call.take("storage").is_some() {
+    call.finish()?;
+    if !full && storage.is_some() {
         return Err(Refusal::parameter(
             "storage",
             "parameter 'storage' not allowed for linked clones",
         ));
     }
-    call.take("storage");
-    call.finish()?;
+    if let Some(storage) = storage.filter(|storage| storage != super::storage::DISKS) {
+        return Err(Refusal::died(format!("storage '{storage}' does not exist")));
+    }
+    if !full && !vm.template {
+        return Err(Refusal::died(
+            "Linked clone feature is not supported for drive 'scsi0'",
+        ));
+    }
+    if let Some(target) = target.filter(|target| *target != vm.node) {
+        let error = format!("can't clone VM to node '{target}' (VM uses local storage)");
+        return Err(Refusal::died(error));
+    }
     proxmox.allow_vm(call, vmid, vm.pool.as_deref(), "VM.Clone")?;
     proxmox.allow_vm(call, new, pool.as_deref(), "VM.Allocate")?;
     vm.unlocked()?;
@@ -389,6 +403,7 @@ pub(super) fn clone(proxmox: &Proxmox, call: &mut Call) -> Result<Value, Refusal
         };
         for (option, value) in &mut copy.options {
             *value = value.replace(&format!("vm-{vmid}-"), &format!("vm-{new}-"));
+            *value = value.replace(&format!("base-{vmid}-"), &format!("vm-{new}-"));
             if option == "net0" {
                 *value = Property::parse(value)
                     .parts
@@ -408,8 +423,10 @@ pub(super) fn clone(proxmox: &Proxmox, call: &mut Call) -> Result<Value, Refusal
             copy.options.remove(once);
         }
         fill(proxmox, &mut copy);
-        if let Some(name) = name {
-            copy.options.insert("name".into(), name);
+        let name = name.unwrap_or_else(|| format!("Copy-of-{}", vm.name(vmid)));
+        copy.options.insert("name".into(), name);
+        if let Some(description) = description {
+            copy.options.insert("description".into(), description);
         }
         proxmox.state().vms.insert(new, copy);
         Ok(Vec::new())

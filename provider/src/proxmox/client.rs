@@ -148,6 +148,13 @@ impl Client {
         task(&envelope.data, "POST qemu")
     }
 
+    /// Starts cloning a machine. Not idempotent: see `order`.
+    pub async fn clone(&self, node: &str, vmid: u32, copy: &Parameters) -> Result<String, Error> {
+        let path = format!("nodes/{node}/qemu/{vmid}/clone");
+        let envelope: Envelope<Value> = self.http.post(path).json(copy).send().await?;
+        task(&envelope.data, "POST clone")
+    }
+
     /// Options of a machine, with what waits for its next start; `None` when it is not on that host.
     pub async fn config(&self, node: &str, vmid: u32) -> Result<Option<Config>, Error> {
         let path = format!("nodes/{node}/qemu/{vmid}/config");

@@ -1,4 +1,5 @@
-//! Who a machine belongs to: tags with the cluster, the owner and the node. Tags of Proxmox have small letters and no `=`.
+//! Who a machine belongs to: tags with the cluster, the owner and the node. Tags of Proxmox have small letters and no `=`. A clone comes with the
+//! tags of its source, so until it has its own a line of its description says the same.
 
 use super::wire::Machine;
 
@@ -42,6 +43,16 @@ impl Marks {
             owner: value(OWNER).unwrap_or_default(),
             node: value(NODE).unwrap_or_default(),
         })
+    }
+
+    /// The marks as a line of a description.
+    pub fn line(&self) -> String {
+        self.tags().join(" ")
+    }
+
+    /// The marks in a description, if a cluster's are.
+    pub fn in_description(text: &str) -> Option<Self> {
+        text.lines().find_map(Self::among)
     }
 
     /// The marks of a machine.

@@ -31,10 +31,28 @@ pub struct Order<'a> {
     pub marks: &'a Marks,
     /// On which host.
     pub host: &'a str,
+    /// Its name.
+    pub name: &'a str,
     /// Its number, if it matters.
     pub vm_id: Option<u32>,
-    /// Its options, with the tags of `marks`.
-    pub options: Parameters,
+    /// How it is made.
+    pub way: Way,
+}
+
+/// How a machine is made.
+#[derive(Debug, Clone)]
+pub enum Way {
+    /// With these options, among them the tags of the marks.
+    New(Parameters),
+    /// As a clone of a machine, with these parameters, among them the marks as description.
+    Clone {
+        /// Host of the source.
+        host: String,
+        /// Its number.
+        vm_id: u32,
+        /// The call's parameters.
+        parameters: Parameters,
+    },
 }
 
 /// What an order came to.
@@ -93,13 +111,13 @@ enum Outcome {
 impl Proxmox {
     /// Finds the machine with these marks, or makes it.
     pub async fn place(&self, limits: &impl Bounded, order: &Order<'_>) -> Result<Placed, Refused> {
-        if let Some(machine) = self.find(limits, order.marks).await? {
+        if let Some(machine) = self.find(limits, order.marks, order.name).await? {
             return Ok(Placed::Adopted(machine));
         }
         let (mut taken, mut lost) = (0, 0);
         loop {
             match self.order_once(limits, order).await? {
-                Outcome::Made(id) => return self.settle(limits, order.marks, id).await,
+                Outcome::Made(id) => return self.settle(limits, order, id).await,
                 Outcome::Taken => {
                     if let Some(id) = order.vm_id {
                         return Err(Refused::Taken(id));
@@ -130,10 +148,23 @@ impl Proxmox {
             Some(id) => id,
             None => self.client.next_id().await?,
         };
-        let mut options = order.options.clone();
-        options.insert("vmid", id.to_string());
         let _making = Making::begin(self, id);
-        let answer = self.client.create(order.host, &options).await;
+        let answer = match &order.way {
+            Way::New(options) => {
+                let mut options = options.clone();
+                options.insert("vmid", id.to_string());
+                self.client.create(order.host, &options).await
+            }
+            Way::Clone {
+                host,
+                vm_id,
+                parameters,
+            } => {
+                let mut parameters = parameters.clone();
+                parameters.insert("newid", id.to_string());
+                self.client.clone(host, *vm_id, &parameters).await
+            }
+        };
         // From here on the number is taken, or was refused.
         drop(turn);
         let error = match answer {
@@ -153,11 +184,15 @@ impl Proxmox {
                 if !matches!(error, Error::Unfinished { .. }) =>
             {
                 tracing::warn!(id, %error, "no verdict on the order; looking for its number");
-                match self.look_for(limits, id).await? {
-                    Some(machine) if belongs(&machine, order.marks) => Ok(Outcome::Made(id)),
-                    Some(_) => Ok(Outcome::Taken),
-                    None => Ok(Outcome::Lost(error)),
-                }
+                let Some(machine) = self.look_for(limits, id).await? else {
+                    return Ok(Outcome::Lost(error));
+                };
+                let marks = self.marks_of(&machine, order.name).await?;
+                Ok(if marks.is_some_and(|found| found.matches(order.marks)) {
+                    Outcome::Made(id)
+                } else {
+                    Outcome::Taken
+                })
             }
             _ => Err(error.into()),
         }
@@ -203,17 +238,34 @@ impl Proxmox {
         tokio::time::sleep(self.client.scaled(Duration::from_secs(seconds))).await;
     }
 
-    /// Finds the machine with these marks. Makes nothing.
+    /// Finds the machine with these marks, which has this name if it has no tags yet. Makes nothing.
     pub async fn find(
         &self,
         limits: &impl Bounded,
         marks: &Marks,
+        name: &str,
     ) -> Result<Option<Machine>, Refused> {
-        let ours = self.ours(limits, marks).await?;
+        let ours = self.ours(limits, marks, name).await?;
         self.oldest(ours).await
     }
 
-    async fn ours(&self, limits: &impl Bounded, marks: &Marks) -> Result<Vec<Machine>, Refused> {
+    /// Whose a machine is.
+    async fn marks_of(&self, machine: &Machine, name: &str) -> Result<Option<Marks>, Error> {
+        if machine.name != name || Marks::of(machine).is_some() {
+            return Ok(Marks::of(machine));
+        }
+        // A clone that a run did not live to give its tags.
+        let config = self.client.config(&machine.node, machine.vmid).await?;
+        let description = config.and_then(|config| config.text("description"));
+        Ok(description.and_then(|text| Marks::in_description(&text)))
+    }
+
+    async fn ours(
+        &self,
+        limits: &impl Bounded,
+        marks: &Marks,
+        name: &str,
+    ) -> Result<Vec<Machine>, Refused> {
         let own: Vec<u32> = {
             let making = self.making.lock().expect("no panic while held");
             making.iter().copied().collect()
@@ -224,7 +276,7 @@ impl Proxmox {
             .await?;
         let mut ours = Vec::new();
         for machine in machines {
-            let Some(found) = Marks::of(&machine) else {
+            let Some(found) = self.marks_of(&machine, name).await? else {
                 continue;
             };
             if found.cluster != marks.cluster.to_lowercase() {
@@ -265,10 +317,10 @@ impl Proxmox {
     async fn settle(
         &self,
         limits: &impl Bounded,
-        marks: &Marks,
+        order: &Order<'_>,
         id: u32,
     ) -> Result<Placed, Refused> {
-        let ours = self.ours(limits, marks).await?;
+        let ours = self.ours(limits, order.marks, order.name).await?;
         let made = ours.iter().find(|machine| machine.vmid == id).cloned();
         let made = made.ok_or(Error::NoMachine(id))?;
         match self.oldest(ours).await? {
@@ -286,10 +338,6 @@ impl Proxmox {
             _ => Ok(Placed::Made(made)),
         }
     }
-}
-
-fn belongs(machine: &Machine, marks: &Marks) -> bool {
-    Marks::of(machine).is_some_and(|found| found.matches(marks))
 }
 
 /// Notes that this process is making a machine, while it does.

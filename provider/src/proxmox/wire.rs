@@ -27,6 +27,15 @@ pub struct Machine {
     /// Its pool.
     #[serde(default)]
     pub pool: Option<String>,
+    /// Whether it is there to be cloned, and never runs.
+    #[serde(default, deserialize_with = "flag")]
+    pub template: bool,
+}
+
+/// `1`, `"1"` or `true`.
+fn flag<'de, D: serde::Deserializer<'de>>(input: D) -> Result<bool, D::Error> {
+    let value = Value::deserialize(input)?;
+    Ok(value == 1 || value == "1" || value == true)
 }
 
 impl Machine {

@@ -3,6 +3,7 @@
 //! Made stopped, by `order`, so at most once; whoever delivers its configuration starts it. What only counts at creation never replaces a machine (FN29). `options` holds the mapping.
 
 mod options;
+mod original;
 
 #[cfg(test)]
 mod tests;
@@ -17,9 +18,12 @@ use crate::provider::Strata;
 use crate::proxmox::client::Parameters;
 use crate::proxmox::delivery::Guest;
 use crate::proxmox::error::{Class, Error};
-use crate::proxmox::order::{Order, Placed, Refused};
+use crate::proxmox::order::{Order, Placed, Refused, Way};
 use crate::proxmox::wire::{Config, Machine};
 use crate::proxmox::{Marks, Proxmox, marks, task};
+
+pub use self::original::Original;
+use self::original::Unfit;
 
 const NOUN: &str = "Proxmox machine";
 
@@ -29,9 +33,12 @@ const NOUN: &str = "Proxmox machine";
 /// a lost reply or a lost state, is adopted with a warning. It is made stopped, with an empty drive `ide2`: `strata_talos_machine` puts the configuration into the drive and
 /// starts it. Whether it runs is nobody's concern here.
 ///
+/// With `clone` it begins as a clone of a machine or a template, and has that one's disks and whatever else is not said here. Tags come with the source, so until a clone has its own
+/// a line of its description holds the marks: a clone that a run did not live to finish is found by it, and taken on.
+///
 /// Name, cores, memory, network, pool and the rest change in place, a disk grows. A machine that runs takes cores, memory and agent at its next
-/// cold start; the apply says so. Number, host, storage and image only count when it is made: another number, host or storage is refused,
-/// another image is written down, and none of them replaces a machine. A machine of the same number with another SMBIOS uuid and without the marks is
+/// cold start; the apply says so. Number, host, storage, image and source only count when it is made: another number, host or storage is refused,
+/// another image or source is written down, and none of them replaces a machine. A machine of the same number with another SMBIOS uuid and without the marks is
 /// somebody else's: ours is gone, and the next apply makes one under another number.
 ///
 /// # Permissions
@@ -39,12 +46,14 @@ const NOUN: &str = "Proxmox machine";
 /// A token with `VM.Allocate`, `VM.Audit`, `VM.PowerMgmt`, `VM.Config.CDROM`, `VM.Config.CPU`, `VM.Config.Disk`, `VM.Config.HWType`,
 /// `VM.Config.Memory`, `VM.Config.Network` and `VM.Config.Options` on `/vms` or the pool, `Datastore.AllocateSpace` and `Datastore.Audit` on the storages and `SDN.Use` on
 /// `/sdn/zones/localnetwork/<bridge>` ([reference](https://pve.proxmox.com/pve-docs/chapter-pveum.html#pveum_permission_management)), with `pool` also
-/// `Pool.Allocate`; in `PROXMOX_VE_API_TOKEN` or the store entry `proxmox/api_token`.
+/// `Pool.Allocate`, with `clone` also `VM.Clone` on `/vms/<source>`; in `PROXMOX_VE_API_TOKEN` or the store entry `proxmox/api_token`.
 ///
 /// # Errors
 ///
 /// - "belongs to a cluster of the same name with another owner": another estate uses this cluster's name; nothing was made.
 /// - "is taken by a machine without our marks": choose another `vm_id`, or none.
+/// - "cannot be cloned as ...": the source is not there or belongs to a cluster, has no disk `scsi0`, has a larger one, or is no template and `full` is false. At plan time
+///   where the API answers; nothing was made.
 /// - "Cannot adopt ...": `STRATA_ADOPT` is set and no machine carries the marks; nothing was made.
 /// - "Cannot move ...": `host` or `disk.storage` changed. Migrate the machine or move the disk in Proxmox, then write down where it is.
 /// - "Its protection is on": apply with `protected = false` first, or lift the protection in Proxmox.
@@ -81,6 +90,9 @@ pub struct VirtualMachine {
     /// Whether the host starts it when the host starts.
     #[schema(default = true)]
     on_boot: Attr<bool>,
+    /// Machine or template to clone. Counts when the machine is made; another one is written down later. Without it the machine gets a disk of its own.
+    #[schema(optional, recorded)]
+    clone: Attr<Original>,
     /// Its disk.
     #[schema(required)]
     disk: Attr<Disk>,
@@ -233,6 +245,17 @@ impl Resource for VirtualMachine {
     const SUBCATEGORY: &'static str = "Proxmox";
     const TIMEOUTS: Limit = Limit::minutes(20, 2, 10, 10);
 
+    fn validate(config: &Self, found: &mut Diagnostics) {
+        let disk = config.disk.known();
+        if !config.clone.is_null() && disk.is_some_and(|disk| !disk.import_from.is_null()) {
+            let at = Path::of("disk").attribute("import_from");
+            found.merge(Diagnostics::invalid(
+                at,
+                "A clone has its source's disks: write `clone` or `import_from`.",
+            ));
+        }
+    }
+
     async fn plan(
         cx: &Of<'_, Self>,
         change: Change<'_, Self>,
@@ -243,6 +266,14 @@ impl Resource for VirtualMachine {
             let owner = cx.provider.owner_if_known();
             if owner.is_some_and(|owner| prior.owner.text() != owner) {
                 planned.state.owner = Attr::Unknown;
+            }
+        } else if !planned.state.clone.is_null()
+            && let Ok(proxmox) = cx.provider.proxmox().await
+        {
+            // What cannot be asked now is asked again before anything is made.
+            match planned.state.source(proxmox).await {
+                Err(Unfit::Api(_)) | Ok(_) => {}
+                Err(Unfit::Source(found)) => return Err(*found),
             }
         }
         Ok(planned)
@@ -256,7 +287,7 @@ impl Resource for VirtualMachine {
             planned.name.text().to_owned(),
         );
         let placed = if cx.provider.only_adopts() {
-            let found = proxmox.find(cx, &marks).await;
+            let found = proxmox.find(cx, &marks, &name).await;
             found
                 .map_err(|refused| not_placed(&name, &refused))?
                 .map(Placed::Adopted)
@@ -268,11 +299,20 @@ impl Resource for VirtualMachine {
                     .left("No machine was made.")
                 })?
         } else {
+            let way = match planned.source(proxmox).await {
+                Ok(Some(source)) => planned.cloning(&marks, &source),
+                Ok(None) => Way::New(planned.creation(&marks)),
+                Err(Unfit::Source(found)) => return Err(found.left("No machine was made.")),
+                Err(Unfit::Api(error)) => {
+                    return Err(not_placed(&name, &Refused::Api(error)));
+                }
+            };
             let order = Order {
                 marks: &marks,
                 host: &host,
+                name: &name,
                 vm_id: planned.vm_id.known().copied(),
-                options: planned.creation(&marks),
+                way,
             };
             let placed = proxmox.place(cx, &order).await;
             placed.map_err(|refused| not_placed(&name, &refused))?

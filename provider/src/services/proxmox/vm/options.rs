@@ -89,6 +89,9 @@ impl VirtualMachine {
         if config.text(CARD).as_ref() != Some(&card) {
             change.insert(CARD, card);
         }
+        if config.text(DRIVE).is_none() {
+            change.insert(DRIVE, EMPTY.to_owned());
+        }
         if let Some(tags) = tags(marks, config.text("tags").as_deref().unwrap_or_default()) {
             change.insert("tags", tags);
         }

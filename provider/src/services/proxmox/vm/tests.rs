@@ -1,3 +1,4 @@
+use serde_json::json;
 use strata_framework::Harness;
 
 use super::*;
@@ -13,6 +14,7 @@ fn wanted(node: &str) -> VirtualMachine {
         memory: Attr::Known(8192),
         pool: Attr::Null,
         on_boot: Attr::Known(true),
+        clone: Attr::Null,
         disk: Attr::Known(Disk {
             storage: "local-lvm".into(),
             size: Attr::Known(40),
@@ -412,4 +414,179 @@ async fn a_configuration_is_delivered_once_and_withdrawn_without_a_trace() {
         .unwrap_err();
     VirtualMachine::delete(&process.cx(), state).await.unwrap();
     assert_eq!(machines(&world).await.len(), 0);
+}
+
+/// The same as a clone of machine 9000.
+fn cloned(node: &str) -> VirtualMachine {
+    VirtualMachine {
+        clone: Attr::Known(Original {
+            vm_id: Attr::Known(9000),
+            full: Attr::Known(true),
+        }),
+        ..wanted(node)
+    }
+}
+
+async fn create(
+    process: &Harness<Strata>,
+    wanted: VirtualMachine,
+) -> Result<VirtualMachine, Diagnostics> {
+    Box::pin(VirtualMachine::create(
+        &process.cx(),
+        wanted.clone(),
+        wanted,
+    ))
+    .await
+}
+
+#[tokio::test]
+async fn a_clone_keeps_what_is_not_said_and_gets_marks_of_its_own() {
+    let world = World::start().await;
+    let process: Harness<Strata> = Harness::new(world.provider("estate-1").await);
+    world
+        .change(json!({"make_template": {"vmid": 9000, "host": "pve1"}}))
+        .await;
+    let state = create(&process, cloned("cp-1")).await.unwrap();
+    assert_eq!(read(&process, &state).await.unwrap(), state);
+    assert_eq!(state.owner, "estate-1".into());
+    let vms = machines(&world).await;
+    assert_eq!(vms.len(), 2, "{vms:?}");
+    let made = vms.iter().find(|vm| vm["vmid"] != 9000).unwrap();
+    let option = |name: &str| made["options"][name].to_string();
+    assert!(option("tags").contains("golden"), "{made}");
+    assert!(option("tags").contains("strata-node-cp-1"), "{made}");
+    assert!(option("scsi0").contains("size=40G"), "{made}");
+    assert!(option("ide2").contains("none,media=cdrom"), "{made}");
+    assert_eq!(option("memory"), "\"8192\"");
+
+    // A linked one, which the template's storage has room for at once.
+    let mut linked = cloned("cp-2");
+    linked.clone.known_mut().unwrap().full = Attr::Known(false);
+    let linked = create(&process, linked).await.unwrap();
+    assert_ne!(linked.uuid, state.uuid);
+    for state in [state, linked] {
+        VirtualMachine::delete(&process.cx(), state).await.unwrap();
+    }
+    let left = machines(&world).await;
+    assert_eq!(left.len(), 1, "the template stays: {left:?}");
+}
+
+#[tokio::test]
+async fn a_clone_is_made_once_whatever_is_lost() {
+    let world = World::start().await;
+    world
+        .change(json!({"make_template": {"vmid": 9000, "host": "pve1"}}))
+        .await;
+    let clone = "POST /api2/json/nodes/{node}/qemu/{vmid}/clone";
+    let set = "PUT /api2/json/nodes/{node}/qemu/{vmid}/config";
+    let status = "GET /api2/json/nodes/{node}/tasks/{upid}/status";
+    let locked = "{\"data\":null,\"message\":\"VM is locked (backup)\\n\"}";
+    for (target, fault, comes_by_itself) in [
+        (clone, json!("lose_reply"), true),
+        (clone, json!("disconnect"), true),
+        (
+            clone,
+            json!({"status": {"code": 500, "body": locked}}),
+            true,
+        ),
+        ("GET /api2/json/cluster/nextid", json!("take_next_id"), true),
+        // A run that ends before the clone has its tags.
+        (set, json!({"status": {"code": 403}}), false),
+        (status, json!({"status": {"code": 403}}), false),
+    ] {
+        let what = format!("{target} {fault}");
+        let process: Harness<Strata> = Harness::new(world.provider("estate-1").await);
+        let before = machines(&world).await.len();
+        world.fault("proxmox", target, fault.clone()).await;
+        let first = create(&process, cloned("cp-1")).await;
+        assert!(world.all_faults_happened().await, "{what}");
+        assert_eq!(first.is_ok(), comes_by_itself, "{what}: {first:?}");
+        let state = match first {
+            Ok(state) => state,
+            Err(_) => create(&process, cloned("cp-1")).await.unwrap(),
+        };
+        let others = usize::from(fault == "take_next_id");
+        assert_eq!(machines(&world).await.len(), before + 1 + others, "{what}");
+        assert_eq!(read(&process, &state).await.unwrap(), state, "{what}");
+        VirtualMachine::delete(&process.cx(), state).await.unwrap();
+    }
+
+    // What the worker says is in the error, and nothing is left of it.
+    let process: Harness<Strata> = Harness::new(world.provider("estate-1").await);
+    let before = machines(&world).await.len();
+    let full = json!({"task_error": {"text": "no space left on device"}});
+    world.fault("proxmox", clone, full).await;
+    let refused = create(&process, cloned("cp-1")).await.unwrap_err();
+    assert!(refused.to_string().contains("no space left"), "{refused}");
+    assert_eq!(machines(&world).await.len(), before);
+}
+
+#[tokio::test]
+async fn what_cannot_become_the_machine_is_not_cloned() {
+    let world = World::start().await;
+    let process: Harness<Strata> = Harness::new(world.provider("estate-1").await);
+    world
+        .change(json!({"make_template": {"vmid": 9000, "host": "pve1"}}))
+        .await;
+    let node = create(&process, wanted("cp-1")).await.unwrap();
+    let before = machines(&world).await.len();
+    let from = |vm_id: u32, full: bool| {
+        let mut wanted = cloned("cp-2");
+        wanted.clone = Attr::Known(Original {
+            vm_id: Attr::Known(vm_id),
+            full: Attr::Known(full),
+        });
+        wanted
+    };
+    let mut small = from(9000, true);
+    small.disk.known_mut().unwrap().size = Attr::Known(8);
+    let mut elsewhere = from(9000, false);
+    elsewhere.disk.known_mut().unwrap().storage = "ceph".into();
+    for (wanted, words) in [
+        (from(9001, true), "There is no such machine"),
+        (
+            from(*node.vm_id.known().unwrap(), true),
+            "It is node cp-1 of cluster",
+        ),
+        (small, "Its disk has 10 GiB and cannot shrink to 8"),
+        (elsewhere, "which is local-lvm and not ceph"),
+    ] {
+        let planned = Planned {
+            state: wanted.clone(),
+            replace: Vec::new(),
+        };
+        let change = Change::Create { config: &wanted };
+        let at_plan = VirtualMachine::plan(&process.cx(), change, planned).await;
+        let at_plan = at_plan.unwrap_err().to_string();
+        assert!(at_plan.contains(words), "{at_plan}");
+        let refused = create(&process, wanted).await.unwrap_err().to_string();
+        assert!(refused.contains(words), "{refused}");
+    }
+    world
+        .change(json!({"change_vm": {"vmid": 9000, "option": "scsi0", "value": ""}}))
+        .await;
+    let refused = create(&process, from(9000, true)).await.unwrap_err();
+    assert!(
+        refused.to_string().contains("has no disk scsi0"),
+        "{refused}"
+    );
+    world.change(json!({"delete_vm": 9000})).await;
+    let option = json!({"vmid": node.vm_id.known().unwrap(), "option": "tags", "value": "golden"});
+    world.change(json!({"change_vm": option})).await;
+    let linked = from(*node.vm_id.known().unwrap(), false);
+    let refused = create(&process, linked).await.unwrap_err().to_string();
+    assert!(
+        refused.contains("linked clones are made of templates only"),
+        "{refused}"
+    );
+    assert_eq!(machines(&world).await.len(), before - 1, "nothing was made");
+
+    let mut both = cloned("cp-2");
+    both.disk.known_mut().unwrap().import_from = "local:import/x.qcow2".into();
+    let mut found = Diagnostics::default();
+    VirtualMachine::validate(&both, &mut found);
+    assert!(
+        found.to_string().contains("`clone` or `import_from`"),
+        "{found}"
+    );
 }
