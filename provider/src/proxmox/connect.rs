@@ -70,3 +70,99 @@ pub fn in_lab(environment: &Environment) -> Option<(String, Trust)> {
         .map_or(Trust::System, |pem| Trust::Authority(pem.to_owned()));
     Some((url, trust))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use strata_framework::Attr;
+
+    use super::*;
+    use crate::configuration::ProxmoxConfiguration;
+    use crate::lab_test::World;
+    use crate::provider::Strata;
+    use crate::provider::tests::configuration;
+
+    /// The fingerprint that the host shows of what it serves.
+    async fn shown(client: &Client) -> String {
+        let hosts: Vec<Value> = client.get("nodes").await.unwrap();
+        hosts[0]["ssl_fingerprint"].as_str().unwrap().to_owned()
+    }
+
+    #[tokio::test]
+    async fn nobody_is_talked_to_who_is_not_believed() {
+        let world = World::start().await;
+        let environment = world.environment().await;
+        let (url, authority) = in_lab(&environment).unwrap();
+        let token = Secret::new(environment.get("PROXMOX_VE_API_TOKEN").unwrap().to_owned());
+        let client = |trust: &Trust| connect(&environment, &url, trust, &token).unwrap();
+        let before = shown(&client(&authority)).await;
+        let plain = before.replace(':', "").to_lowercase();
+        let stranger = ["AB"; 32].join(":");
+        let elsewhere = World::start().await;
+        let (_, other) = in_lab(&elsewhere.environment().await).unwrap();
+        assert_ne!(other, authority);
+
+        for (trust, is_believed) in [
+            (Trust::Pins(vec![before.clone()]), true),
+            (Trust::Pins(vec![stranger.clone(), plain]), true),
+            (Trust::Pins(vec![stranger]), false),
+            (other, false),
+            (Trust::System, false),
+        ] {
+            let answer = client(&trust).version().await;
+            assert_eq!(answer.is_ok(), is_believed, "{trust:?}: {answer:?}");
+            if let Err(error) = answer {
+                let chain = strata_framework::Diagnostics::failed("ask", "host", &url, &error);
+                assert!(chain.to_string().contains("certificate"), "{chain}");
+            }
+        }
+
+        // The host renews its certificate: its CA goes on, a pin does not unless it was named before.
+        world.change(json!("renew_certificate")).await;
+        let after = shown(&client(&authority)).await;
+        assert_ne!(after, before);
+        let old = Trust::Pins(vec![before.clone()]);
+        assert!(client(&old).version().await.is_err());
+        let both = Trust::Pins(vec![before, after]);
+        assert!(client(&both).version().await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn the_block_of_the_provider_says_who_is_believed() {
+        let world = World::start().await;
+        let lab = world.environment().await;
+        let (url, trust) = in_lab(&lab).unwrap();
+        let Trust::Authority(pem) = &trust else {
+            panic!("the lab has a CA of its own");
+        };
+        let token = Secret::new(lab.get("PROXMOX_VE_API_TOKEN").unwrap().to_owned());
+        let pin = shown(&connect(&lab, &url, &trust, &token).unwrap()).await;
+        let root = world.folder.path();
+        std::fs::write(root.join("pve-root-ca.pem"), pem).unwrap();
+        let ask = async |ca_file: Option<&str>, pins: &[String]| {
+            let mut configuration = configuration(root, "estate-1");
+            // The lab's hosts, as if they were anybody's.
+            configuration.lab = Attr::Known(false);
+            configuration.proxmox = Attr::Known(ProxmoxConfiguration {
+                url: Attr::Known(url.clone()),
+                ca_file: Attr::from(ca_file.map(str::to_owned)),
+                fingerprints: Attr::Known(pins.to_vec()),
+            });
+            let provider = Strata::in_environment(configuration, world.environment().await);
+            let proxmox = provider
+                .proxmox()
+                .await
+                .map_err(|error| error.to_string())?;
+            let version = proxmox.client.version().await;
+            version.map_err(|error| error.to_string())
+        };
+        assert!(ask(Some("pve-root-ca.pem"), &[]).await.is_ok());
+        assert!(ask(None, std::slice::from_ref(&pin)).await.is_ok());
+        assert!(ask(None, &[]).await.is_err());
+        // Then nothing else is trusted.
+        let stranger = ["AB"; 32].join(":");
+        assert!(ask(Some("pve-root-ca.pem"), &[stranger]).await.is_err());
+        let missing = ask(Some("missing.pem"), &[]).await.unwrap_err();
+        assert!(missing.contains("missing.pem"), "{missing}");
+    }
+}
