@@ -114,7 +114,7 @@ pub enum Change {
         /// Host.
         host: String,
     },
-    /// An option of a virtual machine; an empty value takes it away.
+    /// An option of a virtual machine, or its `lock`; an empty value takes it away.
     ChangeVm {
         /// Its number.
         vmid: u32,

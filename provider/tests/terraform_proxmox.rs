@@ -5,6 +5,8 @@
 mod folder;
 
 use std::collections::BTreeMap;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -78,8 +80,13 @@ struct Workspace {
 
 impl Workspace {
     async fn start() -> Self {
+        Self::at(300.0).await
+    }
+
+    /// At this speed a clone takes `20 / speed` seconds.
+    async fn at(speed: f64) -> Self {
         let lab = Lab::start(Options {
-            speed: 300.0,
+            speed,
             ..Options::default()
         });
         let lab = lab.await.unwrap();
@@ -303,6 +310,133 @@ resource "strata_proxmox_vm" "node" {{
     let left = space.estate().await;
     let left = left["vms"].as_array().unwrap();
     assert_eq!(left.len(), 1, "the template: {left:?}");
+}
+
+/// A clone of machine 9000, with these lines more.
+fn clone(lines: &str) -> String {
+    format!(
+        r#"
+resource "strata_proxmox_vm" "node" {{
+  node    = "w-1"
+  host    = "pve1"
+  name    = "home-w-1"
+  cores   = 2
+  memory  = 4096
+  clone   = {{ vm_id = 9000 }}
+  disk    = {{ storage = "local-lvm", size = 20 }}
+  network = {{ bridge = "vmbr0" }}
+  {lines}
+}}
+"#
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_killed_in_the_middle_of_a_clone_clones_nothing_again() {
+    let space = Workspace::at(20.0).await;
+    let template = json!({"make_template": {"vmid": 9000, "host": "pve1"}});
+    space.change(template).await;
+    space.write(&clone(""));
+    let mut run = space.folder.command(&["apply", "-auto-approve"]);
+    // The provider belongs to the group, and dies with it.
+    let mut run = run
+        .process_group(0)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let is_cloning = async || {
+        let estate = space.estate().await;
+        let vms = estate["vms"].as_array().unwrap();
+        vms.iter().any(|vm| vm["lock"] == "clone")
+    };
+    let limit = tokio::time::Instant::now() + Duration::from_mins(1);
+    while !is_cloning().await {
+        assert!(tokio::time::Instant::now() < limit, "it never clones");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let group = format!("-{}", run.id());
+    let killed = Command::new("kill").args(["-KILL", "--", &group]).status();
+    assert!(killed.unwrap().success());
+    run.wait().unwrap();
+    assert!(is_cloning().await, "the host goes on, and shows no name");
+
+    let again = space.terraform(&["apply", "-auto-approve"]).expect(0);
+    again.says("Adopted Proxmox machine");
+    again.says("1 added, 0 changed, 0 destroyed");
+    space.is_settled();
+    let estate = space.estate().await;
+    assert_eq!(estate["created"], 1, "cloned once");
+    space.terraform(&["destroy", "-auto-approve"]).expect(0);
+    assert_eq!(space.estate().await["vms"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_happens_to_a_clone_there_is_one_and_others_are_left_alone() {
+    let space = Workspace::start().await;
+    let template = json!({"make_template": {"vmid": 9000, "host": "pve1"}});
+    space.change(template).await;
+    let call = "POST /api2/json/nodes/{node}/qemu/{vmid}/clone";
+    let names = async || {
+        let estate = space.estate().await;
+        let vms = estate["vms"].as_array().unwrap().iter();
+        let mut names: Vec<String> = vms.map(|vm| vm["name"].to_string()).collect();
+        names.sort();
+        names
+    };
+
+    // What the host says is told, and nothing is left.
+    space.write(&clone(""));
+    let full = json!({"task_error": {"text": "no space left on device"}});
+    space.fault(call, full).await;
+    let failed = space.terraform(&["apply", "-auto-approve"]).expect(1);
+    failed.says("no space left on device");
+    assert_eq!(names().await, ["\"base\""]);
+
+    // The answer is lost, and the machine is not.
+    space.fault(call, json!("lose_reply")).await;
+    space.apply();
+    space.is_settled();
+    assert_eq!(names().await, ["\"base\"", "\"home-w-1\""]);
+
+    // Another number does not move a machine; another node gets one of its own.
+    let elsewhere = clone("vm_id = 9000");
+    space.write(&elsewhere);
+    let moved = space.terraform(&["plan"]).expect(1);
+    moved.says("Its number is 100 for life, not 9000");
+    space.write(&elsewhere.replace("w-1", "w-2"));
+    let other = space.terraform(&["plan"]).expect(0);
+    other.says("1 to add, 0 to change, 1 to destroy");
+
+    // Without it in the configuration it goes. Under the number that is asked for there is somebody else's.
+    space.write("");
+    space.apply();
+    space.write(&elsewhere);
+    let taken = space.terraform(&["apply", "-auto-approve"]).expect(1);
+    taken.says("the number 9000 is taken by a machine without our marks");
+    assert_eq!(names().await, ["\"base\""]);
+
+    // A number that is free until somebody else is faster.
+    space.write(&clone(""));
+    space
+        .fault("GET /api2/json/cluster/nextid", json!("take_next_id"))
+        .await;
+    space.apply();
+    space.is_settled();
+    let all = names().await;
+    assert_eq!(all.len(), 3, "{all:?}");
+    space.terraform(&["destroy", "-auto-approve"]).expect(0);
+    let left = names().await;
+    assert_eq!(left.len(), 2, "{left:?}");
+    assert!(!left.contains(&"\"home-w-1\"".to_owned()), "{left:?}");
+
+    // What contradicts itself is told before anything is asked.
+    space.write(&clone("").replace(
+        "vm_id = 9000",
+        "vm_id = 9000, full = false, format = \"qcow2\"",
+    ));
+    let refused = space.terraform(&["validate"]).expect(1);
+    refused.says("A linked clone copies nothing");
 }
 
 /// An image with this name.

@@ -235,10 +235,12 @@ impl Proxmox {
         true
     }
 
-    /// Sets an option behind everybody's back; an empty value takes it away.
+    /// Sets an option, or the lock, behind everybody's back; an empty value takes it away.
     pub fn meddle(&self, vmid: u32, option: &str, value: &str) -> bool {
         let change = |vm: &mut Vm| {
-            if value.is_empty() {
+            if option == "lock" {
+                vm.lock = Some(value.to_owned()).filter(|lock| !lock.is_empty());
+            } else if value.is_empty() {
                 vm.options.remove(option);
             } else {
                 vm.options.insert(option.to_owned(), value.to_owned());

@@ -350,13 +350,15 @@ pub(super) fn clone(proxmox: &Proxmox, call: &mut Call) -> Result<Value, Refusal
     let pool = call.take("pool");
     let target = call.take("target");
     let storage = call.take("storage");
+    // Storage without a choice, like the one here, ignores it.
+    let format = call.take("format");
     let full = call.flag("full")?.unwrap_or(!vm.template);
     call.finish()?;
-    if !full && storage.is_some() {
-        return Err(Refusal::parameter(
-            "storage",
-            "parameter 'storage' not allowed for linked clones",
-        ));
+    for (parameter, is_there) in [("storage", storage.is_some()), ("format", format.is_some())] {
+        if !full && is_there {
+            let error = format!("parameter '{parameter}' not allowed for linked clones");
+            return Err(Refusal::parameter(parameter, error));
+        }
     }
     if let Some(storage) = storage.filter(|storage| storage != super::storage::DISKS) {
         return Err(Refusal::died(format!("storage '{storage}' does not exist")));

@@ -203,7 +203,22 @@ def clones(api, vmid):
     finish(api, upid)
     first, copy = vm.config.get(), api.nodes("pve1").qemu(200).config.get()
     assert first["net0"] != copy["net0"] and "vm-200-disk-0" in copy["scsi0"], copy
-    for one in [vmid, 200]:
+    finish(api, vm.template.post())
+    assert vm.config.get()["template"] == 1
+    with refused(500, "you can't start a vm if it's a template"):
+        vm.status.start.post()
+    for inapt in [{"storage": "local-lvm"}, {"format": "raw"}]:
+        with refused(400, "not allowed for linked clones"):
+            vm.clone.post(newid=201, **inapt)
+    with refused(500, "config file already exists"):
+        vm.clone.post(newid=200)
+    upid = vm.clone.post(newid=201, name="linked", description="of a template")
+    assert upid.split(":")[5] == "qmclone", upid
+    finish(api, upid)
+    linked = api.nodes("pve1").qemu(201).config.get()
+    assert linked["name"] == "linked" and linked["description"] == "of a template", linked
+    assert "template" not in linked, linked
+    for one in [201, 200, vmid]:
         finish(api, api.nodes("pve1").qemu(one).delete(purge=1))
     assert api.cluster.resources.get(type="vm") == []
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use strata_framework::Bounded;
+use strata_framework::{Bounded, Policy, Probe, wait};
 
 use super::client::Parameters;
 use super::error::{Class, Error};
@@ -87,6 +87,9 @@ pub enum Refused {
         "the number {0} is taken by a machine without our marks; choose another `vm_id` or none"
     )]
     Taken(u32),
+    /// Something else is done with the source of a clone.
+    #[error("the machine to clone is held by something else: {0}")]
+    Held(String),
     /// Others were always faster.
     #[error("{CONFLICTS} numbers that were free were taken by others before they could be used")]
     Crowded,
@@ -128,12 +131,44 @@ impl Proxmox {
                     }
                 }
                 Outcome::Lost(error) => {
+                    if error.class() == Class::Busy
+                        && self.wait_for_source(limits, &order.way).await?
+                    {
+                        continue;
+                    }
                     lost += 1;
                     if lost >= ORDERS {
                         return Err(Refused::NoVerdict(error));
                     }
                 }
             }
+        }
+    }
+
+    /// Waits as long as something else is done with the source of a clone, a backup for example; whether anything was.
+    async fn wait_for_source(&self, limits: &impl Bounded, way: &Way) -> Result<bool, Refused> {
+        let Way::Clone { vm_id, .. } = way else {
+            return Ok(false);
+        };
+        let lock = async || -> Result<Option<String>, Error> {
+            let machines = self.client.machines().await?;
+            let source = machines.into_iter().find(|machine| machine.vmid == *vm_id);
+            Ok(source.and_then(|source| source.lock))
+        };
+        if lock().await?.is_none() {
+            return Ok(false);
+        }
+        let pace = self.client.scaled(Duration::from_secs(PAUSE));
+        let policy = Policy::new(format!("machine {vm_id} to be free")).every(pace, pace * 5);
+        let outcome = wait(limits, &policy, async || match lock().await {
+            Ok(None) => Probe::Done(()),
+            Ok(Some(lock)) => Probe::NotYet(format!("it is locked ({lock})")),
+            Err(error) if error.is_transient() => Probe::NotYet(error.to_string()),
+            Err(error) => Probe::Failed(error),
+        });
+        match outcome.await {
+            Ok(()) => Ok(true),
+            Err(error) => Err(Refused::Held(error.to_string())),
         }
     }
 

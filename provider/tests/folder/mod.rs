@@ -74,7 +74,8 @@ impl Folder {
         fs::write(self.path().join("main.tf"), text).unwrap();
     }
 
-    pub(crate) fn terraform(&self, arguments: &[&str]) -> Ran {
+    /// Terraform with these arguments, in an environment of its own.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("terraform");
         command
             .args(arguments)
@@ -89,6 +90,11 @@ impl Folder {
         if let Some(url) = &self.lab {
             command.env("STRATA_LAB_URL", url);
         }
+        command
+    }
+
+    pub(crate) fn terraform(&self, arguments: &[&str]) -> Ran {
+        let mut command = self.command(arguments);
         let output = command
             .output()
             .expect("terraform 1.11 or newer is on the PATH");

@@ -246,6 +246,9 @@ impl Resource for VirtualMachine {
     const TIMEOUTS: Limit = Limit::minutes(20, 2, 10, 10);
 
     fn validate(config: &Self, found: &mut Diagnostics) {
+        if let Some(clone) = config.clone.known() {
+            clone.check(found);
+        }
         let disk = config.disk.known();
         if !config.clone.is_null() && disk.is_some_and(|disk| !disk.import_from.is_null()) {
             let at = Path::of("disk").attribute("import_from");
@@ -262,7 +265,10 @@ impl Resource for VirtualMachine {
         mut planned: Planned<Self>,
     ) -> Result<Planned<Self>, Diagnostics> {
         if let Some(prior) = change.prior() {
-            planned.state.check_against(prior)?;
+            // Another node gets a machine of its own, where it likes.
+            if !is_other(&prior.node, &planned.state.node) {
+                planned.state.check_against(prior)?;
+            }
             let owner = cx.provider.owner_if_known();
             if owner.is_some_and(|owner| prior.owner.text() != owner) {
                 planned.state.owner = Attr::Unknown;
@@ -466,7 +472,7 @@ impl VirtualMachine {
         let moved = |attribute: Path, detail: String| {
             Diagnostics::error(format!("Cannot move {NOUN} \"{id}\""), detail)
                 .left("Nothing was changed.")
-                .hint("Do it in Proxmox, then write down where it is; or replace the machine with `terraform apply -replace`.")
+                .hint("Do it in Proxmox, then write down where it is; or delete the machine: apply a configuration without it, then one with it.")
                 .at(attribute)
         };
         if let (Some(before), Some(host)) = (prior.host.known(), self.host.known())

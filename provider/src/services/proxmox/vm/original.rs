@@ -21,11 +21,26 @@ pub struct Original {
     /// deleted.
     #[schema(default = true)]
     pub(super) full: Attr<bool>,
+    /// Format of the copied disks where the storage has a choice, e.g. `qcow2` in a directory; a storage without one ignores it. Only with `full`. Default: the
+    /// storage's own.
+    #[schema(optional, one_of("raw", "qcow2", "vmdk"))]
+    pub(super) format: Attr<String>,
 }
 
 impl Original {
     fn is_full(&self) -> bool {
         self.full.known() != Some(&false)
+    }
+
+    /// What contradicts itself, without asking anybody.
+    pub(super) fn check(&self, found: &mut Diagnostics) {
+        if !self.is_full() && !self.format.is_null() {
+            let at = Path::of("clone").attribute("format");
+            found.merge(Diagnostics::invalid(
+                at,
+                "A linked clone copies nothing, so its disks have the template's format: write `full = true` or no `format`.",
+            ));
+        }
     }
 }
 
@@ -139,6 +154,10 @@ impl VirtualMachine {
             && full
         {
             parameters.insert("storage", disk.storage.text().to_owned());
+            let format = self.clone.known().and_then(|clone| clone.format.known());
+            if let Some(format) = format {
+                parameters.insert("format", format.clone());
+            }
         }
         if let Some(host) = self.host.known()
             && *host != source.node

@@ -422,6 +422,7 @@ fn cloned(node: &str) -> VirtualMachine {
         clone: Attr::Known(Original {
             vm_id: Attr::Known(9000),
             full: Attr::Known(true),
+            format: Attr::Null,
         }),
         ..wanted(node)
     }
@@ -535,6 +536,7 @@ async fn what_cannot_become_the_machine_is_not_cloned() {
         wanted.clone = Attr::Known(Original {
             vm_id: Attr::Known(vm_id),
             full: Attr::Known(full),
+            format: Attr::Null,
         });
         wanted
     };
@@ -589,4 +591,51 @@ async fn what_cannot_become_the_machine_is_not_cloned() {
         found.to_string().contains("`clone` or `import_from`"),
         "{found}"
     );
+
+    let mut formatted = from(9000, false);
+    formatted.clone.known_mut().unwrap().format = "qcow2".into();
+    let mut found = Diagnostics::default();
+    VirtualMachine::validate(&formatted, &mut found);
+    assert!(
+        found.to_string().contains("A linked clone copies nothing"),
+        "{found}"
+    );
+}
+
+#[tokio::test]
+async fn a_source_that_is_held_is_waited_for_and_its_clone_keeps_the_format() {
+    let world = World::start().await;
+    let process: Harness<Strata> = Harness::new(world.provider("estate-1").await);
+    world
+        .change(json!({"make_template": {"vmid": 9000, "host": "pve1"}}))
+        .await;
+    let hold = |lock: &str| json!({"change_vm": {"vmid": 9000, "option": "lock", "value": lock}});
+    world.change(hold("backup")).await;
+    let mut wanted = cloned("cp-1");
+    wanted.clone.known_mut().unwrap().format = "raw".into();
+    let clone = create(&process, wanted);
+    let backup = async {
+        // Longer than three orders without a verdict would take.
+        let proxmox = process.cx::<()>().provider.proxmox().await.unwrap();
+        let long = proxmox.client.scaled(std::time::Duration::from_mins(5));
+        tokio::time::sleep(long).await;
+        assert_eq!(machines(&world).await.len(), 1, "nothing yet");
+        world.change(hold("")).await;
+    };
+    let (made, ()) = tokio::join!(clone, backup);
+    let made = made.unwrap();
+    assert_eq!(read(&process, &made).await.unwrap(), made);
+    assert_eq!(machines(&world).await.len(), 2);
+
+    // Not for ever: the time of the operation ends it.
+    world.change(hold("backup")).await;
+    let limits = strata_framework::Limits::within(std::time::Duration::from_secs(1));
+    let hasty: Harness<Strata> = Harness::new(world.provider("estate-1").await).with(limits);
+    let held = create(&hasty, cloned("cp-2"))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(held.contains("it is locked (backup)"), "{held}");
+    assert!(held.contains("No machine was made."), "{held}");
+    assert_eq!(machines(&world).await.len(), 2);
 }
