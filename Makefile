@@ -130,5 +130,5 @@ bench: ## Measure the framework beside terraform_data and tf-provider (minutes; 
 	cargo build --release --manifest-path bench/Cargo.toml --target-dir $(BENCH) --package bench
 	$(BENCH)/release/bench --framework $(TARGET)/release/examples/terraform-provider-null --peer $(BENCH)/release/terraform-provider-peer \
 	  $(if $(STRATA),--strata $(STRATA)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(LIVES),--lives $(LIVES)) --json $(TARGET)/bench/framework.json
-	@# What the provider asks of Scaleway, counted by the lab.
-	cargo nextest run --workspace --no-capture -E 'test(fifty_servers_cost_hardly_more_calls_than_their_orders) or test(a_thousand_servers_are_refreshed)'
+	@# What the provider asks of Scaleway and of Proxmox, counted by the lab.
+	cargo nextest run --workspace --no-capture -E 'test(fifty_servers_cost_hardly_more_calls_than_their_orders) or test(a_thousand_servers_are_refreshed) or test(fifty_machines_cost_few_calls)'

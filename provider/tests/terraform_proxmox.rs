@@ -1,6 +1,7 @@
 //! Proxmox with the real Terraform and the lab: a machine's whole life, what others do to it meanwhile, and how many calls it takes.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::print_stdout, reason = "`make bench` prints the counts")]
 
 mod folder;
 
@@ -437,6 +438,53 @@ async fn whatever_happens_to_a_clone_there_is_one_and_others_are_left_alone() {
     ));
     let refused = space.terraform(&["validate"]).expect(1);
     refused.says("A linked clone copies nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_machines_cost_few_calls() {
+    let space = Workspace::start().await;
+    let many = ["apply", "-auto-approve", "-parallelism=100"];
+    // The images are downloaded before anything is counted.
+    space.write(&machines(0, 2));
+    space.terraform(&many).expect(0);
+    space.write(&machines(1, 2));
+    space.calls().await;
+    space.terraform(&["plan", "-out", "plan"]).expect(0);
+    space.calls().await;
+    space.terraform(&["apply", "plan"]).expect(0);
+    let one = space.calls().await;
+    space.write(&machines(51, 2));
+    space.terraform(&many).expect(0);
+    let fifty = space.calls().await;
+    assert_eq!(space.estate().await["vms"].as_array().unwrap().len(), 51);
+    let unchanged = ["plan", "-detailed-exitcode", "-parallelism=100"];
+    space.terraform(&unchanged).expect(0);
+    let refresh = space.calls().await;
+
+    let total = |calls: &BTreeMap<String, u64>| calls.values().sum::<u64>();
+    println!("\nCalls of Proxmox's API, as the lab counted them");
+    println!("| what | strata |");
+    println!("| --- | --- |");
+    for (what, calls) in [
+        ("create 1 machine: apply of a saved plan", &one),
+        ("create 50 machines: plan and apply", &fifty),
+        ("refresh 51 machines and 2 images", &refresh),
+    ] {
+        println!("| {what} | {} |", total(calls));
+    }
+    for (what, calls) in [
+        ("create 1", &one),
+        ("create 50", &fifty),
+        ("refresh", &refresh),
+    ] {
+        println!("{what}: {calls:?}");
+    }
+    assert_eq!(fifty.get("POST /api2/json/nodes/{node}/qemu"), Some(&50));
+    assert_eq!(fifty.get("GET /api2/json/cluster/nextid"), Some(&50));
+    // One listing, and one look at each.
+    assert_eq!(total(&refresh), 1 + 51 + 2, "{refresh:?}");
+    let destroy = ["destroy", "-auto-approve", "-parallelism=100"];
+    space.terraform(&destroy).expect(0);
 }
 
 /// An image with this name.
