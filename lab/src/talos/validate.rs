@@ -485,6 +485,14 @@ mod tests {
         }
         let new = format!("{WORKER}---\napiVersion: v1alpha1\nkind: SysctlConfig\nparams: {{}}\n");
         assert!(judged(&new, "v1.14.0").is_ok());
+        let newer =
+            format!("{WORKER}---\napiVersion: v1alpha1\nkind: DiskSMARTConfig\ninterval: 30m0s\n");
+        let error = judged(&newer, "v1.14.2").unwrap_err();
+        assert!(
+            error.contains("\"DiskSMARTConfig\" \"v1alpha1\": not registered"),
+            "{error}"
+        );
+        assert!(judged(&newer, "v1.15.0").is_ok());
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(super) const CONTROL_PLANES_ONLY: [&str; 14] = [
 ];
 
 /// First minor version and kinds; a star marks those with a name.
-const KINDS: [(u32, &str); 6] = [
+const KINDS: [(u32, &str); 7] = [
     (
         0,
         "EventSinkConfig ExtensionServiceConfig* KmsgLogConfig* NetworkDefaultActionConfig NetworkRuleConfig* SideroLinkConfig \
@@ -61,10 +61,12 @@ const KINDS: [(u32, &str); 6] = [
          LVMVolumeGroupConfig* RAIDArrayConfig* SecurityProfileConfig SysctlConfig SysfsConfig UdevRulesConfig \
          UnattendedInstallConfig VethConfig*",
     ),
+    // <https://github.com/siderolabs/talos/pull/13726>
+    (15, "DiskSMARTConfig"),
 ];
 
 /// Fields beside apiVersion, kind and name. Kinds that are not here are taken with any.
-const FIELDS: [(&str, &str); 26] = [
+const FIELDS: [(&str, &str); 27] = [
     ("HostnameConfig", "auto hostname"),
     ("LinkConfig", "up mtu addresses routes multicast"),
     ("LinkAliasConfig", "selector"),
@@ -118,6 +120,7 @@ const FIELDS: [(&str, &str); 26] = [
     ),
     ("KubeAPIServerCAConfig", "issuingCA acceptedCAs"),
     ("DiscoveryIdentityConfig", "clusterID clusterSecret"),
+    ("DiskSMARTConfig", "interval"),
 ];
 
 /// Refuses kinds and fields that this version does not know.

@@ -29,6 +29,11 @@ impl Contract {
         self.0 >= 14
     }
 
+    /// From 1.15 on the health of disks is read, since a document asks for it (<https://github.com/siderolabs/talos/pull/13726>).
+    pub(super) fn has_smart(self) -> bool {
+        self.0 >= 15
+    }
+
     /// 1.12 still writes an empty `machine.network`.
     pub(super) fn has_empty_network(self) -> bool {
         self.0 == 12

@@ -79,7 +79,9 @@ fn control_plane_section(machine: &Machine, cluster: &mut Value) {
         cluster[key] = json!({ "image": machine.image(image) });
     }
     cluster["etcd"] = json!({ "ca": authority(&secrets.certs.etcd, true) });
-    empty_manifests(cluster);
+    // Talos writes these two although they are empty, up to where manifests have documents of their own.
+    cluster["extraManifests"] = json!([]);
+    cluster["inlineManifests"] = json!([]);
     if options.schedule_on_control_planes {
         cluster["allowSchedulingOnControlPlanes"] = json!(true);
     }
@@ -93,7 +95,6 @@ pub(super) fn rest(machine: &Machine) -> Value {
     document["cluster"] = json!({ "token": secrets.secrets.bootstraptoken });
     if machine.role() == Role::ControlPlane {
         document["cluster"]["etcd"] = json!({ "ca": authority(&secrets.certs.etcd, true) });
-        empty_manifests(&mut document["cluster"]);
     }
     document
 }
@@ -112,12 +113,6 @@ fn head(machine: &Machine) -> Value {
             "certSANs": machine.options.sans,
         },
     })
-}
-
-/// Talos writes these two lists although they are empty (seen in configurations that people published, and in the tag of the field).
-fn empty_manifests(cluster: &mut Value) {
-    cluster["extraManifests"] = json!([]);
-    cluster["inlineManifests"] = json!([]);
 }
 
 /// Workers check certificates and sign none.

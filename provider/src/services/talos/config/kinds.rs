@@ -19,7 +19,7 @@ pub(super) fn hostname() -> Value {
     kind("HostnameConfig", json!({ "auto": "stable" }))
 }
 
-/// All that contract 1.14 adds, in its order.
+/// All that contract 1.14 and newer ones add, in their order.
 pub(super) fn all(machine: &Machine) -> Result<Vec<Value>, Error> {
     let options = &machine.options;
     let secrets = &machine.secrets;
@@ -54,6 +54,11 @@ pub(super) fn all(machine: &Machine) -> Result<Vec<Value>, Error> {
             json!({ "name": "EPHEMERAL", "mount": { "secure": true } }),
         ),
         kind("FilesystemTrimConfig", json!({ "interval": "168h0m0s" })),
+    ]);
+    if machine.contract.has_smart() {
+        all.push(kind("DiskSMARTConfig", json!({ "interval": "30m0s" })));
+    }
+    all.extend([
         kind("SecurityProfileConfig", json!({ "workloadIsolation": true })),
         hostname(),
         kind(

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod upstream;
+
 /// Takes a second to make, because of the RSA key.
 static BUNDLE: LazyLock<String> =
     LazyLock::new(|| TalosSecrets::generate().unwrap().to_text().expose().clone());
@@ -48,7 +50,8 @@ fn names(path: &str, value: &Value, names: &mut Vec<(String, String)>) {
     }
 }
 
-fn picture(documents: &[Document]) -> String {
+/// With the names of the secrets in their places.
+fn hidden(documents: &[Document]) -> Vec<Document> {
     fn hide(value: &mut Value, known: &[(String, String)]) {
         match value {
             Value::Object(map) => map.values_mut().for_each(|value| hide(value, known)),
@@ -68,7 +71,11 @@ fn picture(documents: &[Document]) -> String {
     for document in &mut shown {
         document.values_mut().for_each(|value| hide(value, &known));
     }
-    patch::render(&shown)
+    shown
+}
+
+fn picture(documents: &[Document]) -> String {
+    patch::render(&hidden(documents))
 }
 
 #[test]
