@@ -34,8 +34,10 @@ pub(crate) struct Preflight {
     pub(crate) whole: Option<Bill>,
     /// Price of those that would be ordered.
     pub(crate) ordered: Option<Bill>,
-    /// Nodes that have no server yet.
+    /// Nodes that have no server yet, or get another one.
     pub(crate) missing: Vec<String>,
+    /// Those of them whose machine stands until then.
+    pub(crate) replaced: Vec<String>,
     /// Which source each credential comes from, never its value.
     pub(crate) credentials: Vec<String>,
 }
@@ -268,6 +270,8 @@ async fn check_machines(
         .filter(|name| replace.contains(&name.as_str()) || !has_machine(name))
         .cloned()
         .collect();
+    preflight.replaced.clone_from(&preflight.missing);
+    preflight.replaced.retain(|name| has_machine(name));
     true
 }
 

@@ -25,11 +25,13 @@ pub(super) async fn check(
     let mut wanted: Vec<(String, IpAddr)> = proxmox
         .addresses()
         .iter()
-        .filter(|(name, _)| preflight.missing.contains(name) && !stripped.contains(name))
+        .filter(|(name, _)| preflight.missing.contains(name))
+        .filter(|(name, _)| !stripped.contains(name) && !preflight.replaced.contains(name))
         .map(|(name, address)| (format!("nodes.{name}.address"), *address))
         .collect();
     // Once a control plane is there, it may have the address of all.
     if preflight.missing.len() == cluster.spec.nodes.len()
+        && preflight.replaced.is_empty()
         && let Some(address) = &cluster.spec.endpoint.address
         && let Ok(address) = address.parse()
     {

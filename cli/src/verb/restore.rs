@@ -66,13 +66,6 @@ pub(crate) async fn run(options: &SnapshotOptions) -> anyhow::Result<Outcome> {
     let servers = unlock::ours(&session, &world, &owner).await?;
     let standing = control_planes(&session, &servers);
     let mut replace = BTreeMap::new();
-    // Virtual machines cost nothing to make again, and what one of them holds would speak against the snapshot.
-    if !standing.is_empty() && session.cluster.spec.distribution.talos.is_some() {
-        return refused(format!(
-            "control planes stand ({}), with etcd on their disks. If they are beyond help, delete their machines at Proxmox first",
-            standing.join(" ")
-        ));
-    }
     if !standing.is_empty() {
         let mut members = BTreeSet::new();
         for node in marker::names(&*store).await.context("reading members")? {
@@ -99,11 +92,12 @@ pub(crate) async fn run(options: &SnapshotOptions) -> anyhow::Result<Outcome> {
         }
         console.plain(&format!(
             "{} of {} control planes left: {}. Without the others etcd has no majority, and what it holds cannot join what begins anew: the next up \
-             gives {} back and orders as many anew under the same names",
+             gives {} back and {} as many anew under the same names",
             standing.len(),
             members.len(),
             standing.join(" "),
-            counted(standing.len(), "machine")
+            counted(standing.len(), "machine"),
+            if session.cluster.spec.platform.proxmox.is_some() { "makes" } else { "orders" }
         ));
         let command = session.again(&format!("restore {}", options.snapshot));
         if !agreed(

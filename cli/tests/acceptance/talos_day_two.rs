@@ -317,3 +317,63 @@ fn with_one_control_plane_away_no_other_one_goes_or_reboots() {
     project.bootstrap(&["-c", path, "--yes"]).expect_code(0);
     assert_ready(&project, name, nodes.len());
 }
+
+/// Without a majority what the last control plane holds cannot be had: its machine goes with what is in it, and etcd begins with the snapshot.
+#[test]
+fn a_control_plane_left_without_majority_goes_for_a_snapshot() {
+    let project = Project::new();
+    let name = "talos-half";
+    let nodes = ["cp-1", "cp-2", "cp-3", "w-1"];
+    let file = project.cluster_file(name, &cluster_text(name, &nodes));
+    let path = file.to_str().unwrap();
+    let run = |arguments: &[&str]| project.bootstrap(&[arguments, &["-c", path]].concat());
+    let note = |text: &str| {
+        let made = project.kubectl(name, &["create", "configmap", text]);
+        made.expect_code(0);
+    };
+    run(&["--yes"]).expect_code(0);
+    note("before");
+    run(&["backup"]).expect_code(0).expect_text("sealed");
+    note("after");
+    let folder = project.path().join(format!(".strata/{name}/snapshots"));
+    let kept = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let snapshot = kept.max().unwrap();
+    let snapshot = snapshot.to_str().unwrap();
+    let lab = project.lab(name);
+
+    run(&["restore", snapshot])
+        .expect_code(3)
+        .expect_text("the API answers at one of cp-1 cp-2 cp-3");
+    for node in ["cp-2", "cp-3"] {
+        lab.change(json!({ "delete_vm": number(&lab, name, node) }));
+    }
+    run(&["restore", snapshot])
+        .expect_code(3)
+        .expect_text("1 of 3 control planes left: cp-1")
+        .expect_text("--yes");
+    let uuid = |node: &str| option(&lab, number(&lab, name, node), "smbios1");
+    let (left, worker) = (uuid("cp-1"), uuid("w-1"));
+    run(&["restore", snapshot, "--yes"])
+        .expect_code(0)
+        .expect_text("the machine of cp-1, by the next up")
+        .expect_text("w-1 find the API again");
+    assert_eq!(uuid("cp-1"), left, "nothing is destroyed before `up`");
+
+    // Broken off after the machine was given up, and taken up again: no second machine, no second etcd.
+    lab.fault(json!({"place": "proxmox", "target": "POST /api2/json/nodes/{node}/qemu", "action": {"status": {"code": 403}}}));
+    run(&["--yes"]).expect_code(1);
+    lab.clear_faults();
+    let up = run(&["--yes"]);
+    assert!(matches!(up.code, 0 | 4), "{}", up.text());
+    run(&["--yes"]).expect_code(0).expect_text("no changes");
+    assert_ready(&project, name, 4);
+    assert_ne!(uuid("cp-1"), left);
+    assert_eq!(uuid("w-1"), worker, "the worker stood all the time");
+    assert_eq!(vms(&lab.estate()).len(), 4);
+    let maps = project.kubectl(name, &["get", "configmap", "--output", "name"]);
+    let maps = maps.expect_code(0);
+    assert!(maps.stdout.contains("configmap/before"), "{}", maps.stdout);
+    assert!(!maps.stdout.contains("configmap/after"), "{}", maps.stdout);
+}

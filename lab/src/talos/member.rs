@@ -32,7 +32,7 @@ pub(super) async fn live(machine: &Arc<Machine>) {
     let Some(config) = machine.config() else {
         return;
     };
-    let cluster = if config.is_control_plane() {
+    let mut cluster = if config.is_control_plane() {
         etcd(machine).await
     } else {
         api(machine).await
@@ -47,6 +47,11 @@ pub(super) async fn live(machine: &Arc<Machine>) {
     machine.enter(Stage::Running);
     machine.note("running");
     loop {
+        if let Some(anew) = begun_anew(machine, &cluster) {
+            cluster = anew;
+            register(machine, &cluster);
+            machine.note("kubelet found the API again");
+        }
         look(machine, &cluster).await;
         machine.rest().await;
     }
@@ -128,6 +133,15 @@ async fn api(machine: &Arc<Machine>) -> Arc<Cluster> {
         }
         machine.rest().await;
     }
+}
+
+/// The same cluster over another etcd, restored from a snapshot: a kubelet knows the API by its address and authority, and goes on with it.
+fn begun_anew(machine: &Machine, cluster: &Arc<Cluster>) -> Option<Arc<Cluster>> {
+    if machine.membership().is_some() {
+        return None;
+    }
+    let found = discovered(machine, 6443).filter(|found| found.has_quorum())?;
+    (!Arc::ptr_eq(&found, cluster)).then_some(found)
 }
 
 /// Takes part in etcd: whoever is no member yet joins as a learner and is promoted by itself.

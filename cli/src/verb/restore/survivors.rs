@@ -71,6 +71,9 @@ pub(crate) async fn given_up(
         .collect())
 }
 
+/// Modules of layer 01 that make machines, and how the type of a machine's resource ends.
+const MACHINES: [(&str, &str); 2] = [("machine", "_server"), ("virtual_machine", "_vm")];
+
 #[derive(Debug, PartialEq, Eq)]
 struct Found {
     node: String,
@@ -86,11 +89,12 @@ fn found(state: &Value) -> Vec<Found> {
             resource["type"].as_str()?,
             resource["name"].as_str()?,
         );
-        let node = module
-            .strip_prefix("module.machine[\"")?
-            .strip_suffix("\"]")?;
+        let node = MACHINES.iter().find_map(|(of, ending)| {
+            let node = module.strip_prefix(&format!("module.{of}[\""))?;
+            node.strip_suffix("\"]").filter(|_| kind.ends_with(ending))
+        })?;
         let id = resource["instances"][0]["attributes"]["id"].as_str()?;
-        (resource["mode"] == "managed" && kind.ends_with("_server")).then(|| Found {
+        (resource["mode"] == "managed").then(|| Found {
             node: node.to_owned(),
             id: id.to_owned(),
             address: format!("{module}.{kind}.{name}"),
@@ -136,9 +140,15 @@ mod tests {
     fn machines_are_known_by_their_ids() {
         let server = |node: &str, id: &str| json!({ "module": format!("module.machine[\"{node}\"]"), "mode": "managed", "type": "strata_scaleway_baremetal_server", "name": "this", "instances": [{ "attributes": { "id": id } }] });
         let secret = json!({ "module": "module.machine[\"cp-1\"]", "mode": "managed", "type": "strata_secret", "name": "host_key", "instances": [{ "attributes": { "id": "x" } }] });
-        let state = json!({ "resources": [server("cp-1", "s-1"), secret, server("w-1", "s-2")] });
+        let virtual_machine = json!({ "module": "module.virtual_machine[\"cp-2\"]", "mode": "managed", "type": "strata_proxmox_vm", "name": "this", "instances": [{ "attributes": { "id": "pve1/100" } }] });
+        let talos = json!({ "module": "module.talos_machine[\"cp-2\"]", "mode": "managed", "type": "strata_talos_machine", "name": "this", "instances": [{ "attributes": { "id": "cp-2" } }] });
+        let state = json!({ "resources": [server("cp-1", "s-1"), secret, server("w-1", "s-2"), virtual_machine, talos] });
         let machines = found(&state);
-        assert_eq!(machines.len(), 2, "{machines:?}");
+        assert_eq!(machines.len(), 3, "{machines:?}");
+        assert_eq!(
+            machines[2].address,
+            "module.virtual_machine[\"cp-2\"].strata_proxmox_vm.this"
+        );
         assert_eq!(
             (machines[0].node.as_str(), machines[0].id.as_str()),
             ("cp-1", "s-1")
