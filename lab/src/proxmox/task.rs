@@ -197,14 +197,27 @@ pub(super) fn log(proxmox: &Proxmox, call: &mut Call) -> Result<Value, Refusal> 
         .collect())
 }
 
-/// `GET /nodes/{node}/tasks`.
+/// `GET /nodes/{node}/tasks`: finished ones unless asked otherwise, and one's own unless one may see all.
 pub(super) fn list(proxmox: &Proxmox, call: &mut Call) -> Result<Value, Refusal> {
     let node = call.path("node").to_owned();
     let vmid = call.take("vmid");
+    let source = call.take("source").unwrap_or_else(|| "archive".into());
     call.finish()?;
+    if !["archive", "active", "all"].contains(&source.as_str()) {
+        let error = format!(
+            "value '{source}' does not have a value in the enumeration 'archive, active, all'"
+        );
+        return Err(Refusal::parameter("source", error));
+    }
+    let sees_all = proxmox
+        .allow(call, &format!("/nodes/{node}"), &["Sys.Audit"])
+        .is_ok();
+    let owner = call.caller.id();
     let state = proxmox.state();
     let tasks = state.tasks.values().filter(|task| task.node == node);
     let tasks = tasks.filter(|task| vmid.as_ref().is_none_or(|vmid| *vmid == task.id));
+    let tasks = tasks.filter(|task| source == "all" || task.exit.is_none() == (source == "active"));
+    let tasks = tasks.filter(|task| sees_all || task.owner == owner);
     Ok(tasks.map(Task::status).collect())
 }
 

@@ -198,6 +198,9 @@ def pools(api, vmid):
 def clones(api, vmid):
     vm = api.nodes("pve1").qemu(vmid)
     upid = vm.clone.post(newid=200, name="copy", full=1)
+    tasks = api.nodes("pve1").tasks
+    assert [task["upid"] for task in tasks.get(source="active")] == [upid]
+    assert upid not in [task["upid"] for task in tasks.get()]
     with refused(500, "VM is locked (clone)"):
         api.nodes("pve1").qemu(200).status.start.post()
     finish(api, upid)

@@ -30,6 +30,8 @@ pub type Parameters = BTreeMap<&'static str, String>;
 /// One cluster under one token.
 pub struct Client {
     http: Http,
+    /// `user@realm!token`, as identifiers of tasks end.
+    caller: String,
 }
 
 #[derive(Deserialize)]
@@ -48,8 +50,8 @@ pub(super) fn absent<T>(error: Error) -> Result<Option<T>, Error> {
 
 impl Client {
     /// A client over the shared HTTP layer.
-    pub fn new(http: Http) -> Self {
-        Self { http }
+    pub fn new(http: Http, caller: String) -> Self {
+        Self { http, caller }
     }
 
     /// The wall-clock length of a duration of the cluster's clock (shorter in the lab).
@@ -91,7 +93,7 @@ impl Client {
         self.call(|http| http.put(path).json(body)).await
     }
 
-    pub(super) async fn delete(&self, path: &str) -> Result<Value, Error> {
+    pub(crate) async fn delete(&self, path: &str) -> Result<Value, Error> {
         self.call(|http| http.delete(path)).await
     }
 
@@ -130,6 +132,26 @@ impl Client {
     pub async fn task(&self, node: &str, upid: &str) -> Result<Status, Error> {
         let path = format!("nodes/{node}/tasks/{}/status", escape(upid));
         self.get(&path).await
+    }
+
+    /// A worker of our own token on this host that makes a machine; which one, its identifier does not say of a clone.
+    pub async fn maker(&self, node: &str) -> Result<Option<String>, Error> {
+        #[derive(Deserialize)]
+        struct Task {
+            upid: String,
+        }
+        let tasks: Vec<Task> = self
+            .get(&format!("nodes/{node}/tasks?source=active"))
+            .await?;
+        let owner = format!(":{}:", self.caller);
+        let is_maker = |upid: &str| {
+            upid.ends_with(&owner)
+                && [":qmclone:", ":qmcreate:"]
+                    .iter()
+                    .any(|kind| upid.contains(kind))
+        };
+        let mut workers = tasks.into_iter().map(|task| task.upid);
+        Ok(workers.find(|upid| is_maker(upid)))
     }
 
     /// The log of a task.

@@ -59,7 +59,9 @@ pub fn connect(
     let client = client
         .with_header(AUTHORIZATION, header)
         .with_decisions(error::is_decision);
-    Ok(Client::new(client))
+    // What stands before the value is no secret.
+    let caller = token.expose().split('=').next().unwrap_or_default();
+    Ok(Client::new(client, caller.to_owned()))
 }
 
 /// Where the API is and whom to believe in the lab, which has its own; `None` when its environment does not say.

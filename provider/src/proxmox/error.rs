@@ -50,6 +50,17 @@ pub enum Error {
         /// Time is up, or the user stopped.
         why: String,
     },
+    /// A worker that an earlier run started makes a machine that shows nothing yet.
+    #[error(
+        "machine {vmid} is still being made by {upid}, which this token started, and may turn out to be this one; \
+         wait for that task or stop it in Proxmox"
+    )]
+    InTheMaking {
+        /// Its number.
+        vmid: u32,
+        /// The worker.
+        upid: String,
+    },
     /// The machine does not exist.
     #[error("there is no machine {0} on this cluster")]
     NoMachine(u32),
@@ -137,7 +148,7 @@ impl Error {
         match self {
             Self::Api(HttpError::Status { status, body, .. }) => verdict(*status, body),
             Self::Api(HttpError::Unreachable { .. }) => Class::Unreachable,
-            Self::Api(_) | Self::Unfinished { .. } => Class::Lost,
+            Self::Api(_) | Self::Unfinished { .. } | Self::InTheMaking { .. } => Class::Lost,
             Self::Task { exit, .. } => match exit.as_str() {
                 // Killed, or the host went down: what it had done by then only a look can tell.
                 "unexpected status" => Class::Lost,

@@ -19,7 +19,7 @@ const CONFLICTS: u32 = 20;
 const ORDERS: u32 = 3;
 /// When to look for the number of a lost order, in seconds after it.
 const LOOKS: [u64; 5] = [0, 2, 5, 10, 20];
-/// For so long a machine may be in the making until it is not waited for, in seconds on the cluster's clock: an import of a large disk.
+/// For so long a machine may be in the making until it is not waited for, in seconds on the cluster's clock; longer only while a worker of our own token makes it.
 const MAKING: u64 = 600;
 /// How often such a machine is looked at, in seconds.
 const PAUSE: u64 = 2;
@@ -259,10 +259,21 @@ impl Proxmox {
             let is_making = |machine: &Machine| {
                 matches!(machine.lock.as_deref(), Some("create" | "clone")) && interests(machine)
             };
+            let Some(making) = machines.iter().find(|machine| is_making(machine)) else {
+                return Ok(machines);
+            };
             let stopped =
                 limits.cancel().is_cancelled() || tokio::time::Instant::now() >= limits.deadline();
-            if !machines.iter().any(is_making) || waited >= MAKING || stopped {
-                return Ok(machines);
+            if waited >= MAKING || stopped {
+                // A lock that nobody works under was left by a host that went down.
+                match self.client.maker(&making.node).await? {
+                    None => return Ok(machines),
+                    Some(upid) if stopped => {
+                        let vmid = making.vmid;
+                        return Err(Error::InTheMaking { vmid, upid });
+                    }
+                    Some(_) => {}
+                }
             }
             self.pause(PAUSE).await;
             waited += PAUSE;

@@ -54,6 +54,7 @@ const NOUN: &str = "Proxmox machine";
 /// - "is taken by a machine without our marks": choose another `vm_id`, or none.
 /// - "cannot be cloned as ...": the source is not there or belongs to a cluster, has no disk `scsi0`, has a larger one, or is no template and `full` is false. At plan time
 ///   where the API answers; nothing was made.
+/// - "is still being made by": a worker that an earlier run started goes on for longer than `timeouts.create`. Apply again when its task has ended, or stop the task.
 /// - "Cannot adopt ...": `STRATA_ADOPT` is set and no machine carries the marks; nothing was made.
 /// - "Cannot move ...": `host` or `disk.storage` changed. Migrate the machine or move the disk in Proxmox, then write down where it is.
 /// - "Its protection is on": apply with `protected = false` first, or lift the protection in Proxmox.

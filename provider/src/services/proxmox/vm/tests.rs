@@ -639,3 +639,39 @@ async fn a_source_that_is_held_is_waited_for_and_its_clone_keeps_the_format() {
     assert!(held.contains("No machine was made."), "{held}");
     assert_eq!(machines(&world).await.len(), 2);
 }
+
+#[tokio::test]
+async fn a_clone_that_takes_for_ever_is_not_begun_again_while_its_worker_lives() {
+    let world = World::start().await;
+    world
+        .change(json!({"make_template": {"vmid": 9000, "host": "pve1"}}))
+        .await;
+    let clone = "POST /api2/json/nodes/{node}/qemu/{vmid}/clone";
+    world.fault("proxmox", clone, json!("task_stuck")).await;
+    let within = async |milliseconds: u64| {
+        let limits =
+            strata_framework::Limits::within(std::time::Duration::from_millis(milliseconds));
+        let process: Harness<Strata> = Harness::new(world.provider("estate-1").await).with(limits);
+        create(&process, cloned("cp-1")).await
+    };
+    // A run that did not live to see the end of it, and the next one.
+    assert!(within(300).await.is_err());
+    assert_eq!(machines(&world).await.len(), 2);
+    let refused = within(2_000).await.unwrap_err().to_string();
+    assert!(
+        refused.contains("is still being made by UPID:pve1:"),
+        "{refused}"
+    );
+    assert_eq!(machines(&world).await.len(), 2, "not cloned again");
+
+    // The host goes down, and nobody works under the lock any more.
+    let process: Harness<Strata> = Harness::new(world.provider("estate-1").await);
+    let proxmox = process.cx::<()>().provider.proxmox().await.unwrap();
+    let worker = proxmox.client.maker("pve1").await.unwrap().unwrap();
+    let worker = crate::http::client::escape(&worker);
+    let path = format!("nodes/pve1/tasks/{worker}");
+    proxmox.client.delete(&path).await.unwrap();
+    assert_eq!(proxmox.client.maker("pve1").await.unwrap(), None);
+    let made = create(&process, cloned("cp-1")).await.unwrap();
+    assert_eq!(read(&process, &made).await.unwrap(), made);
+}
