@@ -78,7 +78,13 @@ fn finding(error: &Error) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::TcpListener;
+    use std::sync::mpsc::{Receiver, channel};
+
     use super::*;
+    use crate::cluster::Loaded;
 
     #[test]
     fn a_missing_user_comes_with_the_command_that_makes_it() {
@@ -93,5 +99,103 @@ mod tests {
         );
         let refused = finding(&Error::Key("https://hs.example.org".into()));
         assert_eq!(refused.code, "VPN-03");
+    }
+
+    /// A server that gives every question the same answer; what it was asked is sent out.
+    fn serve(status: &'static str, body: &'static str) -> (String, Receiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (asked, questions) = channel();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+                let Some(Ok(question)) = lines.next() else {
+                    continue;
+                };
+                let _ = lines.find(|line| line.as_ref().is_ok_and(String::is_empty));
+                let length = body.len();
+                let answer = format!(
+                    "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+                );
+                stream.write_all(answer.as_bytes()).unwrap();
+                if asked.send(question).is_err() {
+                    return;
+                }
+            }
+        });
+        (url, questions)
+    }
+
+    /// The findings of a cluster in the lab whose variables these are; its store is empty.
+    async fn found(variables: &[(&str, &str)]) -> Vec<Finding> {
+        let root = std::env::temp_dir().join("strata-no-such-project");
+        let text = include_str!("../../../examples/clusters/lab-talos.yaml").to_owned()
+            + "access: {vpn: headscale}\n";
+        let Loaded::Cluster(cluster) =
+            Cluster::read(&root.join("cluster.yaml"), &text, BTreeMap::new())
+        else {
+            panic!("the example is a cluster");
+        };
+        let project = Project {
+            root,
+            name: cluster.name().to_owned(),
+        };
+        let variables = [("STRATA_LAB_PROXY", "http://127.0.0.1:9")]
+            .iter()
+            .chain(variables)
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let control = "127.0.0.1:9".parse().unwrap();
+        let environment = Environment::lab_from(variables.collect(), control).unwrap();
+        let mut preflight = Preflight::default();
+        check(&project, &cluster, &environment, &mut preflight).await;
+        preflight.report.findings().to_vec()
+    }
+
+    const USER: (&str, &str) = ("HEADSCALE_USER", "alice@example.org");
+    const KEY: (&str, &str) = ("HEADSCALE_API_KEY", "hskey-api-1");
+
+    #[tokio::test]
+    async fn a_key_that_is_nowhere_is_asked_for_before_the_server_is() {
+        let (url, questions) = serve("200 OK", "{}");
+        let findings = found(&[("HEADSCALE_URL", &url), USER]).await;
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert_eq!(findings[0].code, "VPN-01");
+        assert!(
+            findings[0].fix.contains("export HEADSCALE_API_KEY")
+                && findings[0].fix.contains("store put headscale/api_key"),
+            "{}",
+            findings[0].fix
+        );
+        assert!(questions.try_recv().is_err(), "nobody was asked");
+    }
+
+    #[tokio::test]
+    async fn an_address_at_which_no_headscale_answers_is_named() {
+        let (url, _questions) = serve("404 Not Found", "<html>nginx</html>");
+        let findings = found(&[("HEADSCALE_URL", &url), USER, KEY]).await;
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert_eq!(findings[0].code, "VPN-02");
+        assert!(
+            findings[0].message.contains("404")
+                && findings[0].fix.contains("access.vpn.headscale.url"),
+            "{}",
+            findings[0]
+        );
+        assert!(!findings[0].to_string().contains(KEY.1));
+    }
+
+    /// Names that come from a login elsewhere are addresses of mail.
+    #[tokio::test]
+    async fn a_user_with_an_at_sign_is_asked_for_and_found() {
+        let answer = r#"{"users": [{"id": "1", "name": "alice@example.org"}]}"#;
+        let (url, questions) = serve("200 OK", answer);
+        let findings = found(&[("HEADSCALE_URL", &url), USER, KEY]).await;
+        assert!(findings.is_empty(), "{findings:?}");
+        let question = questions.recv().unwrap();
+        assert!(
+            question.starts_with("GET /api/v1/user?name=alice%40example.org "),
+            "{question}"
+        );
     }
 }
