@@ -422,6 +422,69 @@ mod tests {
         assert!(!format!("{bundle:?}").contains(&accounts[40..80]));
     }
 
+    /// What each secret is in upstream: `pkg/machinery/config/generate/secrets` of <https://github.com/siderolabs/talos>, `bundle.go`, `ca.go`
+    /// and `utils.go`, and the sizes in `constants`. That the aggregator's CA has no name although `ca.go` gives one, and which extensions a CA
+    /// has, is seen in configurations that people published.
+    #[test]
+    fn every_secret_has_upstreams_size_algorithm_and_form() {
+        let value: Value =
+            serde_yaml_ng::from_str(TalosSecrets::generate().unwrap().to_text().expose()).unwrap();
+        for secret in [
+            "/cluster/id",
+            "/cluster/secret",
+            "/secrets/secretboxencryptionsecret",
+        ] {
+            let text = value.pointer(secret).unwrap().as_str().unwrap();
+            assert_eq!(
+                BASE64.decode(text.as_bytes()).unwrap().len(),
+                32,
+                "{secret}"
+            );
+        }
+        // Every contract that we write is after 1.2, with which AES-CBC ended, and after 1.6, with which the EC key of service accounts did.
+        for (name, key, signature) in [
+            ("etcd", "1.2.840.10045.2.1", "1.2.840.10045.4.3.2"),
+            ("k8s", "1.2.840.10045.2.1", "1.2.840.10045.4.3.2"),
+            ("k8saggregator", "1.2.840.10045.2.1", "1.2.840.10045.4.3.2"),
+            ("os", "1.3.101.112", "1.3.101.112"),
+        ] {
+            let text = text(&value, &format!("/certs/{name}/crt"));
+            let (_, pem) = parse_x509_pem(text.as_bytes()).unwrap();
+            let certificate = pem.parse_x509().unwrap();
+            assert_eq!(certificate.version(), X509Version::V3);
+            assert_eq!(certificate.issuer(), certificate.subject(), "{name}");
+            let algorithm = &certificate.public_key().algorithm;
+            assert_eq!(algorithm.algorithm.to_id_string(), key, "{name}");
+            let signed = &certificate.signature_algorithm.algorithm;
+            assert_eq!(signed.to_id_string(), signature, "{name}");
+            if name != "os" {
+                let curve = algorithm.parameters.as_ref().unwrap().as_oid().unwrap();
+                assert_eq!(curve.to_id_string(), "1.2.840.10045.3.1.7", "P-256");
+            }
+            let serial = certificate.raw_serial();
+            assert!(serial.len() == 16 && serial[0] < 0x80, "positive, 128 bits");
+            let mut extensions: Vec<String> = certificate
+                .extensions()
+                .iter()
+                .map(|extension| format!("{} {}", extension.oid.to_id_string(), extension.critical))
+                .collect();
+            extensions.sort();
+            // Identifier of the key, usages, constraints, extended usages; no other names and no identifier of an issuer.
+            assert_eq!(
+                extensions,
+                [
+                    "2.5.29.14 false",
+                    "2.5.29.15 true",
+                    "2.5.29.19 true",
+                    "2.5.29.37 false"
+                ],
+                "{name}"
+            );
+            let constraints = certificate.basic_constraints().unwrap().unwrap().value;
+            assert_eq!(constraints.path_len_constraint, None);
+        }
+    }
+
     #[test]
     fn both_notations_are_read_and_what_is_wrong_is_named_and_not_quoted() {
         let bundle = TalosSecrets::generate().unwrap();
