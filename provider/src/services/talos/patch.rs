@@ -272,9 +272,10 @@ fn delete(base: &mut Document, part: &mut Document, path: &str) -> Result<(), Er
             }
             (Value::Object(inner), Some(Value::Object(there))) => delete(there, inner, &path)?,
             (Value::Array(elements), Some(Value::Array(there))) => {
+                let is_empty = elements.is_empty();
                 delete_elements(there, elements, &path)?;
-                // A list that only deleted is no list to be appended.
-                if elements.is_empty() {
+                // A list that only deleted is no list; one that was empty to begin with may replace another.
+                if elements.is_empty() && !is_empty {
                     continue;
                 }
             }
@@ -350,7 +351,12 @@ fn append(old: &mut Vec<Value>, new: Vec<Value>, path: &str) {
     let keys = KEYED.iter().find(|(list, _)| *list == path);
     for value in new {
         let same = keys.and_then(|(_, keys)| {
-            let (key, wanted) = keys.iter().find_map(|key| Some((*key, value.get(*key)?)))?;
+            // The first key that the patch really gives; another that happens to be equal matches nothing.
+            let given = |key: &&'static str| {
+                let wanted = value.get(*key).filter(|wanted| !is_zero(wanted))?;
+                Some((*key, wanted))
+            };
+            let (key, wanted) = keys.iter().find_map(given)?;
             old.iter_mut().find(|old| old.get(key) == Some(wanted))
         });
         match (same, value) {

@@ -209,3 +209,187 @@ fn what_is_no_configuration_is_refused_without_quoting_it() {
         assert_eq!(error, expected);
     }
 }
+
+/// Each rule of upstream's merge, with the file below `pkg/machinery/config` of <https://github.com/siderolabs/talos> that has it.
+#[test]
+fn every_rule_of_upstreams_merge_is_ours() {
+    let first = "";
+    let cases = [
+        // What, which source, kind of the document (none: the first), base, patch, result.
+        (
+            "a text or number replaces",
+            "merge/merge.go",
+            first,
+            "machine: {install: {disk: /dev/sda}}",
+            "machine: {install: {disk: /dev/sdb}}",
+            "machine: {install: {disk: /dev/sdb}}",
+        ),
+        (
+            "an empty text leaves what is there, in free maps too",
+            "merge/merge.go",
+            first,
+            "machine: {install: {disk: /dev/sda}, nodeLabels: {a: b}}",
+            "machine: {install: {disk: ''}, nodeLabels: {a: ''}}",
+            "machine: {install: {disk: /dev/sda}, nodeLabels: {a: b}}",
+        ),
+        (
+            "false is no zero",
+            "merge/merge.go",
+            first,
+            "machine: {features: {kubePrism: {enabled: true, port: 7445}}}",
+            "machine: {features: {kubePrism: {enabled: false, port: 0}}}",
+            "machine: {features: {kubePrism: {enabled: false, port: 7445}}}",
+        ),
+        (
+            "nothing leaves what is there",
+            "merge/merge.go",
+            first,
+            "machine: {kubelet: {image: x}, certSANs: [a]}",
+            "machine: {kubelet: , certSANs: }",
+            "machine: {kubelet: {image: x}, certSANs: [a]}",
+        ),
+        (
+            "a list is appended, equal elements too",
+            "merge/merge.go",
+            first,
+            "machine: {certSANs: [a]}\ncluster: {inlineManifests: [{name: x, contents: a}]}",
+            "machine: {certSANs: [a, b]}\ncluster: {inlineManifests: [{name: x, contents: b}]}",
+            "machine: {certSANs: [a, a, b]}\ncluster: {inlineManifests: [{name: x, contents: a}, {name: x, contents: b}]}",
+        ),
+        (
+            "the networks of the cluster are replaced",
+            "types/v1alpha1/v1alpha1_types.go, tag of PodSubnet and ServiceSubnet",
+            first,
+            "cluster: {network: {podSubnets: [10.244.0.0/16], serviceSubnets: [10.96.0.0/12]}}",
+            "cluster: {network: {podSubnets: [10.0.0.0/16], serviceSubnets: []}}",
+            "cluster: {network: {podSubnets: [10.0.0.0/16], serviceSubnets: []}}",
+        ),
+        (
+            "so are they in their own document",
+            "types/k8s/network.go",
+            "KubeNetworkConfig",
+            "podSubnets: [10.244.0.0/16]",
+            "podSubnets: [10.0.0.0/16, 'fd00::/56']",
+            "podSubnets: [10.0.0.0/16, 'fd00::/56']",
+        ),
+        (
+            "the audit policy is replaced",
+            "types/v1alpha1/v1alpha1_types.go, tag of AuditPolicyConfig",
+            first,
+            "cluster: {apiServer: {auditPolicy: {kind: Policy, rules: [{level: Metadata}]}}}",
+            "cluster: {apiServer: {auditPolicy: {rules: [{level: None}]}}}",
+            "cluster: {apiServer: {auditPolicy: {rules: [{level: None}]}}}",
+        ),
+        (
+            "so is it in its own document",
+            "types/k8s/audit_policy.go",
+            "KubeAuditPolicyConfig",
+            "configuration: {kind: Policy, rules: [{level: Metadata}]}",
+            "configuration: {rules: [{level: None}]}",
+            "configuration: {rules: [{level: None}]}",
+        ),
+        (
+            "so is the authentication",
+            "types/k8s/authentication.go",
+            "KubeAuthenticationConfig",
+            "configuration: {anonymous: {enabled: true}, jwt: []}",
+            "configuration: {jwt: [{issuer: {url: x}}]}",
+            "configuration: {jwt: [{issuer: {url: x}}]}",
+        ),
+        (
+            "what is free otherwise is merged, its lists appended",
+            "merge/merge.go, types/meta/unstructured.go",
+            "KubeletConfig",
+            "config: {featureGates: {A: true}, allowedUnsafeSysctls: [a]}",
+            "config: {featureGates: {B: false}, allowedUnsafeSysctls: [b]}",
+            "config: {featureGates: {A: true, B: false}, allowedUnsafeSysctls: [a, b]}",
+        ),
+        (
+            "an argument is replaced whole, with nothing as well",
+            "types/meta/args.go",
+            first,
+            "cluster: {apiServer: {extraArgs: {a: [x], b: y, c: z}}}",
+            "cluster: {apiServer: {extraArgs: {a: [z], b: ''}}}",
+            "cluster: {apiServer: {extraArgs: {a: [z], b: '', c: z}}}",
+        ),
+        (
+            "interfaces are matched by name",
+            "types/v1alpha1, NetworkDeviceList.Merge",
+            first,
+            "machine: {network: {interfaces: [{interface: eth0, mtu: 1500, addresses: [a]}]}}",
+            "machine: {network: {interfaces: [{interface: eth0, addresses: [b]}, {interface: eth1}]}}",
+            "machine: {network: {interfaces: [{interface: eth0, mtu: 1500, addresses: [a, b]}, {interface: eth1}]}}",
+        ),
+        (
+            "by an equal selector where the patch gives no name",
+            "types/v1alpha1, NetworkDeviceList.Merge",
+            first,
+            "machine: {network: {interfaces: [{deviceSelector: {driver: virtio}, mtu: 1500}]}}",
+            "machine: {network: {interfaces: [{interface: '', deviceSelector: {driver: virtio}, dhcp: true}, {deviceSelector: {driver: e1000}}]}}",
+            "machine: {network: {interfaces: [{deviceSelector: {driver: virtio}, mtu: 1500, interface: '', dhcp: true}, {deviceSelector: {driver: e1000}}]}}",
+        ),
+        (
+            "a name in the patch is not matched by the selector",
+            "types/v1alpha1, NetworkDeviceList.Merge",
+            first,
+            "machine: {network: {interfaces: [{interface: eth1, deviceSelector: {driver: virtio}}]}}",
+            "machine: {network: {interfaces: [{interface: eth0, deviceSelector: {driver: virtio}}]}}",
+            "machine: {network: {interfaces: [{interface: eth1, deviceSelector: {driver: virtio}}, {interface: eth0, deviceSelector: {driver: virtio}}]}}",
+        ),
+        (
+            "VLANs are matched by number",
+            "types/v1alpha1, VlanList.Merge",
+            first,
+            "machine: {network: {interfaces: [{interface: eth0, vlans: [{vlanId: 7, mtu: 1400}]}]}}",
+            "machine: {network: {interfaces: [{interface: eth0, vlans: [{vlanId: 7, dhcp: true}, {vlanId: 8}]}]}}",
+            "machine: {network: {interfaces: [{interface: eth0, vlans: [{vlanId: 7, mtu: 1400, dhcp: true}, {vlanId: 8}]}]}}",
+        ),
+        (
+            "admission plugins are matched by name",
+            "types/v1alpha1, AdmissionPluginConfigList.Merge",
+            first,
+            "cluster: {apiServer: {admissionControl: [{name: PodSecurity, configuration: {exemptions: {namespaces: [kube-system]}}}]}}",
+            "cluster: {apiServer: {admissionControl: [{name: PodSecurity, configuration: {exemptions: {namespaces: [storage]}}}]}}",
+            "cluster: {apiServer: {admissionControl: [{name: PodSecurity, configuration: {exemptions: {namespaces: [kube-system, storage]}}}]}}",
+        ),
+        (
+            "files of an extension are matched by path",
+            "types/runtime/extensions, ConfigFileList.Merge",
+            "ExtensionServiceConfig",
+            "configFiles: [{content: a, mountPath: /x}]",
+            "configFiles: [{content: b, mountPath: /x}, {content: c, mountPath: /y}]",
+            "configFiles: [{content: b, mountPath: /x}, {content: c, mountPath: /y}]",
+        ),
+        (
+            "ports and networks of a rule are replaced",
+            "types/network/rule_config.go",
+            "NetworkRuleConfig",
+            "portSelector: {ports: [1], protocol: tcp}\ningress: [{subnet: 10.0.0.0/8}]",
+            "portSelector: {ports: [2]}\ningress: [{subnet: 192.0.2.0/24}]",
+            "portSelector: {ports: [2], protocol: tcp}\ningress: [{subnet: 192.0.2.0/24}]",
+        ),
+        (
+            "what is deleted goes first",
+            "configpatcher/strategic.go, configloader's delete selectors",
+            "KubeNodeConfig",
+            "labels: {a: '', b: ''}\ntaints: {c: NoSchedule}",
+            "labels: {b: {$patch: delete}, d: ''}\ntaints: {$patch: delete}",
+            "labels: {a: '', d: ''}",
+        ),
+    ];
+    for (rule, source, kind, base, patch, expected) in cases {
+        let text = |content: &str| {
+            if kind.is_empty() {
+                content.to_owned()
+            } else {
+                format!("apiVersion: v1alpha1\nkind: {kind}\n{content}")
+            }
+        };
+        let merged = apply(documents(&text(base)).unwrap(), &text(patch)).unwrap();
+        assert_eq!(
+            merged,
+            documents(&text(expected)).unwrap(),
+            "{rule} ({source})"
+        );
+    }
+}
