@@ -45,6 +45,7 @@ patterns! {
     HOST: "a name or an IP", "k8s.example.org", r"^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$";
     HOST_PORT: "host:port", "teleport.example.org:443", r"^[a-z0-9][a-z0-9.-]{0,252}:[0-9]{1,5}$";
     VPN_TAG: "a tag", "tag:k8s", r"^tag:[a-z0-9-]{1,60}$";
+    VPN_USER: "a user's name of letters, digits, `-`, `_`, `.` and at most one `@`", "k8s", r"^[A-Za-z0-9][A-Za-z0-9._-]{0,126}(?:@[A-Za-z0-9._-]{1,126})?$";
     RECORD_NAME: "a record's name relative to the zone (`@` is the zone itself)", "www", r"^(?:@|(?:\*|[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?)(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?)*)$";
     BUCKET: "a place in a bucket, s3://bucket/prefix", "s3://example-backup/prod", r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[A-Za-z0-9][A-Za-z0-9._-]*)*$";
     URL: "a URL with http, https or ssh", "https://example.org", r"^(?:https?|ssh)://[^\s/]+\S*$";
@@ -183,7 +184,7 @@ impl Scalar {
     pub(crate) fn is_free_text(self) -> bool {
         match self {
             Scalar::Text | Scalar::File => true,
-            Scalar::Form(pattern) => [&URL, &WORD, &OFFER, &LABEL_VALUE]
+            Scalar::Form(pattern) => [&URL, &WORD, &VPN_USER, &OFFER, &LABEL_VALUE]
                 .iter()
                 .any(|free| std::ptr::eq(*free, pattern)),
             _ => false,

@@ -261,7 +261,7 @@ pub(super) static VPN: &[Field] = &[defaulted(
         ),
         optional(
             "user",
-            WORD,
+            One(Scalar::Form(&form::VPN_USER)),
             "the lab's own; required elsewhere",
             "User that the nodes belong to; it must exist.",
         ),

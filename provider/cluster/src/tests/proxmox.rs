@@ -61,16 +61,24 @@ fn nodes_join_a_vpn_and_in_the_lab_it_is_the_labs() {
     let short = vpn("headscale").expect("it is set").headscale;
     assert_eq!((short.url, short.user, short.tags.len()), (None, None, 0));
     let home = good(&format!(
-        "{HOME}access: {{vpn: {{headscale: {{url: \"https://hs.example.org\", user: k8s, tags: [\"tag:k8s\"]}}}}}}\n"
+        "{HOME}access: {{vpn: {{headscale: {{url: \"https://hs.example.org\", user: alice@example.org, tags: [\"tag:k8s\"]}}}}}}\n"
     ));
     let full = home.access.vpn.expect("it is set").headscale;
     assert_eq!(
         (full.url.as_deref(), full.user.as_deref(), full.tags),
         (
             Some("https://hs.example.org"),
-            Some("k8s"),
+            Some("alice@example.org"),
             vec!["tag:k8s".to_owned()]
         )
+    );
+    let twice = read(&format!(
+        "{HOME}access: {{vpn: {{headscale: {{url: \"https://hs.example.org\", user: a@b@c}}}}}}\n"
+    ));
+    let told = show(&twice.unwrap_err());
+    assert!(
+        told.contains("access.vpn.headscale.user") && told.contains("at most one `@`"),
+        "{told}"
     );
     assert!(good(LAB).access.vpn.is_none());
 }
