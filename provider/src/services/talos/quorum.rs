@@ -68,6 +68,43 @@ pub fn troubles(seen: &[Seen]) -> Vec<String> {
     found
 }
 
+/// Why etcd cannot be the cluster's own, in a sentence. The API does not tell etcd's own id, and the cluster's id that it tells is of the configuration, so this is
+/// what can be proven: data that a disk brought along know none of our machines, and two control planes of one etcd know a member in common. Old data
+/// of a machine that had the same address then are not told from ours.
+pub fn foreign(seen: &[Seen]) -> Option<String> {
+    let lists = seen.iter().filter_map(|one| {
+        let members = one.members.as_deref()?;
+        (!members.is_empty()).then_some((one, members))
+    });
+    let lists: Vec<_> = lists.collect();
+    let is_ours = |member: &Member| seen.iter().any(|one| member.is_at(&one.address));
+    for (one, members) in &lists {
+        if !members.iter().any(is_ours) {
+            let named: Vec<String> = members
+                .iter()
+                .map(|member| format!("{} ({})", member.hostname, member.peers.join(", ")))
+                .collect();
+            return Some(format!(
+                "etcd on {} has the data of another cluster: it knows of {}, and of no control plane of this one",
+                one.name,
+                named.join(", ")
+            ));
+        }
+    }
+    let (first, known) = lists.first()?;
+    let other = lists.iter().find(|(_, members)| {
+        !members
+            .iter()
+            .any(|member| known.iter().any(|one| one.id == member.id))
+    });
+    other.map(|(other, _)| {
+        format!(
+            "{} and {} are members of two etcds that have no member in common",
+            first.name, other.name
+        )
+    })
+}
+
 fn majority(voters: usize) -> usize {
     voters / 2 + 1
 }
@@ -195,6 +232,38 @@ mod tests {
         assert_eq!(may_leave(&degraded, "cp-2"), Ok(true));
         assert!(may_leave(&degraded, "cp-1").unwrap_err().contains("1 of 2"));
         assert_eq!(may_leave(&cluster(3), "cp-9"), Ok(true));
+    }
+
+    #[test]
+    fn data_of_another_cluster_are_told_by_whom_they_know() {
+        assert_eq!(foreign(&cluster(3)), None);
+        assert_eq!(foreign(&silent(cluster(3), "cp-2")), None);
+        assert_eq!(foreign(&silent(cluster(1), "cp-1")), None);
+        // A dead member of a machine that is gone makes nobody foreign, and neither does one that joins.
+        assert_eq!(foreign(&cluster(3)[..1]), None);
+        let mut joining = cluster(3);
+        joining[2].members = Some(vec![]);
+        joining[1].members.as_mut().unwrap().pop();
+        assert_eq!(foreign(&joining), None);
+        // Its names prove nothing: the next cluster has the same.
+        let mut old = cluster(3);
+        let brought = Member {
+            peers: vec!["https://198.51.100.11:2380".into()],
+            ..member(2)
+        };
+        old[1].members = Some(vec![brought]);
+        let sentence = foreign(&old).unwrap();
+        for part in ["etcd on cp-2", "198.51.100.11", "another cluster"] {
+            assert!(sentence.contains(part), "{part}: {sentence}");
+        }
+        let mut two = cluster(2);
+        two[0].members = Some(vec![member(1)]);
+        two[1].members = Some(vec![member(2)]);
+        assert!(foreign(&two).unwrap().contains("cp-1 and cp-2"));
+        // The same machine in two etcds.
+        let again = Member { id: 7, ..member(1) };
+        two[1].members = Some(vec![again]);
+        assert!(foreign(&two).unwrap().contains("no member in common"));
     }
 
     #[test]

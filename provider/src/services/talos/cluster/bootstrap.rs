@@ -13,6 +13,8 @@ use tonic::Code;
 
 use crate::claim::{self, Claim, State};
 use crate::provider::{Strata, store_failed};
+use crate::services::talos::look::control_planes;
+use crate::services::talos::quorum;
 use crate::services::talos::ways::Ways;
 use crate::snapshot::order;
 use crate::talos::Client;
@@ -231,11 +233,18 @@ impl Bootstrap<'_> {
 
     /// Data of another cluster on a disk that was not wiped must not be taken for ours.
     async fn prove(&self) -> Result<(), Diagnostics> {
+        let seen = control_planes(self.ways, self.control_planes).await;
+        if let Some(sentence) = quorum::foreign(&seen) {
+            return Err(self
+                .refused(&sentence)
+                .left("Nothing was changed.")
+                .hint("Wipe what the wrong machine brought along (talosctl reset --system-labels-to-wipe EPHEMERAL --reboot --graceful=false), once it is sure that nobody needs it, and run apply again."));
+        }
         for (name, address) in self.control_planes {
             let Ok(client) = self.ways.node(address).await else {
                 continue;
             };
-            // Not every version says so; the certificates of the cluster's own CA are proof enough then.
+            // Of its configuration, and not every version says so.
             if let Ok(Some(id)) = client.cluster_id().await
                 && *id.expose() != self.ways.secrets.cluster.id
             {
