@@ -11,6 +11,7 @@ use strata_framework::{Diagnostics, Limits, Probe, WaitError, chain, wait};
 
 use super::TalosMachine;
 use super::change::Changer;
+use super::unread::{self, Place, Unread};
 use super::vpn::{self, Joiner, Outcome};
 use crate::marker::{self, Marker};
 use crate::provider::{Strata, store_failed};
@@ -27,7 +28,12 @@ pub(super) struct BringUp<'a> {
     pub(super) limits: Limits,
     pub(super) machine: &'a TalosMachine,
     pub(super) content: &'a Content,
+    /// It was a node when it was last seen: silence is then no boot that takes its time.
+    pub(super) was_ready: bool,
 }
+
+/// A node that is silent for longer is not waited for: the others are changed without it.
+const SILENCE: Duration = Duration::from_mins(5);
 
 /// What was seen at contact.
 #[derive(Debug)]
@@ -63,17 +69,17 @@ impl BringUp<'_> {
             )
             .left("Nothing was delivered."));
         }
-        if let Some(guest) = &guest
-            && !answers
-        {
-            self.deliver(guest).await?;
-        }
-        let client = match self.contact().await {
+        let delivered = match &guest {
+            Some(guest) if !answers => Some(self.deliver(guest).await?),
+            _ => None,
+        };
+        let place = guest.as_ref().map(|guest| Place::of(guest, delivered));
+        let may_be_silent = !self.was_ready || delivered == Some(Delivered::Started);
+        let client = match self.contact(place.as_ref(), may_be_silent).await {
             Ok(client) => client,
-            Err(WaitError::Failed(error)) => {
-                return Err(self
-                    .failed(&error)
-                    .left("The machine has no configuration of ours."));
+            Err(WaitError::Failed(found)) => return Err(found),
+            Err(WaitError::TimedOut(waited)) if !may_be_silent => {
+                return Err(self.silent(&waited.to_string()));
             }
             Err(WaitError::TimedOut(waited) | WaitError::Stopped(waited)) => {
                 return Ok(Err(waited.to_string()));
@@ -147,7 +153,7 @@ impl BringUp<'_> {
         }))
     }
 
-    async fn deliver(&self, guest: &Guest<'_>) -> Result<(), Diagnostics> {
+    async fn deliver(&self, guest: &Guest<'_>) -> Result<Delivered, Diagnostics> {
         let cidata = Cidata {
             meta_data: format!(
                 "instance-id: {}-{}\nlocal-hostname: {}\n",
@@ -160,9 +166,10 @@ impl BringUp<'_> {
         };
         let proxmox = self.provider.proxmox().await?;
         let delivered = proxmox.deliver(&self.limits, guest, &cidata).await;
-        match delivered.map_err(|error| {
+        let delivered = delivered.map_err(|error| {
             Diagnostics::failed("deliver", "configuration to machine", self.name(), &error)
-        })? {
+        })?;
+        match delivered {
             Delivered::Started => {
                 tracing::info!("machine {} was started with its configuration", self.name());
             }
@@ -172,16 +179,35 @@ impl BringUp<'_> {
                 if ours { "with" } else { "without" }
             ),
         }
-        Ok(())
+        Ok(delivered)
     }
 
-    async fn contact(&self) -> Result<Client, WaitError<talos::Error>> {
+    fn silent(&self, waited: &str) -> Diagnostics {
+        Diagnostics::error(
+            format!("Cannot change machine \"{}\"", self.name()),
+            format!("{waited}."),
+        )
+        .left("It keeps the configuration that it has; the other machines are changed without it.")
+        .hint("Bring it back and run apply again. If it is gone for good, take its line out of `nodes`, or delete its machine: the next run makes it anew.")
+    }
+
+    async fn contact(
+        &self,
+        place: Option<&Place>,
+        may_be_silent: bool,
+    ) -> Result<Client, WaitError<Diagnostics>> {
+        let unread = &Unread::default();
         let address = self.machine.address.text();
         let policy = self.ways.access.policy(
             format!("machine {} to answer at {address}", self.name()),
             Duration::from_secs(2),
             Duration::from_secs(5),
         );
+        let policy = if may_be_silent {
+            policy
+        } else {
+            policy.at_most(self.ways.access.pace(SILENCE).max(Duration::from_secs(10)))
+        };
         wait(&self.limits, &policy, async || {
             let seen = match self.ways.node(address).await {
                 // The answer to a call is the proof: the handshake of TLS 1.3 ends before the node has looked at our certificate.
@@ -190,32 +216,59 @@ impl BringUp<'_> {
             };
             match seen {
                 Ok(client) => Probe::Done(client),
-                Err(error) if error.is_stranger() => self.offer(address).await,
-                Err(error) if error.is_unreachable() => Probe::NotYet(chain(&error)),
-                Err(error) => Probe::Failed(error),
+                Err(error) if error.is_stranger() => match self.trust() {
+                    Some(trust) => self.offer(address, &trust).await,
+                    None => self.unread(unread, address, place).await,
+                },
+                Err(error) if error.is_unreachable() => {
+                    unread.forget();
+                    Probe::NotYet(chain(&error))
+                }
+                Err(error) => Probe::Failed(self.refused(&error)),
             }
         })
         .await
     }
 
-    /// Somebody answers whose certificate is not the cluster's: a machine in maintenance is given its configuration, if it is the right one.
-    async fn offer(&self, address: &str) -> Probe<Client, talos::Error> {
-        let Some(trust) = self
-            .machine
-            .trust
-            .known()
-            .and_then(super::MachineTrust::trust)
-        else {
+    fn refused(&self, error: &talos::Error) -> Diagnostics {
+        self.failed(error)
+            .left("The machine has no configuration of ours.")
+    }
+
+    fn trust(&self) -> Option<talos::Trust> {
+        let trust = self.machine.trust.known();
+        trust.and_then(super::MachineTrust::trust)
+    }
+
+    /// Somebody answers who is not of the cluster, and only the image with the configuration can change that.
+    async fn unread(
+        &self,
+        unread: &Unread,
+        address: &str,
+        place: Option<&Place>,
+    ) -> Probe<Client, Diagnostics> {
+        if !unread.is_over(&self.ways.access) {
             return Probe::NotYet(
                 "it is in maintenance: it has not read the image with its configuration".into(),
             );
-        };
+        }
+        match unread::look(&self.ways.access, address).await {
+            Ok(stranger) => Probe::Failed(unread::found(self.name(), address, &stranger, place)),
+            Err(error) => {
+                unread.forget();
+                Probe::NotYet(chain(&error))
+            }
+        }
+    }
+
+    /// Somebody answers whose certificate is not the cluster's: a machine in maintenance is given its configuration, if it is the right one.
+    async fn offer(&self, address: &str, trust: &talos::Trust) -> Probe<Client, Diagnostics> {
         let handed = async {
             let (client, seen) =
-                Client::maintenance(self.ways.access.dialer(), address, &trust).await?;
+                Client::maintenance(self.ways.access.dialer(), address, trust).await?;
             // A node that is configured refuses here.
             client.disks().await?;
-            if trust == talos::Trust::FirstUse {
+            if *trust == talos::Trust::FirstUse {
                 tracing::warn!(
                     "machine {} at {address} is trusted on first use; the fingerprint of its certificate is {seen}",
                     self.name()
@@ -240,7 +293,7 @@ impl BringUp<'_> {
             {
                 Probe::NotYet(chain(&error))
             }
-            Err(error) => Probe::Failed(error),
+            Err(error) => Probe::Failed(self.refused(&error)),
         }
     }
 

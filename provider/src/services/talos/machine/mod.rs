@@ -9,6 +9,7 @@ mod fingerprints;
 mod firewall;
 mod leave;
 mod membership;
+mod unread;
 mod vpn;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -216,11 +217,11 @@ impl TalosMachine {
         self.ready.fill(true);
     }
 
-    /// Brings the machine to where it should be, from wherever it is. `before` is its firewall as it was known.
+    /// Brings the machine to where it should be, from wherever it is.
     async fn converge(
         cx: &Of<'_, Self>,
         config: &Self,
-        before: &Attr<MachineFirewall>,
+        prior: Option<&Self>,
         mut planned: Self,
     ) -> Result<Self, Diagnostics> {
         let content = config.content(cx.provider).await?;
@@ -233,6 +234,7 @@ impl TalosMachine {
             limits: cx.limits(),
             machine: &planned,
             content: &content,
+            was_ready: prior.is_some_and(Self::is_ready),
         };
         let seen = bring_up.run().await?;
         planned.id.fill(node.clone());
@@ -244,6 +246,7 @@ impl TalosMachine {
                 planned.configuration_paths.fill(made);
                 planned.enter(cx, vpn, is_new)?;
                 let rules = planned.firewall.known();
+                let before = prior.map_or(Attr::Null, |prior| prior.firewall.clone());
                 let settled = match (rules, before.known()) {
                     (Some(rules), _) => firewall::close(&ways, &cx.limits(), &planned, rules).await,
                     (None, Some(_)) => firewall::open(&ways, &cx.limits(), &planned).await,
@@ -257,9 +260,8 @@ impl TalosMachine {
                         planned.ready = false.into();
                     }
                     Err(found) => {
-                        let firewall = before.clone();
                         cx.save(&Self {
-                            firewall,
+                            firewall: before,
                             ..planned
                         });
                         return Err(found);
@@ -477,7 +479,7 @@ impl Resource for TalosMachine {
     }
 
     async fn create(cx: &Of<'_, Self>, config: Self, planned: Self) -> Result<Self, Diagnostics> {
-        Box::pin(Self::converge(cx, &config, &Attr::Null, planned)).await
+        Box::pin(Self::converge(cx, &config, None, planned)).await
     }
 
     async fn read(cx: &Of<'_, Self>, prior: Self) -> Result<Found<Self>, Diagnostics> {
@@ -532,7 +534,7 @@ impl Resource for TalosMachine {
         planned: Self,
     ) -> Result<Self, Diagnostics> {
         let leaves = planned.vpn.is_null() && !prior.vpn.is_null();
-        let made = Box::pin(Self::converge(cx, &config, &prior.firewall, planned)).await?;
+        let made = Box::pin(Self::converge(cx, &config, Some(&prior), planned)).await?;
         if leaves {
             let warnings = Box::pin(vpn::leave(cx.provider, &prior)).await;
             if !warnings.is_empty() {

@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde_json::json;
 use strata_framework::{Attr, Harness, Limits, Resource as _};
 
-use super::site::{alive, site};
+use super::site::{SCHEMATIC, alive, site};
 use crate::services::talos::cluster::TalosCluster;
 use crate::services::talos::machine::{MachineTrust, TalosMachine};
 use crate::talos::Trust;
@@ -145,4 +145,59 @@ async fn a_configuration_whose_reply_is_lost_is_told_again_until_it_is_there_and
         .iter()
         .filter(|entry| entry["event"] == "configuration applied with a reboot");
     assert_eq!(applied.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_has_not_read_its_image_is_told_and_gets_nothing() {
+    let site = site(&["cp-1"], "v1.13.9").await;
+    let mut config = site.wanted("cp-1", &[]);
+    config.trust = Attr::Null;
+    let planned = TalosMachine {
+        configuration_wo: Attr::Null,
+        ..config.clone()
+    };
+    let begun = std::time::Instant::now();
+    let told = TalosMachine::create(&site.process.cx(), config, planned)
+        .await
+        .unwrap_err()
+        .to_string();
+    for part in ["in maintenance", "v1.13.9", SCHEMATIC, "00000000-"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(begun.elapsed() < Duration::from_mins(1));
+    assert_eq!(site.machine("cp-1")["mode"], "maintenance");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_silent_is_named_soon_and_the_others_are_changed() {
+    let (site, machines, _) = alive(&["cp-1", "w-1"]).await;
+    site.world.lab.talos().power_off("pve1/102");
+    let patches = ["machine: {sysctls: {net.core.somaxconn: '4096'}}"];
+    let begun = std::time::Instant::now();
+    let told = site.update(&machines["w-1"], &patches).await.unwrap_err();
+    let told = told.to_string();
+    for part in [
+        "Cannot change machine \"w-1\"",
+        "192.0.2.",
+        "keeps the configuration",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(begun.elapsed() < Duration::from_mins(1));
+    let changed = site.update(&machines["cp-1"], &patches).await.unwrap();
+    assert_eq!(changed.ready, Attr::Known(true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_etcds_stop_everything() {
+    let site = site(&["cp-1", "cp-2"], "v1.13.9").await;
+    site.create_all().await;
+    // Somebody's hand, on both before either has begun.
+    for name in ["cp-1", "cp-2"] {
+        let client = site.client(name).await;
+        let made = client.bootstrap(false).await;
+        made.unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+    let told = site.create_cluster().await.unwrap_err().to_string();
+    assert!(told.contains("two etcds"), "{told}");
 }
