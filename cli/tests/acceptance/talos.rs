@@ -269,7 +269,7 @@ fn burned_machines_of_talos_come_back_with_what_etcd_held() {
     project
         .bootstrap(&["restore", snapshot, "-c", path])
         .expect_code(3)
-        .expect_text("control planes stand");
+        .expect_text("the API answers at one of cp-1");
 
     let lab = project.lab(NAME);
     for machine in lab.estate()["talos"]["machines"].as_array().unwrap() {
