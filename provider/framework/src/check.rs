@@ -20,6 +20,6 @@ pub(crate) use config::config;
 pub(crate) use fault::diagnostics;
 pub use fault::{Fault, Law};
 pub(crate) use marks::needs_elements;
-pub(crate) use part::{distinct, is_absent};
+pub(crate) use part::is_absent;
 pub(crate) use plan::{plan, replacements};
 pub(crate) use result::{deleted, object, opened, result, second_plan, stored};

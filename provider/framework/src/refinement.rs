@@ -6,7 +6,7 @@
 use rmp::decode::{self, Bytes};
 use rmp::encode;
 
-use crate::check::distinct;
+use crate::value::distinct;
 use crate::{Number, Type, Value};
 
 /// Core cuts longer prefixes, and refuses a body of more than 1 KiB.

@@ -126,6 +126,17 @@ pub fn equal(left: &Value, right: &Value, of: &Type) -> bool {
     left == right || canonical(left, of) == canonical(right, of)
 }
 
+/// The elements of a set, each once: what travels may repeat one, and core merges it. Unknown ones stay apart.
+pub(crate) fn distinct<'a>(elements: &'a [Value], of: &Type) -> Vec<&'a Value> {
+    let mut distinct: Vec<&Value> = Vec::new();
+    for element in elements {
+        if !(element.is_wholly_known() && distinct.iter().any(|other| equal(other, element, of))) {
+            distinct.push(element);
+        }
+    }
+    distinct
+}
+
 fn canonical(value: &Value, of: &Type) -> Value {
     match (value, of) {
         (Value::Unknown(_), _) => Value::UNKNOWN,

@@ -5,6 +5,7 @@ use super::fault::{Found, Law};
 use super::part;
 use crate::path::{Path, Step};
 use crate::schema::{Attribute, Schema, Shape};
+use crate::value::distinct;
 use crate::{Type, Value, equal};
 
 /// Whether a value completes a planned one.
@@ -204,7 +205,7 @@ fn members(
     found: &mut Found,
     agree: impl Fn(&Value, &Value) -> bool,
 ) {
-    let (before, after) = (part::distinct(before, of), part::distinct(after, of));
+    let (before, after) = (distinct(before, of), distinct(after, of));
     let (mut matched_before, mut matched_after) =
         (vec![false; before.len()], vec![false; after.len()]);
     for (first, planned) in before.iter().enumerate() {

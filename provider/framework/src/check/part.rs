@@ -1,6 +1,6 @@
 //! Looking into values as core does: what is inside an unknown value is unknown, inside null it is null.
 
-use crate::{Type, Value, equal};
+use crate::{Type, Value};
 
 /// An attribute of an object.
 pub(super) fn of<'a>(value: &'a Value, name: &str) -> &'a Value {
@@ -83,15 +83,4 @@ pub(super) fn conforms(given: &Type, wanted: &Type) -> bool {
         }
         (given, wanted) => given == wanted,
     }
-}
-
-/// The elements of a set, each once: what travels may repeat one, and core merges it. Unknown ones stay apart.
-pub(crate) fn distinct<'a>(elements: &'a [Value], of: &Type) -> Vec<&'a Value> {
-    let mut distinct: Vec<&Value> = Vec::new();
-    for element in elements {
-        if !(element.is_wholly_known() && distinct.iter().any(|other| equal(other, element, of))) {
-            distinct.push(element);
-        }
-    }
-    distinct
 }

@@ -5,6 +5,7 @@ use super::marks::marks;
 use super::part;
 use crate::path::{Path, Step};
 use crate::schema::{Attribute, Mode, Schema, Shape};
+use crate::value::distinct;
 use crate::{Type, Value};
 
 /// What core would refuse in a plan.
@@ -236,7 +237,7 @@ fn count(set: &Value, of: &Type) -> Option<(usize, usize)> {
     let Value::List(elements) = set else {
         return None;
     };
-    let most = part::distinct(elements, of).len();
+    let most = distinct(elements, of).len();
     let least = if most <= 1 || set.is_wholly_known() {
         most
     } else {
